@@ -1,0 +1,147 @@
+/**
+ * A graph of ONNX operators that knows how to differentiate itself.
+ *
+ * ONNX Runtime runs graphs but does not differentiate them, so every differentiable operation here (operations/)
+ * adds its forward nodes and records, on a *tape*, a rule that adds the nodes of its gradient. `gradients` walks the
+ * tape backwards once, when the graph is built: the result is one plain ONNX graph that any runtime can execute.
+ */
+import { internalError } from '@cbnn/runtime';
+import { type Attribute, type ElementType, encodeOnnx, type OnnxNode, type OnnxValue } from './onnx.js';
+
+/** A tensor in the graph; `shape` is always known. */
+export interface Value extends OnnxValue {}
+
+/** Given the gradient of the loss with respect to an operation's output: one gradient per input, or null. */
+type GradientRule = (gradient: Value, wanted: (input: Value) => boolean) => readonly (Value | null)[];
+
+interface TapeEntry {
+  readonly inputs: readonly Value[];
+  readonly output: Value;
+  readonly rule: GradientRule;
+}
+
+export class Graph {
+  readonly nodes: OnnxNode[] = [];
+  readonly inputs: Value[] = [];
+  readonly outputs: Value[] = [];
+  readonly constants: (Value & { data: Float32Array | BigInt64Array })[] = [];
+  private readonly shared = new Map<string, Value>();
+  private readonly tape: TapeEntry[] = [];
+  private count = 0;
+
+  input(name: string, shape: readonly number[]): Value {
+    const value: Value = { name, type: 'float32', shape };
+    this.inputs.push(value);
+    return value;
+  }
+
+  /** Makes `value` an output of the graph called `name`. */
+  output(name: string, value: Value): void {
+    this.nodes.push({ op: 'Identity', inputs: [value.name], outputs: [name], attributes: {} });
+    this.outputs.push({ ...value, name });
+  }
+
+  constant(data: Float32Array, shape: readonly number[]): Value {
+    return this.addConstant('float32', data, shape);
+  }
+
+  scalar(number: number): Value {
+    return this.share(`f${number}`, () => this.addConstant('float32', Float32Array.of(number), []));
+  }
+
+  /** A 1-D int64 constant: a shape, a list of axes or of indices. */
+  integers(...numbers: readonly number[]): Value {
+    return this.share(`i${numbers.join()}`, () =>
+      this.addConstant('int64', BigInt64Array.from(numbers, BigInt), [numbers.length]),
+    );
+  }
+
+  /** Adds one node with one output. `null` stands for an omitted optional input. */
+  node(
+    op: string,
+    inputs: readonly (Value | null)[],
+    shape: readonly number[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+    type: ElementType = 'float32',
+  ): Value {
+    const name = `${op.toLowerCase()}_${this.count++}`;
+    this.nodes.push({ op, inputs: inputs.map((input) => input?.name ?? ''), outputs: [name], attributes });
+    return { name, type, shape };
+  }
+
+  // Small helpers for the operators that appear everywhere. Shapes follow numpy broadcasting of equal ranks.
+  add = (a: Value, b: Value): Value => this.node('Add', [a, b], broadcast(a, b));
+  sub = (a: Value, b: Value): Value => this.node('Sub', [a, b], broadcast(a, b));
+  mul = (a: Value, b: Value): Value => this.node('Mul', [a, b], broadcast(a, b));
+  div = (a: Value, b: Value): Value => this.node('Div', [a, b], broadcast(a, b));
+  scale = (a: Value, factor: number): Value => this.mul(a, this.scalar(factor));
+  reshape = (a: Value, shape: readonly number[]): Value =>
+    a.shape.join() === shape.join() ? a : this.node('Reshape', [a, this.integers(...shape)], shape);
+  transpose = (a: Value, perm: readonly number[]): Value =>
+    this.node(
+      'Transpose',
+      [a],
+      perm.map((axis) => a.shape[axis]!),
+      { perm },
+    );
+  toFloat = (a: Value): Value => this.node('Cast', [a], a.shape, { to: 1 });
+  sum = (a: Value, axes: readonly number[]): Value =>
+    this.node(
+      'ReduceSum',
+      [a, this.integers(...axes)],
+      a.shape.filter((_, axis) => !axes.includes(axis)),
+      { keepdims: 0 },
+    );
+
+  /** Records how to differentiate `output` with respect to `inputs`. */
+  differentiable(inputs: readonly Value[], output: Value, rule: GradientRule): Value {
+    this.tape.push({ inputs, output, rule });
+    return output;
+  }
+
+  /** Adds the nodes that compute d(loss)/d(parameter) for every parameter; `loss` is a scalar. */
+  gradients(loss: Value, parameters: readonly Value[]): Value[] {
+    const dependent = new Set(parameters.map((parameter) => parameter.name));
+    for (const { inputs, output } of this.tape)
+      if (inputs.some((input) => dependent.has(input.name))) dependent.add(output.name);
+    const gradients = new Map<string, Value>([[loss.name, this.scalar(1)]]);
+    for (const { inputs, output, rule } of this.tape.toReversed()) {
+      const gradient = gradients.get(output.name);
+      if (!gradient) continue;
+      const wanted = (input: Value) => dependent.has(input.name);
+      for (const [i, contribution] of rule(gradient, wanted).entries()) {
+        const input = inputs[i]!;
+        if (!contribution || !wanted(input)) continue;
+        const earlier = gradients.get(input.name);
+        gradients.set(input.name, earlier ? this.add(earlier, contribution) : contribution);
+      }
+    }
+    return parameters.map((parameter) => {
+      const gradient = gradients.get(parameter.name);
+      if (!gradient) throw internalError(`gradients: the loss does not depend on ${parameter.name}`);
+      return gradient;
+    });
+  }
+
+  encode(): Uint8Array {
+    return encodeOnnx(this);
+  }
+
+  private share(key: string, make: () => Value): Value {
+    let value = this.shared.get(key);
+    if (!value) this.shared.set(key, (value = make()));
+    return value;
+  }
+
+  private addConstant(type: ElementType, data: Float32Array | BigInt64Array, shape: readonly number[]): Value {
+    const value = { name: `constant_${this.count++}`, type, shape, data };
+    this.constants.push(value);
+    return value;
+  }
+}
+
+function broadcast(a: Value, b: Value): readonly number[] {
+  const [long, short] = a.shape.length >= b.shape.length ? [a.shape, b.shape] : [b.shape, a.shape];
+  const offset = long.length - short.length;
+  return long.map((size, axis) => (axis < offset ? size : Math.max(size, short[axis - offset]!)));
+}

@@ -1,0 +1,19 @@
+/** Names of a graph's inputs and outputs beside the parameters' own. */
+export const names = {
+  images: 'images',
+  targets: 'targets',
+  rate: { binary: 'rate.binary', float: 'rate.float' },
+  loss: 'loss',
+  scores: 'scores',
+  mean: (layer: number): string => `layers.${layer}.mean`,
+  variance: (layer: number): string => `layers.${layer}.variance`,
+  /** 1 / sqrt(variance + epsilon) */
+  inverse: (layer: number): string => `layers.${layer}.inverse`,
+  /** gamma * inverse */
+  scale: (layer: number): string => `layers.${layer}.scale`,
+  sums: (layer: number): string => `layers.${layer}.sums`,
+  gradient: (parameter: string): string => `gradient.${parameter}`,
+  next: (tensor: string): string => `next.${tensor}`,
+  firstMoment: (parameter: string): string => `adam.m.${parameter}`,
+  secondMoment: (parameter: string): string => `adam.v.${parameter}`,
+} as const;

@@ -1,0 +1,108 @@
+/** From a plan to graphs: the forward pass, the complete training step, and the evaluation pass. */
+import type { KernelShape } from '@cbnn/runtime';
+import { inputChannels, layerParameters, type Parameter, type Plan, planShapes } from '../nn/plan.js';
+import type { Technique } from '../techniques/technique.js';
+import { Graph, type Value } from './graph.js';
+import { batchNorm, type Normalization } from './operations/batch-norm.js';
+import { convolution } from './operations/convolution.js';
+import { dense, flatten } from './operations/dense.js';
+import { loss as lossOf } from './operations/losses.js';
+import { maxPool } from './operations/pooling.js';
+import { names } from './names.js';
+import { adam } from './optimizer.js';
+
+export interface NetworkGraph {
+  readonly bytes: Uint8Array;
+  readonly batch: number;
+  readonly parameters: readonly Parameter[];
+  readonly shapes: readonly KernelShape[];
+}
+
+interface Forward {
+  readonly g: Graph;
+  readonly parameters: readonly Parameter[];
+  readonly values: readonly Value[];
+  readonly shapes: readonly KernelShape[];
+  readonly scores: Value;
+  readonly sums: readonly Value[];
+}
+
+/**
+ * images `[batch][channels][H][W]` (+-1 per slice, or 2x - 255) -> scores `[batch][classes]`.
+ * `batch` mode normalizes by the batch and outputs its mean and variance; `given` mode takes mean and scale as inputs.
+ */
+function forward(plan: Plan, technique: Technique, batch: number, mode: 'batch' | 'given'): Forward {
+  const g = new Graph();
+  const shapes = planShapes(plan);
+  const parameters: Parameter[] = [];
+  const values: Value[] = [];
+  const sums: Value[] = [];
+  let x = g.input(names.images, [batch, inputChannels(plan.input), plan.input.height, plan.input.width]);
+  for (const shape of shapes) {
+    const { index } = shape;
+    const own = layerParameters(plan, shape, technique.latentWeights);
+    const [weights, gamma, beta] = own.map((parameter) => g.input(parameter.name, parameter.shape)) as [
+      Value,
+      Value,
+      Value,
+    ];
+    parameters.push(...own);
+    values.push(weights, gamma, beta);
+    const quantized = technique.quantizeWeights(g, weights, shape, plan);
+    let p: Value;
+    if (shape.kind === 'conv') {
+      p = convolution(g, x, quantized, shape);
+      if (shape.pool > 1) p = maxPool(g, p, shape.pool, technique.integerSums);
+    } else {
+      p = dense(g, x.shape.length === 4 ? flatten(g, x) : x, quantized);
+    }
+    sums.push(p);
+    const channels = [shape.output.channels];
+    const normalization: Normalization =
+      mode === 'batch'
+        ? { mode }
+        : { mode, mean: g.input(names.mean(index), channels), scale: g.input(names.scale(index), channels) };
+    const last = index === shapes.length - 1;
+    const normalized = last
+      ? batchNorm(g, p, gamma, beta, normalization)
+      : technique.activate(g, p, gamma, beta, normalization);
+    if (normalized.variance) {
+      g.output(names.mean(index), normalized.mean);
+      g.output(names.variance(index), normalized.variance);
+    }
+    x = normalized.output;
+  }
+  return { g, parameters, values, shapes, scores: x, sums };
+}
+
+/** One complete training step: forward, loss, gradients, Adam, clipping. `exposeGradients` adds them as outputs. */
+export function trainingGraph(plan: Plan, technique: Technique, batch: number, exposeGradients = false): NetworkGraph {
+  const { g, parameters, values, shapes, scores, sums } = forward(plan, technique, batch, 'batch');
+  const targets = g.input(names.targets, scores.shape);
+  const loss = lossOf(g, plan.loss, scores, targets);
+  g.output(names.loss, loss);
+  g.output(names.scores, scores);
+  const gradients = g.gradients(loss, values);
+  const rates = { binary: g.input(names.rate.binary, []), float: g.input(names.rate.float, []) };
+  for (const [i, parameter] of parameters.entries()) {
+    if (exposeGradients) g.output(names.gradient(parameter.name), gradients[i]!);
+    adam(g, parameter, values[i]!, gradients[i]!, rates[parameter.group]);
+  }
+  if (exposeGradients) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
+  return { bytes: g.encode(), batch, parameters, shapes };
+}
+
+/** The forward pass in training mode: only the batch's mean and variance per layer, and the scores. */
+export function statisticsGraph(plan: Plan, technique: Technique, batch: number): NetworkGraph {
+  const { g, parameters, shapes, scores } = forward(plan, technique, batch, 'batch');
+  g.output(names.scores, scores);
+  return { bytes: g.encode(), batch, parameters, shapes };
+}
+
+/** The network in evaluation mode; `exposeSums` adds every layer's sums after pooling. */
+export function evaluationGraph(plan: Plan, technique: Technique, batch: number, exposeSums = false): NetworkGraph {
+  const { g, parameters, shapes, scores, sums } = forward(plan, technique, batch, 'given');
+  g.output(names.scores, scores);
+  if (exposeSums) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
+  return { bytes: g.encode(), batch, parameters, shapes };
+}

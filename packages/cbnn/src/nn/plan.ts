@@ -1,0 +1,75 @@
+/** The plan of a network: everything that decides its graph, its parameters and its packed form. */
+import { type InputSpec, type KernelShape, kernelShapes, type LayerSpec } from '@cbnn/runtime';
+import type { LossName } from '../graph/operations/losses.js';
+import type { TechniqueName } from '../techniques/technique.js';
+
+/** How bit slices enter the first layer: all +-1, or slice k as +-2^k / 255 (so that they add up to the image). */
+export type Slicing = 'equal' | 'place-value';
+/** Weights of the first layer: rounded to -127..127 with the rounding in the loop, one bit each, or real. */
+export type FirstLayer = 'integer' | 'binary' | 'real';
+
+export interface Plan {
+  readonly input: InputSpec;
+  readonly layers: readonly LayerSpec[];
+  readonly technique: TechniqueName;
+  readonly slicing: Slicing;
+  readonly firstLayer: FirstLayer;
+  readonly loss: LossName;
+}
+
+/** Channels that the first layer sees. */
+export const inputChannels = ({ encoding, slices, channels }: InputSpec): number =>
+  encoding === 'bit-slices' ? slices.length : channels;
+
+export const planShapes = (plan: Plan): KernelShape[] =>
+  kernelShapes(
+    { height: plan.input.height, width: plan.input.width, channels: inputChannels(plan.input) },
+    plan.layers,
+  );
+
+/**
+ * Factor that each input channel's first-layer weights are multiplied with (they fold into integer weights and are
+ * shifts of binary ones), or null when all are 1. Inputs are +-1 per slice, or 2x - 255 for the 8-bit image.
+ */
+export function placeFactors(plan: Plan): Float32Array | null {
+  const { input, slicing, firstLayer } = plan;
+  if (input.encoding === '8-bit')
+    return firstLayer === 'binary' ? null : new Float32Array(input.channels).fill(1 / 255);
+  if (slicing === 'equal') return null;
+  const unit = firstLayer === 'binary' ? 1 : 255;
+  return Float32Array.from(input.slices, ({ bit }) => 2 ** bit / unit);
+}
+
+/** One trained tensor. */
+export interface Parameter {
+  readonly name: string;
+  readonly kernelLayer: number;
+  readonly role: 'weights' | 'gamma' | 'beta';
+  readonly shape: readonly number[];
+  /** `binary`: a latent weight, clipped to [-1, 1], its rate scaled by `rateScale`; `float`: plain Adam */
+  readonly group: 'binary' | 'float';
+  /** Glorot's 1 / sqrt(1.5 / (fan_in + fan_out)) for latent weights (paper's code), else 1 */
+  readonly rateScale: number;
+}
+
+/** The parameters of kernel layer `shape.index`, weights first. */
+export function layerParameters(plan: Plan, shape: KernelShape, latent: boolean): Parameter[] {
+  const { index, kind, kernel, input, output, fanIn } = shape;
+  const weightShape =
+    kind === 'conv' ? [output.channels, kernel, kernel, input.channels] : [output.channels, fanIn];
+  const fanOut = kernel * kernel * output.channels;
+  const group = latent && !(index === 0 && plan.firstLayer !== 'binary') ? 'binary' : 'float';
+  const make = (role: Parameter['role'], shapeOf: readonly number[], of: Parameter['group']): Parameter => ({
+    name: `layers.${index}.${role}`,
+    kernelLayer: index,
+    role,
+    shape: shapeOf,
+    group: of,
+    rateScale: of === 'binary' ? 1 / Math.sqrt(1.5 / (fanIn + fanOut)) : 1,
+  });
+  return [
+    make('weights', weightShape, group),
+    make('gamma', [output.channels], 'float'),
+    make('beta', [output.channels], 'float'),
+  ];
+}

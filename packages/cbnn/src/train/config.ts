@@ -1,0 +1,70 @@
+/** The configuration of a run: everything that decides its result, written to config.json, validated when read. */
+import { type InputSpec, parseArchitecture } from '@cbnn/runtime';
+import { z } from 'zod';
+import type { Plan } from '../nn/plan.js';
+
+const slice = z.object({ channel: z.int().min(0), bit: z.int().min(0).max(7) });
+
+export const runConfigSchema = z.strictObject({
+  formatVersion: z.literal(1),
+  dataset: z.strictObject({
+    /** as given on the command line: a name, or a folder of class folders */
+    source: z.string(),
+    /** first training images used; null = all */
+    limit: z.int().min(1).nullable(),
+    validation: z.int().min(1),
+  }),
+  technique: z.enum(['bnn', 'float']),
+  recipe: z.enum(['modern', 'paper']),
+  /** after scaling, in the paper's notation */
+  architecture: z.string(),
+  firstLayer: z.enum(['integer', 'binary', 'real']),
+  input: z.strictObject({
+    height: z.int().min(1),
+    width: z.int().min(1),
+    channels: z.int().min(1),
+    encoding: z.enum(['bit-slices', '8-bit']),
+    slices: z.array(slice),
+    stretch: z.strictObject({ low: z.int(), high: z.int() }).nullable(),
+  }),
+  slicing: z.enum(['equal', 'place-value']),
+  loss: z.enum(['squared-hinge', 'cross-entropy']),
+  epochs: z.int().min(1),
+  batch: z.int().min(4),
+  schedule: z.strictObject({
+    kind: z.enum(['cosine', 'exponential']),
+    rates: z.strictObject({ binary: z.number().positive(), float: z.number().positive() }),
+    warmup: z.int().min(0),
+    decay: z.number().min(0).max(1),
+  }),
+  augmentation: z.strictObject({ mirror: z.boolean(), shift: z.int().min(0) }),
+  calibrationBatches: z.int().min(0),
+  seed: z.int().min(0),
+  device: z.enum(['cpu', 'wasm', 'webgpu']),
+  /** part of the configuration because sums of floats depend on it */
+  threads: z.int().min(1),
+});
+
+export type RunConfig = z.infer<typeof runConfigSchema>;
+
+/** The input specification of the packed model that this configuration leads to. */
+export function inputSpec(config: RunConfig): InputSpec {
+  const { input, slicing, firstLayer } = config;
+  const shifted = input.encoding === 'bit-slices' && slicing === 'place-value' && firstLayer === 'binary';
+  return {
+    ...input,
+    shifts: input.encoding === 'bit-slices' ? input.slices.map(({ bit }) => (shifted ? bit : 0)) : [],
+  };
+}
+
+export function planOf(config: RunConfig): Plan {
+  const { technique, slicing, firstLayer, loss } = config;
+  return {
+    input: inputSpec(config),
+    layers: parseArchitecture(config.architecture),
+    technique,
+    slicing,
+    firstLayer,
+    loss,
+  };
+}

@@ -1,0 +1,200 @@
+/** The portable trainer: one ONNX graph per step, run by ONNX Runtime on any of its devices. */
+import { internalError } from '@cbnn/runtime';
+import { names } from '../graph/names.js';
+import { evaluationGraph, statisticsGraph, trainingGraph } from '../graph/network.js';
+import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
+import { adamRate } from '../graph/optimizer.js';
+import type { Device, Feeds, Session } from '../graph/session.js';
+import { initialValue } from '../nn/initialize.js';
+import { inputChannels, type Plan } from '../nn/plan.js';
+import { techniques } from '../techniques/index.js';
+import { writeInputPlanes } from './input.js';
+import type { ImageBatch, Rates, StepResult, Trainer, TrainingState } from './trainer.js';
+
+export interface OnnxTrainerOptions {
+  readonly batch: number;
+  readonly seed: number;
+  /** images per evaluation call */
+  readonly evaluationBatch?: number;
+}
+
+/** Weight of a step's batch statistics in the running averages (Lasagne's alpha in the paper's code). */
+const STATISTICS_MOMENTUM = 0.1;
+
+interface Tensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export async function createOnnxTrainer(plan: Plan, device: Device, options: OnnxTrainerOptions): Promise<Trainer> {
+  const technique = techniques[plan.technique];
+  const { batch, seed, evaluationBatch = 200 } = options;
+  const graph = trainingGraph(plan, technique, batch);
+  const classes = graph.shapes.at(-1)!.output.channels;
+  const training = await device.open(graph.bytes);
+  // Opened when first needed: a run that only evaluates never pays for the rest.
+  let statistics: Session | null = null;
+  let evaluation: Session | null = null;
+
+  // Parameters and moments exist twice: a step reads one set and writes the other.
+  let current = new Map<string, Tensor>();
+  let next = new Map<string, Tensor>();
+  for (const parameter of graph.parameters) {
+    const value = initialValue(parameter, graph.shapes[parameter.kernelLayer]!, seed);
+    const { name, shape } = parameter;
+    const zeros = (): Tensor => ({ shape, data: new Float32Array(value.length) });
+    for (const tensor of [name, names.firstMoment(name), names.secondMoment(name)]) {
+      current.set(tensor, tensor === name ? { shape, data: value } : zeros());
+      next.set(tensor, zeros());
+    }
+  }
+  // Batch-norm statistics: mean and 1 / sqrt(variance + epsilon), averaged as in the paper's code.
+  const running = graph.shapes.map(({ output: { channels } }) => ({
+    mean: { shape: [channels], data: new Float32Array(channels) },
+    inverse: { shape: [channels], data: new Float32Array(channels).fill(1) },
+  }));
+  const batchStatistics = graph.shapes.map(({ output: { channels } }) => ({
+    mean: { shape: [channels], data: new Float32Array(channels) },
+    variance: { shape: [channels], data: new Float32Array(channels) },
+  }));
+  const statisticsOutputs: Record<string, Tensor> = {};
+  for (const [layer, { mean, variance }] of batchStatistics.entries()) {
+    statisticsOutputs[names.mean(layer)] = mean;
+    statisticsOutputs[names.variance(layer)] = variance;
+  }
+
+  const planes = inputChannels(plan.input);
+  const inputShape = (count: number) => [count, planes, plan.input.height, plan.input.width];
+  const imageSize = planes * plan.input.height * plan.input.width;
+  const images: Tensor = { shape: inputShape(batch), data: new Float32Array(batch * imageSize) };
+  const targets: Tensor = { shape: [batch, classes], data: new Float32Array(batch * classes) };
+  const scores: Tensor = { shape: [batch, classes], data: new Float32Array(batch * classes) };
+  const loss: Tensor = { shape: [], data: new Float32Array(1) };
+  const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
+  let evaluationImages: Tensor | null = null;
+
+  const setImages = (given: ImageBatch) => {
+    if (given.count !== batch) throw internalError(`trainer: expected ${batch} images, got ${given.count}`);
+    writeInputPlanes(given.pixels, batch, plan.input, images.data);
+  };
+  const weightsOnly = (): Feeds =>
+    Object.fromEntries(graph.parameters.map(({ name }) => [name, current.get(name)!]));
+
+  const state = (): TrainingState => {
+    const tensors = new Map<string, Tensor>(current);
+    for (const [layer, { mean, inverse }] of running.entries()) {
+      tensors.set(names.mean(layer), mean);
+      tensors.set(names.inverse(layer), inverse);
+    }
+    return tensors;
+  };
+
+  return {
+    description: device.description,
+    batch,
+
+    async step(given: ImageBatch, rates: Rates, step: number): Promise<StepResult> {
+      setImages(given);
+      targets.data.fill(-1);
+      for (let n = 0; n < batch; n++) targets.data[n * classes + given.labels[n]!] = 1;
+      const feeds: Record<string, Tensor> = {
+        [names.images]: images,
+        [names.targets]: targets,
+        [names.rate.float]: scalar(adamRate(rates.float, step)),
+        ...Object.fromEntries(current),
+      };
+      if (technique.latentWeights) feeds[names.rate.binary] = scalar(adamRate(rates.binary, step));
+      const outputs: Record<string, Tensor> = { [names.loss]: loss, [names.scores]: scores, ...statisticsOutputs };
+      for (const [name, tensor] of next) outputs[names.next(name)] = tensor;
+      await training.run(feeds, outputs);
+      [current, next] = [next, current];
+      for (const [layer, { mean, variance }] of batchStatistics.entries()) {
+        const average = running[layer]!;
+        for (let c = 0; c < mean.data.length; c++) {
+          const inverse = 1 / Math.sqrt(variance.data[c]! + BATCH_NORM_EPSILON);
+          average.mean.data[c] = average.mean.data[c]! * (1 - STATISTICS_MOMENTUM) + mean.data[c]! * STATISTICS_MOMENTUM;
+          average.inverse.data[c] =
+            average.inverse.data[c]! * (1 - STATISTICS_MOMENTUM) + inverse * STATISTICS_MOMENTUM;
+        }
+      }
+      return { loss: loss.data[0]!, correct: countCorrect(scores.data, given.labels, classes) };
+    },
+
+    async calibrate(batches) {
+      statistics ??= await device.open(statisticsGraph(plan, technique, batch).bytes);
+      const sums = batchStatistics.map(({ mean }) => ({
+        mean: new Float64Array(mean.data.length),
+        variance: new Float64Array(mean.data.length),
+      }));
+      let count = 0;
+      for (const given of batches) {
+        setImages(given);
+        await statistics.run({ [names.images]: images, ...weightsOnly() }, { [names.scores]: scores, ...statisticsOutputs });
+        for (const [layer, { mean, variance }] of batchStatistics.entries())
+          for (let c = 0; c < mean.data.length; c++) {
+            sums[layer]!.mean[c]! += mean.data[c]!;
+            sums[layer]!.variance[c]! += variance.data[c]!;
+          }
+        count++;
+      }
+      if (count === 0) throw internalError('calibrate: no batches');
+      for (const [layer, { mean, variance }] of sums.entries())
+        for (let c = 0; c < mean.length; c++) {
+          running[layer]!.mean.data[c] = mean[c]! / count;
+          running[layer]!.inverse.data[c] = 1 / Math.sqrt(variance[c]! / count + BATCH_NORM_EPSILON);
+        }
+    },
+
+    async scores(given) {
+      evaluation ??= await device.open(evaluationGraph(plan, technique, evaluationBatch).bytes);
+      evaluationImages ??= {
+        shape: inputShape(evaluationBatch),
+        data: new Float32Array(evaluationBatch * imageSize),
+      };
+      const feeds: Record<string, Tensor> = { [names.images]: evaluationImages, ...weightsOnly() } as Record<string, Tensor>;
+      for (const [layer, { mean, inverse }] of running.entries()) {
+        const gamma = current.get(`layers.${layer}.gamma`)!.data;
+        feeds[names.mean(layer)] = mean;
+        feeds[names.scale(layer)] = { shape: mean.shape, data: gamma.map((value, c) => value * inverse.data[c]!) };
+      }
+      const all = new Float32Array(given.count * classes);
+      const part: Tensor = { shape: [evaluationBatch, classes], data: new Float32Array(evaluationBatch * classes) };
+      const size = given.pixels.length / given.count;
+      for (let start = 0; start < given.count; start += evaluationBatch) {
+        const count = Math.min(evaluationBatch, given.count - start);
+        writeInputPlanes(given.pixels.subarray(start * size, (start + count) * size), count, plan.input, evaluationImages.data);
+        await evaluation.run(feeds, { [names.scores]: part });
+        all.set(part.data.subarray(0, count * classes), start * classes);
+      }
+      return all;
+    },
+
+    state,
+
+    restore(saved) {
+      for (const [name, tensor] of state()) {
+        const given = saved.get(name);
+        if (!given || given.data.length !== tensor.data.length)
+          throw internalError(`checkpoint: tensor ${name}: expected ${tensor.data.length} values, got ${given?.data.length ?? 'none'}`);
+        tensor.data.set(given.data);
+      }
+    },
+
+    async close() {
+      for (const session of [training, statistics, evaluation]) await session?.close();
+    },
+  };
+}
+
+/** Index of the largest score of row `n`; the first wins ties. */
+export function argmax(scores: ArrayLike<number>, n: number, classes: number): number {
+  let best = 0;
+  for (let c = 1; c < classes; c++) if (scores[n * classes + c]! > scores[n * classes + best]!) best = c;
+  return best;
+}
+
+function countCorrect(scores: Float32Array, labels: Uint16Array, classes: number): number {
+  let correct = 0;
+  for (let n = 0; n * classes < scores.length; n++) if (argmax(scores, n, classes) === labels[n]) correct++;
+  return correct;
+}

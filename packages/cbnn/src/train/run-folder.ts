@@ -1,0 +1,94 @@
+/** A run's folder: where everything about one training run lies, and how its files are written so that a kill at any
+ * moment leaves either the old file or the new one. */
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { configError, dataError, decodeSafetensors, encodeSafetensors } from '@cbnn/runtime';
+import { type RunConfig, runConfigSchema } from './config.js';
+import type { TrainingState } from './trainer.js';
+
+/** Writes to a temporary name in the same folder, flushes it to the disk, then renames. */
+export function writeFileAtomic(path: string, data: Uint8Array | string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.tmp`;
+  const file = openSync(temporary, 'w');
+  try {
+    const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data;
+    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(temporary, path);
+}
+
+export const writeJsonAtomic = (path: string, value: unknown): void =>
+  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+
+/** Names inside a run's folder. */
+export class RunFolder {
+  constructor(readonly path: string) {}
+  file = (...parts: string[]): string => join(this.path, ...parts);
+  get config(): string {
+    return this.file('config.json');
+  }
+  get metrics(): string {
+    return this.file('metrics.jsonl');
+  }
+  /** everything needed to continue */
+  get checkpoint(): string {
+    return this.file('checkpoint.safetensors');
+  }
+  /** weights and statistics of the epoch with the best validation error */
+  get best(): string {
+    return this.file('best.safetensors');
+  }
+  /** the packed model */
+  get model(): string {
+    return this.file('model.safetensors');
+  }
+  get result(): string {
+    return this.file('result.json');
+  }
+
+  readConfig(): RunConfig {
+    if (!existsSync(this.config))
+      throw configError(`run ${this.path}: no config.json there; expected a folder made by \`cbnn train\``);
+    return runConfigSchema.parse(readJson(this.config));
+  }
+}
+
+export function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw dataError(`${path}: expected JSON: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
+/** Where training stands, beside the tensors. No clock times: equal runs give equal files. */
+export interface Position {
+  /** epochs completed */
+  readonly epoch: number;
+  /** steps completed in the current epoch */
+  readonly step: number;
+  readonly lossSum: number;
+  readonly correct: number;
+  readonly best: { readonly epoch: number; readonly validationError: number } | null;
+  /** lines of metrics.jsonl that belong to this state */
+  readonly metricsLines: number;
+}
+
+export function writeCheckpoint(path: string, state: TrainingState, position: Position): void {
+  const tensors = new Map([...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape, data }]));
+  writeFileAtomic(path, encodeSafetensors(tensors, { position: JSON.stringify(position) }));
+}
+
+export function readCheckpoint(path: string): { state: TrainingState; position: Position } {
+  const { tensors, metadata } = decodeSafetensors(readFileSync(path));
+  const state = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  for (const [name, tensor] of tensors) {
+    if (tensor.dtype !== 'F32') throw dataError(`${path}: tensor ${name}: expected F32, got ${tensor.dtype}`);
+    state.set(name, { shape: tensor.shape, data: tensor.data });
+  }
+  return { state, position: JSON.parse(metadata['position'] ?? 'null') as Position };
+}

@@ -1,0 +1,216 @@
+/**
+ * The training loop: epochs of steps, a validation after each, checkpoints in between.
+ *
+ * A run is a function of its configuration and its images: shuffles, augmentation and initialization all derive from
+ * the seed, and a checkpoint holds the exact state between two steps, so a killed run continues bit-equal.
+ */
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { configError, dataError } from '@cbnn/runtime';
+import type { ImageSet } from '../data/dataset.js';
+import { openDevice } from '../graph/session.js';
+import { ratesAt } from '../nn/recipes.js';
+import { TrainingBatches, stretchSet } from './batches.js';
+import { planOf, type RunConfig } from './config.js';
+import { argmax, createOnnxTrainer } from './onnx-trainer.js';
+import {
+  type Position,
+  readCheckpoint,
+  RunFolder,
+  writeCheckpoint,
+  writeFileAtomic,
+  writeJsonAtomic,
+} from './run-folder.js';
+import type { Trainer } from './trainer.js';
+
+/** One line of metrics.jsonl, written after every epoch. Errors in percent. */
+export interface EpochMetrics {
+  readonly epoch: number;
+  readonly loss: number;
+  readonly trainError: number;
+  readonly validationError: number;
+  /** learning rate of latent weights in the epoch's last step (float techniques: of all weights) */
+  readonly rate: number;
+  readonly imagesPerSecond: number;
+  readonly seconds: number;
+}
+
+export interface TrainingProgress {
+  readonly phase: 'training' | 'validating';
+  /** 1 .. epochs */
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly step: number;
+  readonly steps: number;
+  readonly loss: number;
+  /** percent, this epoch so far */
+  readonly trainError: number;
+  readonly imagesPerSecond: number;
+  readonly secondsLeft: number;
+  /** of the last completed epoch */
+  readonly last: EpochMetrics | null;
+}
+
+export interface TrainOptions {
+  /** continue from the folder's checkpoint if there is one */
+  readonly resume?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: TrainingProgress) => void;
+  /** called once, with what runs the training */
+  readonly onStart?: (description: string) => void;
+  /** seconds between checkpoints inside an epoch */
+  readonly checkpointSeconds?: number;
+}
+
+export interface TrainingResult {
+  readonly epochs: number;
+  readonly bestEpoch: number;
+  /** percent, at the best epoch */
+  readonly validationError: number;
+}
+
+/** Classes predicted for `images` (already stretched), in evaluation mode. */
+export async function predict(trainer: Trainer, images: ImageSet): Promise<Uint16Array> {
+  const scores = await trainer.scores(images);
+  const classes = scores.length / images.count;
+  return Uint16Array.from({ length: images.count }, (_, n) => argmax(scores, n, classes));
+}
+
+export function errorRate(predictions: Uint16Array, labels: Uint16Array): number {
+  let wrong = 0;
+  for (let n = 0; n < labels.length; n++) if (predictions[n] !== labels[n]) wrong++;
+  return (100 * wrong) / labels.length;
+}
+
+/**
+ * Trains `config` on `train`, choosing the best epoch on `validation`, in the folder `path`.
+ * Throws a config error when the folder already holds a run and `resume` is not set.
+ */
+export async function train(
+  config: RunConfig,
+  images: { readonly train: ImageSet; readonly validation: ImageSet },
+  path: string,
+  options: TrainOptions = {},
+): Promise<TrainingResult> {
+  const folder = new RunFolder(path);
+  const resuming = existsSync(folder.checkpoint);
+  if (existsSync(folder.config) && !options.resume)
+    throw configError(`run ${path}: already exists; add --resume to continue it, or choose another --out`);
+  if (images.train.count < config.batch)
+    throw dataError(`training: expected at least one batch of ${config.batch} images, got ${images.train.count}`);
+  if (!existsSync(folder.config)) writeJsonAtomic(folder.config, config);
+
+  const device = await openDevice(config.device, config.threads);
+  const trainer = await createOnnxTrainer(planOf(config), device, { batch: config.batch, seed: config.seed });
+  options.onStart?.(trainer.description);
+  try {
+    let position: Position = { epoch: 0, step: 0, lossSum: 0, correct: 0, best: null, metricsLines: 0 };
+    if (resuming) {
+      const saved = readCheckpoint(folder.checkpoint);
+      trainer.restore(saved.state);
+      position = saved.position;
+    }
+    return await runEpochs(config, images, folder, trainer, position, options);
+  } finally {
+    await trainer.close();
+  }
+}
+
+async function runEpochs(
+  config: RunConfig,
+  images: { readonly train: ImageSet; readonly validation: ImageSet },
+  folder: RunFolder,
+  trainer: Trainer,
+  start: Position,
+  options: TrainOptions,
+): Promise<TrainingResult> {
+  const { epochs, batch, augmentation, seed, schedule, calibrationBatches } = config;
+  const batches = new TrainingBatches(stretchSet(images.train, config.input.stretch), batch, augmentation, seed);
+  const validation = stretchSet(images.validation, config.input.stretch);
+  const { steps } = batches;
+  let { epoch, step, lossSum, correct, best, metricsLines } = start;
+  let last = truncateMetrics(folder, metricsLines);
+  let lastCheckpoint = Date.now();
+  const begun = Date.now();
+  const doneBefore = epoch * steps + step;
+  const save = () => {
+    writeCheckpoint(folder.checkpoint, trainer.state(), { epoch, step, lossSum, correct, best, metricsLines });
+    lastCheckpoint = Date.now();
+  };
+  const report = (phase: TrainingProgress['phase']) => {
+    const done = epoch * steps + step;
+    const seconds = (Date.now() - begun) / 1000;
+    const perStep = seconds / Math.max(1, done - doneBefore);
+    options.onProgress?.({
+      phase,
+      epoch: epoch + 1,
+      epochs,
+      step,
+      steps,
+      loss: lossSum / Math.max(1, step),
+      trainError: 100 * (1 - correct / Math.max(1, step * batch)),
+      imagesPerSecond: batch / perStep,
+      secondsLeft: perStep * (epochs * steps - done),
+      last,
+    });
+  };
+
+  while (epoch < epochs) {
+    const epochBegun = Date.now();
+    const firstStep = step;
+    while (step < steps) {
+      if (options.signal?.aborted) {
+        save();
+        options.signal.throwIfAborted();
+      }
+      const number = epoch * steps + step + 1;
+      const result = await trainer.step(batches.get(epoch, step), ratesAt(schedule, number, steps, epochs), number);
+      step++;
+      lossSum += result.loss;
+      correct += result.correct;
+      report('training');
+      if (Date.now() - lastCheckpoint > 1000 * (options.checkpointSeconds ?? 60)) save();
+      // A native step blocks the event loop: let timers, signals and servers have their turn.
+      await new Promise(setImmediate);
+    }
+    const seconds = (Date.now() - epochBegun) / 1000;
+    report('validating');
+    if (calibrationBatches > 0) {
+      const count = Math.min(calibrationBatches, steps);
+      await trainer.calibrate(Array.from({ length: count }, (_, i) => batches.get(epoch, i)));
+    }
+    const validationError = errorRate(await predict(trainer, validation), validation.labels);
+    last = {
+      epoch: epoch + 1,
+      loss: lossSum / steps,
+      trainError: 100 * (1 - correct / (steps * batch)),
+      validationError,
+      rate: ratesAt(schedule, (epoch + 1) * steps, steps, epochs)[config.technique === 'float' ? 'float' : 'binary'],
+      imagesPerSecond: ((steps - firstStep) * batch) / seconds,
+      seconds,
+    };
+    // `<=` as in the paper's code: of equal epochs the later one counts.
+    if (!best || validationError <= best.validationError) {
+      best = { epoch: epoch + 1, validationError };
+      const weights = new Map([...trainer.state()].filter(([name]) => !name.startsWith('adam.')));
+      writeCheckpoint(folder.best, weights, { epoch: epoch + 1, step: 0, lossSum: 0, correct: 0, best, metricsLines: 0 });
+    }
+    appendFileSync(folder.metrics, `${JSON.stringify(last)}\n`);
+    metricsLines++;
+    epoch++;
+    step = 0;
+    lossSum = 0;
+    correct = 0;
+    save();
+  }
+  if (!best) throw configError('training: no epoch was run');
+  report('validating');
+  return { epochs, bestEpoch: best.epoch, validationError: best.validationError };
+}
+
+/** Drops lines that a killed run wrote after its last checkpoint; returns the last line that stays. */
+function truncateMetrics(folder: RunFolder, lines: number): EpochMetrics | null {
+  const kept = existsSync(folder.metrics) ? readFileSync(folder.metrics, 'utf8').split('\n').slice(0, lines) : [];
+  writeFileAtomic(folder.metrics, kept.map((line) => `${line}\n`).join(''));
+  const last = kept.at(-1);
+  return last ? (JSON.parse(last) as EpochMetrics) : null;
+}
