@@ -1,3 +1,41 @@
+/** Everything a user of the runtime may call; what is not listed here is not public. */
+
+export {
+  formatArchitecture,
+  parseArchitecture,
+  scaleArchitecture,
+  type WidthMultipliers,
+} from './architecture.js';
+export { packRows, popcount32, rowBytes, unpackRows } from './bits.js';
+export { inputMagnitudes, inputShape, layerBound, modelShapes, sumBound } from './bounds.js';
 export * from './errors.js';
+export { limits } from './limits.js';
 export * from './model.js';
+export { decodeModel, encodeModel, MODEL_FORMAT_VERSION } from './model-file.js';
+export {
+  classify,
+  type LayerTrace,
+  type ReferenceOptions,
+  type ReferenceResult,
+  runReference,
+} from './reference.js';
+export {
+  type Dtype,
+  decodeSafetensors,
+  encodeSafetensors,
+  type SafetensorsFile,
+  type Tensor,
+} from './safetensors.js';
+export { sha256 } from './sha256.js';
 export * from './shapes.js';
+export {
+  allSlices,
+  checkPixels,
+  compareSlices,
+  formatSlices,
+  packSlices,
+  parseSlices,
+  unpackSlices,
+} from './slices.js';
+export { stretchImage, stretchInto } from './stretch.js';
+export { validateModel } from './validate.js';

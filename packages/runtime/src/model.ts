@@ -69,7 +69,12 @@ export type Weights =
 export type KernelLayer =
   | { readonly weights: Weights; readonly output: 'bits'; readonly thresholds: Int32Array }
   /** score = sum * scale + bias in int32 */
-  | { readonly weights: Weights; readonly output: 'scores'; readonly scale: Int32Array; readonly bias: Int32Array };
+  | {
+      readonly weights: Weights;
+      readonly output: 'scores';
+      readonly scale: Int32Array;
+      readonly bias: Int32Array;
+    };
 
 /** How a model came to be; free of anything an engine needs. */
 export interface Provenance {

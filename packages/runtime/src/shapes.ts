@@ -51,7 +51,9 @@ export function kernelShapes(input: MapShape, layers: readonly LayerSpec[]): Ker
         channels: map.channels,
       };
       if (pooled.height < 1 || pooled.width < 1)
-        throw configError(`${name}: MP${layer.size} leaves nothing of a ${map.height}x${map.width} map; remove it`);
+        throw configError(
+          `${name}: MP${layer.size} leaves nothing of a ${map.height}x${map.width} map; remove it`,
+        );
       shapes[shapes.length - 1] = { ...previous, pool: layer.size, pooled };
       map = pooled;
     } else if (layer.kind === 'conv') {

@@ -45,5 +45,10 @@ export interface CompactionResult {
   /** id of the smallest accepted try; null when none was within the bound */
   readonly chosen: number | null;
   /** measured once, after the search has ended; percent */
-  readonly test: { readonly baselineError: number; readonly compactError: number; readonly interval: readonly [number, number]; readonly images: number } | null;
+  readonly test: {
+    readonly baselineError: number;
+    readonly compactError: number;
+    readonly interval: readonly [number, number];
+    readonly images: number;
+  } | null;
 }

@@ -33,7 +33,9 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
   const shapes = modelShapes(model);
   for (const shape of shapes)
     if (layerBound(model.input, shape, model.kernels[shape.index]!.weights) > EXACT)
-      throw configError(`engine onnx: sums of layer ${shape.index + 1} can exceed 2^24 and float32 would round them`);
+      throw configError(
+        `engine onnx: sums of layer ${shape.index + 1} can exceed 2^24 and float32 would round them`,
+      );
   const g = new Graph();
   const { height, width } = model.input;
   const channels = inputChannels(model.input);
@@ -43,7 +45,10 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
   const session = await device.open(g.encode());
 
   const { input } = model;
-  const images = { shape: [batch, channels, height, width], data: new Float32Array(batch * channels * height * width) };
+  const images = {
+    shape: [batch, channels, height, width],
+    data: new Float32Array(batch * channels * height * width),
+  };
   const classes = model.classes.length;
   const sums = { shape: [batch, classes], data: new Float32Array(batch * classes) };
   const output = model.kernels.at(-1)!;
@@ -58,7 +63,8 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
         await session.run({ images }, { sums });
         if (output.output === 'scores')
           for (let i = 0; i < here * classes; i++)
-            scores[start * classes + i] = sums.data[i]! * output.scale[i % classes]! + output.bias[i % classes]!;
+            scores[start * classes + i] =
+              sums.data[i]! * output.scale[i % classes]! + output.bias[i % classes]!;
       }
       return scores;
     },

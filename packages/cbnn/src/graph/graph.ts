@@ -128,12 +128,16 @@ export class Graph {
   }
 
   private share(key: string, make: () => Value): Value {
-    let value = this.shared.get(key);
-    if (!value) this.shared.set(key, (value = make()));
+    const value = this.shared.get(key) ?? make();
+    this.shared.set(key, value);
     return value;
   }
 
-  private addConstant(type: ElementType, data: Float32Array | BigInt64Array, shape: readonly number[]): Value {
+  private addConstant(
+    type: ElementType,
+    data: Float32Array | BigInt64Array,
+    shape: readonly number[],
+  ): Value {
     const value = { name: `constant_${this.count++}`, type, shape, data };
     this.constants.push(value);
     return value;

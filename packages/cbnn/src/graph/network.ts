@@ -3,12 +3,12 @@ import type { KernelShape } from '@cbnn/runtime';
 import { inputChannels, layerParameters, type Parameter, type Plan, planShapes } from '../nn/plan.js';
 import type { Technique } from '../techniques/technique.js';
 import { Graph, type Value } from './graph.js';
+import { names } from './names.js';
 import { batchNorm, type Normalization } from './operations/batch-norm.js';
 import { convolution } from './operations/convolution.js';
 import { dense, flatten } from './operations/dense.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool } from './operations/pooling.js';
-import { names } from './names.js';
 import { adam } from './optimizer.js';
 
 export interface NetworkGraph {
@@ -76,17 +76,28 @@ function forward(plan: Plan, technique: Technique, batch: number, mode: 'batch' 
 }
 
 /** One complete training step: forward, loss, gradients, Adam, clipping. `exposeGradients` adds them as outputs. */
-export function trainingGraph(plan: Plan, technique: Technique, batch: number, exposeGradients = false): NetworkGraph {
+export function trainingGraph(
+  plan: Plan,
+  technique: Technique,
+  batch: number,
+  exposeGradients = false,
+): NetworkGraph {
   const { g, parameters, values, shapes, scores, sums } = forward(plan, technique, batch, 'batch');
   const targets = g.input(names.targets, scores.shape);
   const loss = lossOf(g, plan.loss, scores, targets);
   g.output(names.loss, loss);
   g.output(names.scores, scores);
   const gradients = g.gradients(loss, values);
-  const rates = { binary: g.input(names.rate.binary, []), float: g.input(names.rate.float, []) };
+  // Only the rates that some parameter uses: a runtime refuses graphs with inputs that lead nowhere.
+  const rates = new Map(
+    [...new Set(parameters.map(({ group }) => group))].map((group) => [
+      group,
+      g.input(names.rate[group], []),
+    ]),
+  );
   for (const [i, parameter] of parameters.entries()) {
     if (exposeGradients) g.output(names.gradient(parameter.name), gradients[i]!);
-    adam(g, parameter, values[i]!, gradients[i]!, rates[parameter.group]);
+    adam(g, parameter, values[i]!, gradients[i]!, rates.get(parameter.group)!);
   }
   if (exposeGradients) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
   return { bytes: g.encode(), batch, parameters, shapes };
@@ -100,7 +111,12 @@ export function statisticsGraph(plan: Plan, technique: Technique, batch: number)
 }
 
 /** The network in evaluation mode; `exposeSums` adds every layer's sums after pooling. */
-export function evaluationGraph(plan: Plan, technique: Technique, batch: number, exposeSums = false): NetworkGraph {
+export function evaluationGraph(
+  plan: Plan,
+  technique: Technique,
+  batch: number,
+  exposeSums = false,
+): NetworkGraph {
   const { g, parameters, shapes, scores, sums } = forward(plan, technique, batch, 'given');
   g.output(names.scores, scores);
   if (exposeSums) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);

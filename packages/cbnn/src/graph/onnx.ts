@@ -53,7 +53,12 @@ const OPSET = 17;
 export function encodeOnnx(graph: OnnxGraph): Uint8Array {
   const info = ({ name, type, shape }: OnnxValue) => ({
     name,
-    type: { tensor_type: { elem_type: ELEMENT_TYPE[type], shape: { dim: shape.map((size) => ({ dim_value: size })) } } },
+    type: {
+      tensor_type: {
+        elem_type: ELEMENT_TYPE[type],
+        shape: { dim: shape.map((size) => ({ dim_value: size })) },
+      },
+    },
   });
   return modelType
     .encode(

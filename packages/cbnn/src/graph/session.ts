@@ -16,10 +16,12 @@ export interface Device {
   open(model: Uint8Array): Promise<Session>;
 }
 
-export type Feeds = Readonly<Record<string, { readonly data: Float32Array; readonly shape: readonly number[] }>>;
+export type Feeds = Readonly<
+  Record<string, { readonly data: Float32Array; readonly shape: readonly number[] }>
+>;
 
 export interface Session {
-  /** `into` names preallocated arrays that outputs are written to where the provider can. */
+  /** Writes every output named in `outputs` into its array. */
   run(feeds: Feeds, outputs: Feeds): Promise<void>;
   readonly outputNames: readonly string[];
   close(): Promise<void>;
@@ -58,14 +60,19 @@ function nativeDevice(ort: Ort, version: string, name: 'cpu' | 'webgpu', threads
         ? `cpu: ONNX Runtime ${version} native, ${threads} thread${threads === 1 ? '' : 's'}`
         : `webgpu: ONNX Runtime ${version} native WebGPU provider`,
     open: (model) =>
-      openSession(ort, model, {
-        executionProviders: [name],
-        intraOpNumThreads: threads,
-        interOpNumThreads: 1,
-        executionMode: 'sequential',
-        graphOptimizationLevel: 'all',
-        logSeverityLevel: 3,
-      }),
+      openSession(
+        ort,
+        model,
+        {
+          executionProviders: [name],
+          intraOpNumThreads: threads,
+          interOpNumThreads: 1,
+          executionMode: 'sequential',
+          graphOptimizationLevel: 'all',
+          logSeverityLevel: 3,
+        },
+        name === 'cpu',
+      ),
   };
 }
 
@@ -76,11 +83,25 @@ async function wasmDevice(threads: number): Promise<Device> {
     name: 'wasm',
     description: `wasm: ONNX Runtime ${ort.env.versions.web ?? ort.env.versions.common} WebAssembly, ${threads} thread${threads === 1 ? '' : 's'}`,
     open: (model) =>
-      openSession(ort, model, { executionProviders: ['wasm'], graphOptimizationLevel: 'all', logSeverityLevel: 3 }),
+      openSession(
+        ort,
+        model,
+        {
+          executionProviders: ['wasm'],
+          graphOptimizationLevel: 'all',
+          logSeverityLevel: 3,
+        },
+        false,
+      ),
   };
 }
 
-async function openSession(ort: Ort, model: Uint8Array, options: InferenceSession.SessionOptions): Promise<Session> {
+async function openSession(
+  ort: Ort,
+  model: Uint8Array,
+  options: InferenceSession.SessionOptions,
+  writesInPlace: boolean,
+): Promise<Session> {
   const session = await ort.InferenceSession.create(model, options);
   const tensors = (feeds: Feeds): Record<string, Tensor> =>
     Object.fromEntries(
@@ -89,10 +110,12 @@ async function openSession(ort: Ort, model: Uint8Array, options: InferenceSessio
   return {
     outputNames: session.outputNames,
     async run(feeds, outputs) {
-      const results = await session.run(tensors(feeds), tensors(outputs));
+      // The native runtime writes into the arrays given. The wasm one takes such arrays and leaves them as they are,
+      // so there only the names are passed and the results copied.
+      const wanted = writesInPlace ? tensors(outputs) : Object.keys(outputs);
+      const results = await session.run(tensors(feeds), wanted);
       for (const [name, { data }] of Object.entries(outputs)) {
         const result = results[name]!.data;
-        // Providers that cannot write in place return a new array.
         if (result !== data) data.set(result as Float32Array);
       }
     },

@@ -5,15 +5,15 @@ import {
   type KernelLayer,
   type KernelShape,
   layerBound,
-  packRows,
   type PackedModel,
   type Provenance,
+  packRows,
   unpackRows,
   type Weights,
 } from '@cbnn/runtime';
 import { names } from '../graph/names.js';
 import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
-import { placeFactors, type Plan, planShapes } from '../nn/plan.js';
+import { type Plan, placeFactors, planShapes } from '../nn/plan.js';
 import { techniques } from '../techniques/index.js';
 import type { TrainingState } from '../train/trainer.js';
 import { foldScores, foldThreshold } from './threshold.js';
@@ -55,7 +55,11 @@ export function packModel(
       const folded = Array.from({ length: output.channels }, (_, c) =>
         foldThreshold(mean[c]!, scale[c]!, beta[c]!, bound),
       );
-      kernels.push({ weights, output: 'bits', thresholds: Int32Array.from(folded, ({ threshold }) => threshold) });
+      kernels.push({
+        weights,
+        output: 'bits',
+        thresholds: Int32Array.from(folded, ({ threshold }) => threshold),
+      });
       inverted = folded.map((fold) => fold.inverted);
     }
   }

@@ -26,7 +26,11 @@ interface Tensor {
   readonly data: Float32Array;
 }
 
-export async function createOnnxTrainer(plan: Plan, device: Device, options: OnnxTrainerOptions): Promise<Trainer> {
+export async function createOnnxTrainer(
+  plan: Plan,
+  device: Device,
+  options: OnnxTrainerOptions,
+): Promise<Trainer> {
   const technique = techniques[plan.technique];
   const { batch, seed, evaluationBatch = 200 } = options;
   const graph = trainingGraph(plan, technique, batch);
@@ -104,7 +108,11 @@ export async function createOnnxTrainer(plan: Plan, device: Device, options: Onn
         ...Object.fromEntries(current),
       };
       if (technique.latentWeights) feeds[names.rate.binary] = scalar(adamRate(rates.binary, step));
-      const outputs: Record<string, Tensor> = { [names.loss]: loss, [names.scores]: scores, ...statisticsOutputs };
+      const outputs: Record<string, Tensor> = {
+        [names.loss]: loss,
+        [names.scores]: scores,
+        ...statisticsOutputs,
+      };
       for (const [name, tensor] of next) outputs[names.next(name)] = tensor;
       await training.run(feeds, outputs);
       [current, next] = [next, current];
@@ -112,7 +120,8 @@ export async function createOnnxTrainer(plan: Plan, device: Device, options: Onn
         const average = running[layer]!;
         for (let c = 0; c < mean.data.length; c++) {
           const inverse = 1 / Math.sqrt(variance.data[c]! + BATCH_NORM_EPSILON);
-          average.mean.data[c] = average.mean.data[c]! * (1 - STATISTICS_MOMENTUM) + mean.data[c]! * STATISTICS_MOMENTUM;
+          average.mean.data[c] =
+            average.mean.data[c]! * (1 - STATISTICS_MOMENTUM) + mean.data[c]! * STATISTICS_MOMENTUM;
           average.inverse.data[c] =
             average.inverse.data[c]! * (1 - STATISTICS_MOMENTUM) + inverse * STATISTICS_MOMENTUM;
         }
@@ -129,7 +138,10 @@ export async function createOnnxTrainer(plan: Plan, device: Device, options: Onn
       let count = 0;
       for (const given of batches) {
         setImages(given);
-        await statistics.run({ [names.images]: images, ...weightsOnly() }, { [names.scores]: scores, ...statisticsOutputs });
+        await statistics.run(
+          { [names.images]: images, ...weightsOnly() },
+          { [names.scores]: scores, ...statisticsOutputs },
+        );
         for (const [layer, { mean, variance }] of batchStatistics.entries())
           for (let c = 0; c < mean.data.length; c++) {
             sums[layer]!.mean[c]! += mean.data[c]!;
@@ -151,18 +163,32 @@ export async function createOnnxTrainer(plan: Plan, device: Device, options: Onn
         shape: inputShape(evaluationBatch),
         data: new Float32Array(evaluationBatch * imageSize),
       };
-      const feeds: Record<string, Tensor> = { [names.images]: evaluationImages, ...weightsOnly() } as Record<string, Tensor>;
+      const feeds: Record<string, Tensor> = { [names.images]: evaluationImages, ...weightsOnly() } as Record<
+        string,
+        Tensor
+      >;
       for (const [layer, { mean, inverse }] of running.entries()) {
         const gamma = current.get(`layers.${layer}.gamma`)!.data;
         feeds[names.mean(layer)] = mean;
-        feeds[names.scale(layer)] = { shape: mean.shape, data: gamma.map((value, c) => value * inverse.data[c]!) };
+        feeds[names.scale(layer)] = {
+          shape: mean.shape,
+          data: gamma.map((value, c) => value * inverse.data[c]!),
+        };
       }
       const all = new Float32Array(given.count * classes);
-      const part: Tensor = { shape: [evaluationBatch, classes], data: new Float32Array(evaluationBatch * classes) };
+      const part: Tensor = {
+        shape: [evaluationBatch, classes],
+        data: new Float32Array(evaluationBatch * classes),
+      };
       const size = given.pixels.length / given.count;
       for (let start = 0; start < given.count; start += evaluationBatch) {
         const count = Math.min(evaluationBatch, given.count - start);
-        writeInputPlanes(given.pixels.subarray(start * size, (start + count) * size), count, plan.input, evaluationImages.data);
+        writeInputPlanes(
+          given.pixels.subarray(start * size, (start + count) * size),
+          count,
+          plan.input,
+          evaluationImages.data,
+        );
         await evaluation.run(feeds, { [names.scores]: part });
         all.set(part.data.subarray(0, count * classes), start * classes);
       }
@@ -174,8 +200,12 @@ export async function createOnnxTrainer(plan: Plan, device: Device, options: Onn
     restore(saved) {
       for (const [name, tensor] of state()) {
         const given = saved.get(name);
+        // A state kept for its weights has no moments; training does not continue from it.
+        if (!given && name.startsWith('adam.')) continue;
         if (!given || given.data.length !== tensor.data.length)
-          throw internalError(`checkpoint: tensor ${name}: expected ${tensor.data.length} values, got ${given?.data.length ?? 'none'}`);
+          throw internalError(
+            `checkpoint: tensor ${name}: expected ${tensor.data.length} values, got ${given?.data.length ?? 'none'}`,
+          );
         tensor.data.set(given.data);
       }
     },

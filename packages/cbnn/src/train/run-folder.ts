@@ -1,6 +1,15 @@
 /** A run's folder: where everything about one training run lies, and how its files are written so that a kill at any
  * moment leaves either the old file or the new one. */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { configError, dataError, decodeSafetensors, encodeSafetensors } from '@cbnn/runtime';
 import { type RunConfig, runConfigSchema } from './config.js';
@@ -79,7 +88,9 @@ export interface Position {
 }
 
 export function writeCheckpoint(path: string, state: TrainingState, position: Position): void {
-  const tensors = new Map([...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape, data }]));
+  const tensors = new Map(
+    [...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape, data }]),
+  );
   writeFileAtomic(path, encodeSafetensors(tensors, { position: JSON.stringify(position) }));
 }
 

@@ -9,13 +9,13 @@ import { configError, dataError } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
 import { openDevice } from '../graph/session.js';
 import { ratesAt } from '../nn/recipes.js';
-import { TrainingBatches, stretchSet } from './batches.js';
+import { stretchSet, TrainingBatches } from './batches.js';
 import { planOf, type RunConfig } from './config.js';
 import { argmax, createOnnxTrainer } from './onnx-trainer.js';
 import {
   type Position,
-  readCheckpoint,
   RunFolder,
+  readCheckpoint,
   writeCheckpoint,
   writeFileAtomic,
   writeJsonAtomic,
@@ -96,7 +96,9 @@ export async function train(
   if (existsSync(folder.config) && !options.resume)
     throw configError(`run ${path}: already exists; add --resume to continue it, or choose another --out`);
   if (images.train.count < config.batch)
-    throw dataError(`training: expected at least one batch of ${config.batch} images, got ${images.train.count}`);
+    throw dataError(
+      `training: expected at least one batch of ${config.batch} images, got ${images.train.count}`,
+    );
   if (!existsSync(folder.config)) writeJsonAtomic(folder.config, config);
 
   const device = await openDevice(config.device, config.threads);
@@ -124,7 +126,12 @@ async function runEpochs(
   options: TrainOptions,
 ): Promise<TrainingResult> {
   const { epochs, batch, augmentation, seed, schedule, calibrationBatches } = config;
-  const batches = new TrainingBatches(stretchSet(images.train, config.input.stretch), batch, augmentation, seed);
+  const batches = new TrainingBatches(
+    stretchSet(images.train, config.input.stretch),
+    batch,
+    augmentation,
+    seed,
+  );
   const validation = stretchSet(images.validation, config.input.stretch);
   const { steps } = batches;
   let { epoch, step, lossSum, correct, best, metricsLines } = start;
@@ -133,7 +140,14 @@ async function runEpochs(
   const begun = Date.now();
   const doneBefore = epoch * steps + step;
   const save = () => {
-    writeCheckpoint(folder.checkpoint, trainer.state(), { epoch, step, lossSum, correct, best, metricsLines });
+    writeCheckpoint(folder.checkpoint, trainer.state(), {
+      epoch,
+      step,
+      lossSum,
+      correct,
+      best,
+      metricsLines,
+    });
     lastCheckpoint = Date.now();
   };
   const report = (phase: TrainingProgress['phase']) => {
@@ -163,7 +177,11 @@ async function runEpochs(
         options.signal.throwIfAborted();
       }
       const number = epoch * steps + step + 1;
-      const result = await trainer.step(batches.get(epoch, step), ratesAt(schedule, number, steps, epochs), number);
+      const result = await trainer.step(
+        batches.get(epoch, step),
+        ratesAt(schedule, number, steps, epochs),
+        number,
+      );
       step++;
       lossSum += result.loss;
       correct += result.correct;
@@ -184,7 +202,9 @@ async function runEpochs(
       loss: lossSum / steps,
       trainError: 100 * (1 - correct / (steps * batch)),
       validationError,
-      rate: ratesAt(schedule, (epoch + 1) * steps, steps, epochs)[config.technique === 'float' ? 'float' : 'binary'],
+      rate: ratesAt(schedule, (epoch + 1) * steps, steps, epochs)[
+        config.technique === 'float' ? 'float' : 'binary'
+      ],
       imagesPerSecond: ((steps - firstStep) * batch) / seconds,
       seconds,
     };
@@ -192,7 +212,14 @@ async function runEpochs(
     if (!best || validationError <= best.validationError) {
       best = { epoch: epoch + 1, validationError };
       const weights = new Map([...trainer.state()].filter(([name]) => !name.startsWith('adam.')));
-      writeCheckpoint(folder.best, weights, { epoch: epoch + 1, step: 0, lossSum: 0, correct: 0, best, metricsLines: 0 });
+      writeCheckpoint(folder.best, weights, {
+        epoch: epoch + 1,
+        step: 0,
+        lossSum: 0,
+        correct: 0,
+        best,
+        metricsLines: 0,
+      });
     }
     appendFileSync(folder.metrics, `${JSON.stringify(last)}\n`);
     metricsLines++;
@@ -209,7 +236,9 @@ async function runEpochs(
 
 /** Drops lines that a killed run wrote after its last checkpoint; returns the last line that stays. */
 function truncateMetrics(folder: RunFolder, lines: number): EpochMetrics | null {
-  const kept = existsSync(folder.metrics) ? readFileSync(folder.metrics, 'utf8').split('\n').slice(0, lines) : [];
+  const kept = existsSync(folder.metrics)
+    ? readFileSync(folder.metrics, 'utf8').split('\n').slice(0, lines)
+    : [];
   writeFileAtomic(folder.metrics, kept.map((line) => `${line}\n`).join(''));
   const last = kept.at(-1);
   return last ? (JSON.parse(last) as EpochMetrics) : null;

@@ -26,7 +26,10 @@ export interface StepResult {
 }
 
 /** Named tensors that make up the whole state of training, moments and statistics included. */
-export type TrainingState = ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>;
+export type TrainingState = ReadonlyMap<
+  string,
+  { readonly shape: readonly number[]; readonly data: Float32Array }
+>;
 
 export interface Trainer {
   /** what runs, in one line */

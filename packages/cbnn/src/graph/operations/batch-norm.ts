@@ -32,7 +32,13 @@ export interface Normalized {
 }
 
 /** y = BN(p); p `[N][C][H][W]` or `[N][C]`. */
-export function batchNorm(g: Graph, p: Value, gamma: Value, beta: Value, normalization: Normalization): Normalized {
+export function batchNorm(
+  g: Graph,
+  p: Value,
+  gamma: Value,
+  beta: Value,
+  normalization: Normalization,
+): Normalized {
   const parts = normalize(g, p, gamma, normalization);
   const output = g.add(g.mul(parts.centred, perChannel(g, parts.scale, p)), perChannel(g, beta, p));
   if (parts.variance)

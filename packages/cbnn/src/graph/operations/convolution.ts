@@ -57,11 +57,21 @@ export function convolution(g: Graph, x: Value, w: Value, shape: KernelShape): V
     const reversed = g.integers(...Array.from({ length: taps }, (_, i) => taps - 1 - i));
     const flat = g.reshape(w, [output.channels, taps, input.channels]);
     const flipped = g.node('Gather', [flat, reversed], flat.shape, { axis: 1 });
-    const swapped = g.reshape(g.transpose(flipped, [2, 0, 1]), [input.channels, output.channels, kernel, kernel]);
+    const swapped = g.reshape(g.transpose(flipped, [2, 0, 1]), [
+      input.channels,
+      output.channels,
+      kernel,
+      kernel,
+    ]);
     const spread = stride === 1 ? dz : insertZeros(g, dz, stride);
     return g.node('Conv', [spread, swapped], x.shape, {
       kernel_shape: [kernel, kernel],
-      pads: [kernel - 1 - padStart, kernel - 1 - padStart, kernel - 1 - padEnd + restY, kernel - 1 - padEnd + restX],
+      pads: [
+        kernel - 1 - padStart,
+        kernel - 1 - padStart,
+        kernel - 1 - padEnd + restY,
+        kernel - 1 - padEnd + restX,
+      ],
     });
   }
 }

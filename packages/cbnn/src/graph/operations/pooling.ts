@@ -16,7 +16,11 @@ export function maxPool(g: Graph, x: Value, size: number, integers: boolean): Va
   const croppedShape = [n, c, height * size, width * size];
   const cropped =
     h % size || w % size
-      ? g.node('Slice', [x, g.integers(0, 0), g.integers(height * size, width * size), g.integers(2, 3)], croppedShape)
+      ? g.node(
+          'Slice',
+          [x, g.integers(0, 0), g.integers(height * size, width * size), g.integers(2, 3)],
+          croppedShape,
+        )
       : x;
   const ranked = integers ? g.add(cropped, windowRank(g, height * size, width * size, size)) : cropped;
   const top = g.node('MaxPool', [ranked], [n, c, height, width], {

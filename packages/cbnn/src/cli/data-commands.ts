@@ -1,0 +1,57 @@
+import { type Command, Option } from 'commander';
+import { contactSheet } from '../data/contact-sheet.js';
+import { datasets, loadDataset } from '../data/registry.js';
+import { datasetStatistics } from '../data/statistics.js';
+import { formatInteger } from '../report/format.js';
+import { textTable } from '../report/table.js';
+import { writeFileAtomic } from '../train/run-folder.js';
+import { progressBar, result } from './console.js';
+import { dataDirOption } from './shared.js';
+
+export function addDataCommands(program: Command): void {
+  const data = program
+    .command('data')
+    .description('what data sets there are, what is in them, how to get them');
+  data
+    .command('list', { isDefault: true })
+    .description('the data sets known by name')
+    .action(() => {
+      const rows = datasets.map(({ name, title, description }) => [name, title, description]);
+      result(
+        `${textTable([{ header: 'name' }, { header: 'title' }, { header: 'what it is' }], rows)}\nAny folder of class folders with PNG, JPEG or PPM images works as well.`,
+        {
+          datasets: datasets.map(({ name, title, description, licence }) => ({
+            name,
+            title,
+            description,
+            licence,
+          })),
+        },
+      );
+    });
+  data
+    .command('show')
+    .description('counts, class balance, and a contact sheet as PNG')
+    .argument('<data>', 'a data set, or a folder of class folders')
+    .addOption(dataDirOption())
+    .addOption(new Option('--sheet <file>', 'where to write the contact sheet').default('contact-sheet.png'))
+    .action(async (name: string, flags: { dataDir: string; sheet: string }) => {
+      const bar = progressBar('data');
+      const dataset = await loadDataset(name, {
+        dataDir: flags.dataDir,
+        onProgress: ({ done, total, stage }) => bar.update(done, total ?? done, stage),
+      });
+      bar.stop();
+      const statistics = datasetStatistics(dataset);
+      writeFileAtomic(flags.sheet, contactSheet(dataset.train, dataset.classes));
+      const rows = dataset.classes.map((title, i) => [
+        title,
+        formatInteger(statistics.train.perClass[i]!),
+        formatInteger(statistics.test.perClass[i]!),
+      ]);
+      result(
+        `${dataset.title}: ${formatInteger(dataset.train.count)} training and ${formatInteger(dataset.test.count)} test images of ${dataset.train.height}x${dataset.train.width}x${dataset.train.channels}\n${textTable([{ header: 'class' }, { header: 'train', align: 'right' }, { header: 'test', align: 'right' }], rows)}\ncontact sheet: ${flags.sheet}`,
+        { dataset: dataset.title, statistics, sheet: flags.sheet },
+      );
+    });
+}

@@ -1,0 +1,104 @@
+/** The main job on generated images, start to finish: train, sensitivity, compact, report, and a table to take away. */
+import { rmSync } from 'node:fs';
+import type { Command } from 'commander';
+import { modelCost, networkCost, uniformStorage } from '../cost/cost.js';
+import { formatBytes, formatCount, formatDuration } from '../report/format.js';
+import { reportRun } from '../report/run-report.js';
+import { textTable } from '../report/table.js';
+import { stretchSet } from '../train/batches.js';
+import { planOf } from '../train/config.js';
+import { prepareRun, type RunOptions } from '../train/prepare.js';
+import { loadTrainer, readModel, trainRun } from '../train/run.js';
+import { errorRate, predict } from '../train/train.js';
+import { runCompaction, runSensitivity } from './analysis.js';
+import { note, result, trainingBar } from './console.js';
+import { stopSignal } from './shared.js';
+
+const ARCHITECTURE = '16C3-16C3-MP2-32C3-32C3-MP2-64C3-MP2-64FC-12FC';
+const EPOCHS = 8;
+
+export function addDemoCommand(program: Command): void {
+  program
+    .command('demo')
+    .description('the main job on generated images, in a few minutes')
+    .option('--out <folder>', "the run's folder, made anew", 'runs/demo')
+    .action(async ({ out }: { out: string }) => {
+      const begun = Date.now();
+      const signal = stopSignal();
+      rmSync(out, { recursive: true, force: true });
+      const common: RunOptions = {
+        data: 'signs',
+        dataDir: 'data',
+        architecture: ARCHITECTURE,
+        epochs: EPOCHS,
+        stretch: 'on',
+      };
+
+      note('1/5 generating images: traffic-sign-like shapes, 12 classes');
+      const prepared = await prepareRun(common, { signal });
+      const { config } = prepared;
+      note(
+        `2/5 training a BNN on ${prepared.train.count} images (${prepared.validation.count} for validation)`,
+      );
+      await trainShown('bnn', config);
+      note('    and the same network in full precision, to compare');
+      const floatRun = await prepareRun({ ...common, technique: 'float', epochs: 4 }, { signal });
+      await trainShown('float', floatRun.config, `${out}/float`);
+      note('3/5 which input bits matter? random bits in their place, on validation images');
+      const sensitivity = await runSensitivity(out, config, prepared, { seeds: 1, images: 1000, signal });
+      note('4/5 pruning slices, shrinking, retraining');
+      const compaction = await runCompaction(out, config, prepared, common.dataDir, sensitivity, {
+        maxDrop: 2,
+        acceptance: 'estimate',
+        maxTries: 4,
+        signal,
+      });
+      note('5/5 the report');
+      const page = await reportRun(out, config, prepared);
+
+      const trainer = await loadTrainer(`${out}/float`);
+      const { test } = prepared.dataset;
+      const floatError = errorRate(
+        await predict(trainer, stretchSet(test, floatRun.config.input.stretch)),
+        test.labels,
+      );
+      await trainer.close();
+      const plan = planOf(floatRun.config);
+      const float = networkCost(plan.input, plan.layers, uniformStorage(plan.layers, 32));
+      const chosen = compaction.tries.find((t) => t.id === compaction.chosen);
+      const baseline = modelCost(readModel(out));
+      const accuracy = (error: number) => `${(100 - error).toFixed(1)} %`;
+      const rows = [['float', accuracy(floatError), formatBytes(float.bytes), formatCount(float.macs)]];
+      if (chosen && compaction.test)
+        rows.push(
+          [
+            'BNN',
+            accuracy(compaction.test.baselineError),
+            formatBytes(compaction.baseline.bytes),
+            formatCount(baseline.macs),
+          ],
+          [
+            'compact BNN',
+            accuracy(compaction.test.compactError),
+            formatBytes(chosen.bytes),
+            formatCount(chosen.macs),
+          ],
+        );
+      const seconds = (Date.now() - begun) / 1000;
+      result(
+        `\n${textTable([{ header: `${test.count} generated test images` }, { header: 'accuracy', align: 'right' }, { header: 'bytes', align: 'right' }, { header: 'MACs', align: 'right' }], rows)}\n${chosen ? '' : 'no network was within the bound\n'}${formatDuration(seconds)}; report: ${page}`,
+        {
+          seconds,
+          report: page,
+          float: { error: floatError, bytes: float.bytes, macs: float.macs },
+          compaction,
+        },
+      );
+
+      async function trainShown(task: string, runConfig: typeof config, path = out): Promise<void> {
+        const bar = trainingBar(task);
+        await trainRun(runConfig, prepared, path, common.dataDir, { signal, onProgress: bar.show });
+        bar.stop();
+      }
+    });
+}

@@ -1,0 +1,31 @@
+/** The command line: every command in one list, each a few lines over the library. */
+import { Command, CommanderError } from 'commander';
+import { VERSION } from '../version.js';
+import { printError } from './console.js';
+import { addDataCommands } from './data-commands.js';
+import { addDemoCommand } from './demo.js';
+import { addModelCommands } from './model-commands.js';
+import { addTrainCommand } from './train-command.js';
+
+/** Runs the program with `args` (without node and script); returns the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Command('cbnn')
+    .description('From labelled images to a compact binary neural network')
+    .version(VERSION)
+    .showSuggestionAfterError()
+    .showHelpAfterError('(add --help for the options)')
+    .exitOverride();
+  addDemoCommand(program);
+  addDataCommands(program);
+  addTrainCommand(program);
+  addModelCommands(program);
+  try {
+    await program.parseAsync([...args], { from: 'user' });
+    return 0;
+  } catch (error) {
+    // Commander has already printed its own complaint, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode;
+    printError(error);
+    return 1;
+  }
+}

@@ -1,0 +1,100 @@
+import { existsSync } from 'node:fs';
+import { configError } from '@cbnn/runtime';
+import { type Command, Option } from 'commander';
+import { deviceNames } from '../graph/session.js';
+import { recipeNames } from '../nn/recipes.js';
+import { type TechniqueName, techniques } from '../techniques/index.js';
+import { prepareRun, type RunOptions } from '../train/prepare.js';
+import { loadRunImages, trainRun } from '../train/run.js';
+import { RunFolder } from '../train/run-folder.js';
+import { note, progressBar, result, trainingBar } from './console.js';
+import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.js';
+import { dataDirOption, stopSignal } from './shared.js';
+
+interface TrainFlags extends Omit<RunOptions, 'data' | 'architecture'> {
+  readonly arch?: string;
+  readonly out?: string;
+  readonly resume?: boolean;
+}
+
+export function addTrainCommand(program: Command): void {
+  program
+    .command('train')
+    .description('train a network on labelled images')
+    .argument('<data>', 'a data set (see `cbnn data`), or a folder of class folders')
+    .addOption(dataDirOption())
+    .option('--out <folder>', "the run's folder (default: runs/<data>)")
+    .option('--resume', 'continue an interrupted run in --out')
+    .option('--technique <name>', 'bnn or float', oneOf(Object.keys(techniques) as TechniqueName[]))
+    .option('--recipe <name>', 'modern or paper', oneOf(recipeNames))
+    .option('--arch <notation>', "the paper's notation, e.g. 32C3-MP2-64C3-MP2-128FC-10FC")
+    .option('--width <factor>', 'multiply the width of all hidden layers', positiveNumber)
+    .option('--conv-width <factor>', 'the same for convolutions only', positiveNumber)
+    .option('--dense-width <factor>', 'the same for dense layers only', positiveNumber)
+    .option('--input <form>', 'bit-slices or 8-bit', oneOf(['bit-slices', '8-bit'] as const))
+    .option('--slices <list>', 'kept slices: all, top4, or channel:bits such as 0:4-7,1:4-7,2:4-7')
+    .option('--slicing <form>', 'equal or place-value', oneOf(['equal', 'place-value'] as const))
+    .option('--first-layer <weights>', 'integer or binary', oneOf(['integer', 'binary', 'real'] as const))
+    .option('--stretch <when>', 'contrast stretch: auto, on or off', oneOf(['auto', 'on', 'off'] as const))
+    .option('--epochs <n>', 'passes over the training images', positiveInteger)
+    .option('--batch <n>', 'images per step', positiveInteger)
+    .option('--rate <rate>', 'peak learning rate of latent weights', positiveNumber)
+    .option('--float-rate <rate>', 'peak learning rate of batch norm and real weights', positiveNumber)
+    .option('--limit <n>', 'use only this many training images', positiveInteger)
+    .option('--validation <n>', 'validation images', positiveInteger)
+    .option('--seed <n>', 'seed of everything random', wholeNumber)
+    .addOption(new Option('--device <name>', deviceNames.join(', ')).argParser(oneOf(deviceNames)))
+    .option('--threads <n>', 'threads', positiveInteger)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  cbnn train signs --epochs 5
+  cbnn train cifar10 --data-dir ~/data --epochs 20 --out runs/cifar10
+  cbnn train cifar10 --data-dir ~/data --input 8-bit --out runs/cifar10-8bit
+  cbnn train ./my-images --slices top4 --width 0.5`,
+    )
+    .action(async (data: string, flags: TrainFlags) => {
+      const { arch, out, resume, ...rest } = flags;
+      await trainCommand(
+        { ...rest, data, ...(arch && { architecture: arch }) },
+        out ?? `runs/${data.replaceAll(/[^\w.-]+/g, '-')}`,
+        resume === true,
+      );
+    });
+}
+
+async function trainCommand(options: RunOptions, path: string, resume: boolean): Promise<void> {
+  const folder = new RunFolder(path);
+  const exists = existsSync(folder.config);
+  if (exists && !resume)
+    throw configError(`run ${path}: already exists; add --resume to continue it, or choose another --out`);
+  const signal = stopSignal();
+  const reading = progressBar('data');
+  const hooks = {
+    signal,
+    onNote: note,
+    onData: ({ done, total, stage }: { done: number; total: number | null; stage: string }) =>
+      reading.update(done, total ?? done, stage),
+  };
+  const prepared = exists
+    ? await loadRunImages(path, { dataDir: options.dataDir, onData: hooks.onData })
+    : await prepareRun(options, hooks);
+  reading.stop();
+  const { config } = prepared;
+  note(
+    `${prepared.dataset.title}: ${prepared.train.count} training, ${prepared.validation.count} validation images; ${config.technique}, ${config.architecture}, recipe ${config.recipe}`,
+  );
+  const bar = trainingBar('train');
+  const trained = await trainRun(config, prepared, path, options.dataDir, {
+    resume,
+    signal,
+    onStart: (description) => note(`engine ${description}`),
+    onProgress: bar.show,
+  });
+  bar.stop();
+  result(
+    `validation error ${trained.validationError.toFixed(2)} % at epoch ${trained.bestEpoch} of ${trained.epochs}; run in ${path}`,
+    { ...trained, run: path },
+  );
+}

@@ -1,0 +1,199 @@
+/**
+ * Compaction (Li & Ren, stage 3): drop the slices that do not matter, shrink the network, retrain, and keep the smallest
+ * network whose validation error rises by no more than the bound.
+ *
+ * The test images are used once, after the search has ended. Every try is a run of its own under `compact/`, so a killed
+ * compaction resumes where it was: finished tries are read back, an unfinished one continues from its checkpoint.
+ */
+import { existsSync, statSync } from 'node:fs';
+import {
+  configError,
+  formatArchitecture,
+  parseArchitecture,
+  type Slice,
+  scaleArchitecture,
+} from '@cbnn/runtime';
+import { modelCost } from '../cost/cost.js';
+import { pairedInterval } from '../report/statistics.js';
+import { choosePruning } from '../sensitivity/prune.js';
+import type { SensitivityResult } from '../sensitivity/result.js';
+import type { RunConfig } from '../train/config.js';
+import { type RunImages, readModel, trainRun, wrongOf } from '../train/run.js';
+import { RunFolder, readJson, writeJsonAtomic } from '../train/run-folder.js';
+import type { TrainingProgress } from '../train/train.js';
+import type { CompactionResult, CompactionTry, NetworkMeasure } from './result.js';
+import { nextWidths, type TriedWidths, type Widths } from './search.js';
+
+export interface CompactOptions {
+  /** percentage points of validation error that may be lost; 1 by default */
+  readonly maxDrop?: number;
+  readonly shrink?: 'paper' | 'separate';
+  /**
+   * `confident`: the one-sided 95 % upper limit of the drop is within the bound. `estimate`: the measured drop is (the
+   * paper's reading, and the only possible one with few validation images).
+   */
+  readonly acceptance?: 'confident' | 'estimate';
+  /** retrained networks at most; 8 by default */
+  readonly maxTries?: number;
+  /** epochs of every retraining; the baseline's by default */
+  readonly epochs?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: CompactionEvent) => void;
+}
+
+export type CompactionEvent =
+  | {
+      readonly kind: 'training';
+      readonly number: number;
+      readonly architecture: string;
+      readonly progress: TrainingProgress;
+    }
+  | { readonly kind: 'tried'; readonly outcome: CompactionTry };
+
+interface Try extends Widths {
+  readonly slices: readonly Slice[];
+  readonly reason: string;
+}
+
+/** Compacts the finished run in `path`; writes `compact/result.json` after every try. */
+export async function compact(
+  path: string,
+  config: RunConfig,
+  images: RunImages,
+  dataDir: string,
+  sensitivity: SensitivityResult,
+  options: CompactOptions = {},
+): Promise<CompactionResult> {
+  const { maxDrop = 1, shrink = 'separate', acceptance = 'confident', maxTries = 8 } = options;
+  if (config.technique !== 'bnn')
+    throw configError(`compact: expected a run of technique bnn, got ${config.technique}`);
+  const folder = new RunFolder(path);
+  const file = folder.file('compact', 'result.json');
+  const baselineWrong = await wrongOf(readModel(path), images.validation, config.threads);
+  const start: CompactionResult = {
+    dataset: images.dataset.title,
+    maxDrop,
+    shrink,
+    acceptance,
+    validationImages: images.validation.count,
+    baseline: {
+      convWidth: 1,
+      denseWidth: 1,
+      architecture: config.architecture,
+      slices: config.input.slices,
+      ...measureNetwork(path, baselineWrong),
+    },
+    tries: [],
+    chosen: null,
+    test: null,
+  };
+  const earlier = existsSync(file) ? (readJson(file) as CompactionResult) : null;
+  const tries: CompactionTry[] = [...(earlier && sameQuestion(earlier, start) ? earlier.tries : [])];
+  const result = (): CompactionResult => ({ ...start, tries, chosen: smallest(tries)?.id ?? null });
+
+  while (tries.length < maxTries) {
+    const next = nextTry();
+    if (!next) break;
+    const outcome = await attempt(tries.length + 1, next);
+    tries.push(outcome);
+    writeJsonAtomic(file, result());
+    options.onProgress?.({ kind: 'tried', outcome });
+  }
+
+  const chosen = smallest(tries);
+  let test: CompactionResult['test'] = null;
+  if (chosen) {
+    const before = await wrongOf(readModel(path), images.dataset.test, config.threads);
+    const after = await wrongOf(
+      readModel(folder.file('compact', chosen.run)),
+      images.dataset.test,
+      config.threads,
+    );
+    const { low, high } = pairedInterval(before, after);
+    test = {
+      baselineError: percent(before),
+      compactError: percent(after),
+      interval: [low, high],
+      images: before.length,
+    };
+  }
+  const final = { ...result(), test };
+  writeJsonAtomic(file, final);
+  return final;
+
+  /** First prune slices alone, sparing more of them until that is accepted; then shrink. */
+  function nextTry(): Try | null {
+    const rejected = tries.filter((t) => t.convWidth === 1 && t.denseWidth === 1 && !t.accepted).length;
+    const pruning = choosePruning(sensitivity, maxDrop, rejected);
+    const prunes = config.input.encoding === 'bit-slices' && pruning.drop.length > 0;
+    const slices = prunes ? pruning.keep : config.input.slices;
+    const settled = !prunes || tries.some((t) => t.convWidth === 1 && t.denseWidth === 1 && t.accepted);
+    if (!settled) return { conv: 1, dense: 1, slices, reason: 'pruned slices only' };
+    const shrinking = tries.filter((t) => t.convWidth !== 1 || t.denseWidth !== 1);
+    const widths = nextWidths(shrink, tried(shrinking));
+    return widths && { ...widths, slices };
+  }
+
+  async function attempt(id: number, { slices, reason, ...widths }: Try): Promise<CompactionTry> {
+    const architecture = formatArchitecture(
+      scaleArchitecture(parseArchitecture(config.architecture), widths),
+    );
+    const run = `try-${String(id).padStart(2, '0')}`;
+    const runPath = folder.file('compact', run);
+    const tryConfig: RunConfig = {
+      ...config,
+      architecture,
+      input: { ...config.input, slices: [...slices] },
+      epochs: options.epochs ?? config.epochs,
+    };
+    await trainRun(tryConfig, images, runPath, dataDir, {
+      resume: true,
+      ...(options.signal && { signal: options.signal }),
+      onProgress: (progress) =>
+        options.onProgress?.({ kind: 'training', number: id, architecture, progress }),
+    });
+    const wrong = await wrongOf(readModel(runPath), images.validation, config.threads);
+    const { difference, low, high } = pairedInterval(baselineWrong, wrong);
+    // The upper end of a two-sided 90 % interval is the one-sided 95 % limit.
+    const limit = pairedInterval(baselineWrong, wrong, 0.9).high;
+    return {
+      id,
+      run,
+      reason,
+      convWidth: widths.conv,
+      denseWidth: widths.dense,
+      architecture,
+      slices,
+      ...measureNetwork(runPath, wrong),
+      drop: difference,
+      interval: [low, high],
+      accepted: acceptance === 'confident' ? limit <= maxDrop : difference <= maxDrop,
+    };
+  }
+}
+
+function measureNetwork(path: string, wrong: Uint8Array): NetworkMeasure {
+  const cost = modelCost(readModel(path));
+  return {
+    bytes: statSync(new RunFolder(path).model).size,
+    macs: cost.macs,
+    weights: cost.weights,
+    validationError: percent(wrong),
+  };
+}
+
+const percent = (wrong: Uint8Array): number =>
+  (100 * wrong.reduce((sum, bit) => sum + bit, 0)) / wrong.length;
+
+const tried = (tries: readonly CompactionTry[]): TriedWidths[] =>
+  tries.map(({ convWidth, denseWidth, accepted }) => ({ conv: convWidth, dense: denseWidth, accepted }));
+
+const smallest = (tries: readonly CompactionTry[]): CompactionTry | undefined =>
+  tries.filter((t) => t.accepted).toSorted((a, b) => a.bytes - b.bytes)[0];
+
+/** Whether tries of an earlier result answer this compaction's question. */
+const sameQuestion = (a: CompactionResult, b: CompactionResult): boolean =>
+  a.maxDrop === b.maxDrop &&
+  a.shrink === b.shrink &&
+  a.acceptance === b.acceptance &&
+  JSON.stringify(a.baseline) === JSON.stringify(b.baseline);

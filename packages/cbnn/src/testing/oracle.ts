@@ -1,0 +1,503 @@
+/**
+ * One training step of a binary neural network in float64 and plain loops: the oracle of the gradient tests.
+ *
+ * It shares no code with the training graph and is written to be read beside the formulas, not to be fast.
+ *
+ * Vocabulary. For each layer, from its input to its output:
+ *
+ *     x  input                          [N][C][H][W]
+ *     q  effective weights              [output][ky][kx][C]
+ *     z  correlation of x with q        [N][outputs][rows][columns], zeros outside the map
+ *     p  max pooling of z, the "sums"   [N][outputs][rows / pool][columns / pool]
+ *     u  (p - mean) / sqrt(variance + epsilon), biased variance, per output over N and positions
+ *     y  gamma * u + beta
+ *     a  activation(y), the next layer's x; of the last layer: the scores
+ *
+ * A dense layer is a convolution whose kernel is the whole map, which is also why its weights lie in the order
+ * `[output][y][x][channel]`.
+ *
+ * Where a function has no useful derivative, the step uses the straight-through estimator of BinaryNet
+ * (Courbariaux et al. 2016, arXiv:1602.02830): rounding and the sign of a weight pass the gradient on unchanged,
+ * the sign of an activation passes it where |y| <= 1.
+ */
+import { internalError } from '@cbnn/runtime';
+import { lossOf, type OracleLoss } from './oracle-losses.js';
+
+export { oracleAdam } from './oracle-adam.js';
+export type { OracleLoss } from './oracle-losses.js';
+
+export interface OracleLayer {
+  kind: 'conv' | 'dense';
+  /** input map; a dense layer after a convolution sees it flattened in the order [y][x][channel] */
+  input: { height: number; width: number; channels: number };
+  /** channels or units */
+  outputs: number;
+  /** square; ignored by dense layers, like stride and padding */
+  kernel: number;
+  stride: number;
+  /** zeros before the first row and column */
+  padStart: number;
+  /** zeros after the last row and column */
+  padEnd: number;
+  /** max pooling over pool x pool windows with stride pool (1 = none); leftover rows and columns are dropped */
+  pool: number;
+  weights: 'binary' | 'integer' | 'real';
+  /** multiplier of each input channel's weights (first layer only); null = all 1 */
+  place: Float64Array | null;
+  activation: 'sign' | 'relu' | 'hardtanh' | 'none';
+}
+
+/** What one layer trains, or the gradients of it. */
+export interface OracleParameters {
+  /** `[output][ky][kx][input channel]`; dense: `[output][y][x][channel]` */
+  weights: Float64Array;
+  /** one per output */
+  gamma: Float64Array;
+  /** one per output */
+  beta: Float64Array;
+}
+
+export interface OracleForward {
+  loss: number;
+  /** `[N][classes]` */
+  scores: Float64Array;
+  /** per layer: mean and biased variance of each output's sums over the batch */
+  statistics: { mean: Float64Array; variance: Float64Array }[];
+  /** per layer: sums after pooling, `[N][C][H][W]` or `[N][C]` */
+  sums: Float64Array[];
+  /**
+   * How far the nearest discrete decision is from falling the other way: the least distance of a y from a kink of
+   * its activation, and of an integer weight from a half, in their own units. A float32 step can only be held
+   * against this one where its rounding errors are far smaller.
+   */
+  margin: number;
+}
+
+export interface OracleStep extends OracleForward {
+  /** of the loss, per layer */
+  gradients: OracleParameters[];
+}
+
+/** Sizes of a layer; `rows` and `columns` before pooling. */
+interface Geometry {
+  kernelHeight: number;
+  kernelWidth: number;
+  stride: number;
+  pad: number;
+  rows: number;
+  columns: number;
+  pooledRows: number;
+  pooledColumns: number;
+}
+
+/** What the forward pass leaves for the backward pass. */
+interface LayerTrace {
+  x: Float64Array;
+  q: Float64Array;
+  /** the estimator's dq/dw, per weight */
+  slope: Float64Array;
+  p: Float64Array;
+  /** index into z of the sum that each pooling window passed on */
+  winner: Int32Array;
+  mean: Float64Array;
+  variance: Float64Array;
+  u: Float64Array;
+  y: Float64Array;
+  a: Float64Array;
+  margin: number;
+}
+
+/**
+ * Loss, statistics and gradients of one batch in training mode.
+ * `images` is `[N][C][H][W]` in the first layer's own input values; `labels` are class numbers.
+ * Throws an internal error where sizes do not fit together.
+ */
+export function oracleStep(
+  layers: readonly OracleLayer[],
+  loss: OracleLoss,
+  batchNormEpsilon: number,
+  images: Float64Array,
+  labels: ArrayLike<number>,
+  parameters: readonly OracleParameters[],
+): OracleStep {
+  const { traces, lossGradient, ...forward } = run(
+    layers,
+    loss,
+    batchNormEpsilon,
+    images,
+    labels,
+    parameters,
+  );
+  const gradients: OracleParameters[] = [];
+  let da = lossGradient;
+  for (let l = layers.length - 1; l >= 0; l--) {
+    const { own, dx } = backward(
+      layers[l]!,
+      traces[l]!,
+      parameters[l]!.gamma,
+      da,
+      labels.length,
+      batchNormEpsilon,
+    );
+    gradients.unshift(own);
+    da = dx;
+  }
+  return { ...forward, gradients };
+}
+
+/** The same step without its gradients, for finite differences. */
+export function oracleForward(
+  layers: readonly OracleLayer[],
+  loss: OracleLoss,
+  batchNormEpsilon: number,
+  images: Float64Array,
+  labels: ArrayLike<number>,
+  parameters: readonly OracleParameters[],
+): OracleForward {
+  const {
+    traces: _,
+    lossGradient: __,
+    ...forward
+  } = run(layers, loss, batchNormEpsilon, images, labels, parameters);
+  return forward;
+}
+
+/** Number of weights of a layer. */
+export function oracleWeightCount(layer: OracleLayer): number {
+  const { kernelHeight, kernelWidth } = geometry(layer);
+  return layer.outputs * kernelHeight * kernelWidth * layer.input.channels;
+}
+
+function run(
+  layers: readonly OracleLayer[],
+  loss: OracleLoss,
+  epsilon: number,
+  images: Float64Array,
+  labels: ArrayLike<number>,
+  parameters: readonly OracleParameters[],
+): OracleForward & { traces: LayerTrace[]; lossGradient: Float64Array } {
+  const count = labels.length;
+  const traces: LayerTrace[] = [];
+  let x = images;
+  for (const [l, layer] of layers.entries()) {
+    checkSizes(layer, l, x, count, parameters[l]);
+    const trace = forwardLayer(layer, x, parameters[l]!, count, epsilon);
+    traces.push(trace);
+    x = trace.a;
+  }
+  const classes = layers.at(-1)?.outputs ?? 0;
+  if (count === 0 || x.length !== count * classes)
+    throw internalError(`oracle: expected ${count} x ${classes} scores, got ${x.length}; end on a 1x1 map`);
+  const { value, gradient } = lossOf(loss, x, labels, classes);
+  return {
+    loss: value,
+    scores: x,
+    statistics: traces.map(({ mean, variance }) => ({ mean, variance })),
+    sums: traces.map((trace) => trace.p),
+    margin: Math.min(...traces.map((trace) => trace.margin)),
+    traces,
+    lossGradient: gradient,
+  };
+}
+
+function forwardLayer(
+  layer: OracleLayer,
+  x: Float64Array,
+  { weights, gamma, beta }: OracleParameters,
+  count: number,
+  epsilon: number,
+): LayerTrace {
+  const quantized = quantize(layer, weights);
+  const z = correlate(layer, x, quantized.q, count);
+  const { p, winner } = maxPool(layer, z, count);
+  const normalized = normalize(p, layer.outputs, count, epsilon);
+  const y = new Float64Array(p.length);
+  const a = new Float64Array(p.length);
+  const positions = p.length / (count * layer.outputs);
+  let margin = quantized.margin;
+  for (let i = 0; i < p.length; i++) {
+    const o = Math.floor(i / positions) % layer.outputs;
+    y[i] = gamma[o]! * normalized.u[i]! + beta[o]!;
+    a[i] = activate(layer.activation, y[i]!);
+    margin = Math.min(margin, kinkDistance(layer.activation, y[i]!));
+  }
+  return { x, q: quantized.q, slope: quantized.slope, p, winner, ...normalized, y, a, margin };
+}
+
+/** Gradients of one layer's parameters and of its input, from those of its output. */
+function backward(
+  layer: OracleLayer,
+  trace: LayerTrace,
+  gamma: Float64Array,
+  da: Float64Array,
+  count: number,
+  epsilon: number,
+): { own: OracleParameters; dx: Float64Array } {
+  const { p, u, y, variance, winner } = trace;
+  const outputs = layer.outputs;
+  const positions = p.length / (count * outputs);
+  const dgamma = new Float64Array(outputs);
+  const dbeta = new Float64Array(outputs);
+  const dz = new Float64Array(correlationLength(layer, count));
+
+  for (let o = 0; o < outputs; o++) {
+    // y = gamma u + beta
+    for (let n = 0; n < count; n++)
+      for (let s = 0; s < positions; s++) {
+        const i = (n * outputs + o) * positions + s;
+        const dy = da[i]! * activationSlope(layer.activation, y[i]!);
+        dgamma[o]! += dy * u[i]!;
+        dbeta[o]! += dy;
+      }
+    // With du = gamma dy and M values in the channel, u = (p - mean) / sd has
+    //   dp = (du - mean(du) - u mean(du u)) / sd:
+    // the middle term comes through the mean, the last one through the variance.
+    const values = count * positions;
+    const sd = Math.sqrt(variance[o]! + epsilon);
+    const meanDu = (gamma[o]! * dbeta[o]!) / values;
+    const meanDuU = (gamma[o]! * dgamma[o]!) / values;
+    for (let n = 0; n < count; n++)
+      for (let s = 0; s < positions; s++) {
+        const i = (n * outputs + o) * positions + s;
+        const du = gamma[o]! * da[i]! * activationSlope(layer.activation, y[i]!);
+        // Windows do not overlap, so each z wins at most once.
+        dz[winner[i]!] = (du - meanDu - u[i]! * meanDuU) / sd;
+      }
+  }
+
+  const dx = new Float64Array(trace.x.length);
+  const dweights = new Float64Array(trace.q.length);
+  forEachProduct(layer, count, (zIndex, xIndex, qIndex) => {
+    dx[xIndex]! += dz[zIndex]! * trace.q[qIndex]!;
+    dweights[qIndex]! += dz[zIndex]! * trace.x[xIndex]!;
+  });
+  for (let i = 0; i < dweights.length; i++) dweights[i]! *= trace.slope[i]!;
+  return { own: { weights: dweights, gamma: dgamma, beta: dbeta }, dx };
+}
+
+/** Effective weights, with the estimator's slope dq/dw of each. */
+function quantize(
+  layer: OracleLayer,
+  weights: Float64Array,
+): { q: Float64Array; slope: Float64Array; margin: number } {
+  const channels = layer.input.channels;
+  const perOutput = weights.length / layer.outputs;
+  const q = new Float64Array(weights.length);
+  const slope = new Float64Array(weights.length);
+  let margin = Number.POSITIVE_INFINITY;
+  for (let o = 0; o < layer.outputs; o++) {
+    let largest = 0;
+    for (let i = o * perOutput; i < (o + 1) * perOutput; i++)
+      largest = Math.max(largest, Math.abs(weights[i]! * placeOf(layer, i % channels)));
+    const scale = largest === 0 ? 1 : largest / 127;
+    for (let i = o * perOutput; i < (o + 1) * perOutput; i++) {
+      const w = weights[i]!;
+      const place = placeOf(layer, i % channels);
+      if (layer.weights === 'binary') {
+        q[i] = w >= 0 ? place : -place;
+        slope[i] = place;
+      } else if (layer.weights === 'integer') {
+        const quotient = (w * place) / scale;
+        q[i] = roundHalfToEven(quotient);
+        slope[i] = place / scale;
+        margin = Math.min(margin, Math.abs(quotient - Math.floor(quotient) - 0.5));
+      } else {
+        q[i] = w * place;
+        slope[i] = place;
+      }
+    }
+  }
+  return { q, slope, margin };
+}
+
+function placeOf(layer: OracleLayer, channel: number): number {
+  return layer.place === null ? 1 : layer.place[channel]!;
+}
+
+function roundHalfToEven(value: number): number {
+  const below = Math.floor(value);
+  const rest = value - below;
+  if (rest === 0.5) return below % 2 === 0 ? below : below + 1;
+  return rest < 0.5 ? below : below + 1;
+}
+
+function correlate(layer: OracleLayer, x: Float64Array, q: Float64Array, count: number): Float64Array {
+  const z = new Float64Array(correlationLength(layer, count));
+  forEachProduct(layer, count, (zIndex, xIndex, qIndex) => {
+    z[zIndex]! += x[xIndex]! * q[qIndex]!;
+  });
+  return z;
+}
+
+/**
+ * Visits every product x * q of the correlation whose tap lies inside the map (the others meet zeros), with the
+ * indices of the sum it belongs to and of its two factors. Both directions of the correlation are one such walk.
+ */
+function forEachProduct(
+  layer: OracleLayer,
+  count: number,
+  visit: (zIndex: number, xIndex: number, qIndex: number) => void,
+): void {
+  const { height, width, channels } = layer.input;
+  const { kernelHeight, kernelWidth, stride, pad, rows, columns } = geometry(layer);
+  for (let n = 0; n < count; n++)
+    for (let o = 0; o < layer.outputs; o++)
+      for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++) {
+          const zIndex = ((n * layer.outputs + o) * rows + row) * columns + column;
+          for (let ky = 0; ky < kernelHeight; ky++)
+            for (let kx = 0; kx < kernelWidth; kx++) {
+              const iy = row * stride + ky - pad;
+              const ix = column * stride + kx - pad;
+              if (iy < 0 || iy >= height || ix < 0 || ix >= width) continue;
+              for (let c = 0; c < channels; c++)
+                visit(
+                  zIndex,
+                  ((n * channels + c) * height + iy) * width + ix,
+                  ((o * kernelHeight + ky) * kernelWidth + kx) * channels + c,
+                );
+            }
+        }
+}
+
+/** Max pooling; among equal sums the first in row-major order wins and receives the whole gradient. */
+function maxPool(
+  layer: OracleLayer,
+  z: Float64Array,
+  count: number,
+): { p: Float64Array; winner: Int32Array } {
+  const { rows, columns, pooledRows, pooledColumns } = geometry(layer);
+  const maps = count * layer.outputs;
+  const p = new Float64Array(maps * pooledRows * pooledColumns);
+  const winner = new Int32Array(p.length);
+  for (let map = 0; map < maps; map++)
+    for (let row = 0; row < pooledRows; row++)
+      for (let column = 0; column < pooledColumns; column++) {
+        let best = -1;
+        for (let dy = 0; dy < layer.pool; dy++)
+          for (let dx = 0; dx < layer.pool; dx++) {
+            const i = (map * rows + row * layer.pool + dy) * columns + column * layer.pool + dx;
+            if (best < 0 || z[i]! > z[best]!) best = i;
+          }
+        const i = (map * pooledRows + row) * pooledColumns + column;
+        p[i] = z[best]!;
+        winner[i] = best;
+      }
+  return { p, winner };
+}
+
+function normalize(
+  p: Float64Array,
+  outputs: number,
+  count: number,
+  epsilon: number,
+): { mean: Float64Array; variance: Float64Array; u: Float64Array } {
+  const mean = new Float64Array(outputs);
+  const variance = new Float64Array(outputs);
+  const u = new Float64Array(p.length);
+  const positions = p.length / (count * outputs);
+  const values = count * positions;
+  const outputOf = (i: number) => Math.floor(i / positions) % outputs;
+  for (let i = 0; i < p.length; i++) mean[outputOf(i)]! += p[i]! / values;
+  for (let i = 0; i < p.length; i++) variance[outputOf(i)]! += (p[i]! - mean[outputOf(i)]!) ** 2 / values;
+  for (let i = 0; i < p.length; i++)
+    u[i] = (p[i]! - mean[outputOf(i)]!) / Math.sqrt(variance[outputOf(i)]! + epsilon);
+  return { mean, variance, u };
+}
+
+function activate(activation: OracleLayer['activation'], y: number): number {
+  switch (activation) {
+    case 'sign':
+      return y >= 0 ? 1 : -1;
+    case 'hardtanh':
+      return Math.min(1, Math.max(-1, y));
+    case 'relu':
+      return Math.max(0, y);
+    case 'none':
+      return y;
+  }
+}
+
+/** da/dy, or what the straight-through estimator takes for it. */
+function activationSlope(activation: OracleLayer['activation'], y: number): number {
+  switch (activation) {
+    case 'sign':
+    case 'hardtanh':
+      return Math.abs(y) <= 1 ? 1 : 0;
+    case 'relu':
+      return y > 0 ? 1 : 0;
+    case 'none':
+      return 1;
+  }
+}
+
+/** Distance of y from the nearest value where the activation or its slope jumps. */
+function kinkDistance(activation: OracleLayer['activation'], y: number): number {
+  const fromOne = Math.abs(Math.abs(y) - 1);
+  switch (activation) {
+    case 'sign':
+      return Math.min(Math.abs(y), fromOne);
+    case 'hardtanh':
+      return fromOne;
+    case 'relu':
+      return Math.abs(y);
+    case 'none':
+      return Number.POSITIVE_INFINITY;
+  }
+}
+
+function geometry(layer: OracleLayer): Geometry {
+  const { height, width } = layer.input;
+  if (layer.kind === 'dense')
+    return {
+      kernelHeight: height,
+      kernelWidth: width,
+      stride: 1,
+      pad: 0,
+      rows: 1,
+      columns: 1,
+      pooledRows: 1,
+      pooledColumns: 1,
+    };
+  const { kernel, stride, padStart, padEnd, pool } = layer;
+  const rows = Math.floor((height + padStart + padEnd - kernel) / stride) + 1;
+  const columns = Math.floor((width + padStart + padEnd - kernel) / stride) + 1;
+  return {
+    kernelHeight: kernel,
+    kernelWidth: kernel,
+    stride,
+    pad: padStart,
+    rows,
+    columns,
+    pooledRows: Math.floor(rows / pool),
+    pooledColumns: Math.floor(columns / pool),
+  };
+}
+
+function correlationLength(layer: OracleLayer, count: number): number {
+  const { rows, columns } = geometry(layer);
+  return count * layer.outputs * rows * columns;
+}
+
+function checkSizes(
+  layer: OracleLayer,
+  index: number,
+  x: Float64Array,
+  count: number,
+  parameters: OracleParameters | undefined,
+): void {
+  const { height, width, channels } = layer.input;
+  const expected: [string, number, number | undefined][] = [
+    ['input', count * channels * height * width, x.length],
+    ['weights', oracleWeightCount(layer), parameters?.weights.length],
+    ['gamma', layer.outputs, parameters?.gamma.length],
+    ['beta', layer.outputs, parameters?.beta.length],
+    ['place', channels, layer.place === null ? channels : layer.place.length],
+    ['dense pool', 1, layer.kind === 'dense' ? layer.pool : 1],
+  ];
+  for (const [what, size, actual] of expected)
+    if (actual !== size)
+      throw internalError(
+        `oracle: layer ${index}, ${what}: expected ${size} values, got ${actual}; check the layers' table`,
+      );
+}

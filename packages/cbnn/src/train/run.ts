@@ -1,0 +1,118 @@
+/** A finished (or unfinished) run, opened again: its configuration, its images, its packed model. */
+import { existsSync, readFileSync } from 'node:fs';
+import { configError, decodeModel, encodeModel, type PackedModel } from '@cbnn/runtime';
+import type { Dataset, ImageSet } from '../data/dataset.js';
+import { loadDataset } from '../data/registry.js';
+import type { OnDataProgress } from '../data/source.js';
+import { splitValidation } from '../data/split.js';
+import { openPackedOnnx, type PackedEngine } from '../engines/packed-onnx.js';
+import { openDevice } from '../graph/session.js';
+import { packModel } from '../pack/pack.js';
+import { wrongImages } from '../sensitivity/analyze.js';
+import { stretchSet } from './batches.js';
+import { planOf, type RunConfig } from './config.js';
+import { createOnnxTrainer } from './onnx-trainer.js';
+import { RunFolder, readCheckpoint, readJson, writeFileAtomic, writeJsonAtomic } from './run-folder.js';
+import { type EpochMetrics, type TrainingResult, type TrainOptions, train } from './train.js';
+import type { Trainer } from './trainer.js';
+
+export interface RunImages {
+  readonly dataset: Dataset;
+  readonly train: ImageSet;
+  readonly validation: ImageSet;
+}
+
+/** Where a run's images were: kept beside config.json, because it says nothing about the result. */
+interface Place {
+  readonly dataDir: string;
+}
+
+const placeFile = (folder: RunFolder): string => folder.file('place.json');
+
+/** Loads the images of a run again; `dataDir` overrides where they were. */
+export async function loadRunImages(
+  path: string,
+  options: { readonly dataDir?: string; readonly onData?: OnDataProgress } = {},
+): Promise<RunImages & { config: RunConfig }> {
+  const folder = new RunFolder(path);
+  const config = folder.readConfig();
+  const dataDir = options.dataDir ?? (readJson(placeFile(folder)) as Place).dataDir;
+  const { source, limit, validation } = config.dataset;
+  const dataset = await loadDataset(source, {
+    dataDir,
+    ...(limit !== null && { limit }),
+    ...(options.onData && { onProgress: options.onData }),
+  });
+  return { config, dataset, ...splitValidation(dataset, { seed: config.seed, count: validation }) };
+}
+
+/** Trains a prepared run in `path`, then packs it where its technique has a packed form. */
+export async function trainRun(
+  config: RunConfig,
+  images: RunImages,
+  path: string,
+  dataDir: string,
+  options: TrainOptions = {},
+): Promise<TrainingResult> {
+  const folder = new RunFolder(path);
+  const result = await train(config, images, path, options);
+  writeJsonAtomic(placeFile(folder), { dataDir } satisfies Place);
+  if (config.technique === 'bnn') {
+    const { state } = readCheckpoint(folder.best);
+    const model = packModel(planOf(config), state, images.dataset.classes, {
+      technique: config.technique,
+      recipe: config.recipe,
+      dataset: images.dataset.title,
+      epochs: config.epochs,
+      seed: config.seed,
+      validationError: result.validationError,
+    });
+    writeFileAtomic(folder.model, encodeModel(model));
+  }
+  writeJsonAtomic(folder.result, result);
+  return result;
+}
+
+/** The trainer of a finished run with its best weights: for networks that have no packed form. */
+export async function loadTrainer(path: string): Promise<Trainer> {
+  const folder = new RunFolder(path);
+  const config = folder.readConfig();
+  const device = await openDevice(config.device, config.threads);
+  const trainer = await createOnnxTrainer(planOf(config), device, { batch: config.batch, seed: config.seed });
+  trainer.restore(readCheckpoint(folder.best).state);
+  return trainer;
+}
+
+/** The packed model of a run, or of a model file. */
+export function readModel(path: string): PackedModel {
+  const folder = new RunFolder(path);
+  const file = existsSync(folder.config) ? folder.model : path;
+  if (!existsSync(file))
+    throw configError(`model ${path}: expected a packed model file or the folder of a finished bnn run`);
+  return decodeModel(readFileSync(file));
+}
+
+export function readMetrics(path: string): EpochMetrics[] {
+  const { metrics } = new RunFolder(path);
+  if (!existsSync(metrics)) return [];
+  return readFileSync(metrics, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as EpochMetrics);
+}
+
+/** Opens the fastest exact engine that is there. */
+export async function openEngine(model: PackedModel, threads: number): Promise<PackedEngine> {
+  return openPackedOnnx(model, await openDevice('auto', threads));
+}
+
+/** 1 per raw image that `model` classifies wrongly. */
+export async function wrongOf(model: PackedModel, images: ImageSet, threads: number): Promise<Uint8Array> {
+  const engine = await openEngine(model, threads);
+  try {
+    const prepared = stretchSet(images, model.input.stretch);
+    return await wrongImages(engine, prepared, prepared.pixels);
+  } finally {
+    await engine.close();
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Contrast stretch: the step before slicing. A dark image keeps its content in the low bits; spread over 0..255,
+ * the top slices carry it. It is part of the model, and all in integers, so that every engine gives the same bits.
+ *
+ * With the n values of one image, all channels together, and count(v) = number of values <= v:
+ *
+ *     lo  = the smallest v with count(v) >  floor(n * low / 100)
+ *     hi  = the smallest v with count(v) >= ceil(n * high / 100)
+ *     out = floor(((clamp(v, lo, hi) - lo) * 255 + floor((hi - lo) / 2)) / (hi - lo))     if hi > lo
+ *     out = v                                                                            otherwise
+ *
+ * so lo becomes 0, hi becomes 255, and the rest is rounded to the nearest (halves up).
+ */
+import { internalError } from './errors.js';
+import type { Stretch } from './model.js';
+
+/** `pixels` (one image, any layout) stretched, as a new array; `null` copies. */
+export function stretchImage(pixels: Uint8Array, stretch: Stretch | null): Uint8Array {
+  return stretchInto(pixels, stretch, new Uint8Array(pixels.length));
+}
+
+/** Stretches one image into `out`, which may be `pixels` itself, and returns `out`. */
+export function stretchInto<Out extends Uint8Array>(
+  pixels: Uint8Array,
+  stretch: Stretch | null,
+  out: Out,
+): Out {
+  if (out.length !== pixels.length)
+    throw internalError(`stretch: expected room for ${pixels.length} values, got ${out.length}`);
+  const map = stretch && pixels.length > 0 ? stretchMap(pixels, stretch) : null;
+  if (map) for (let i = 0; i < pixels.length; i++) out[i] = map[pixels[i]!]!;
+  else if (out !== (pixels as Uint8Array)) out.set(pixels);
+  return out;
+}
+
+/** What each of the 256 values becomes; null when nothing changes. */
+function stretchMap(pixels: Uint8Array, { low, high }: Stretch): Uint8Array | null {
+  const histogram = new Uint32Array(256);
+  for (let i = 0; i < pixels.length; i++) histogram[pixels[i]!]!++;
+
+  // First value whose cumulative count reaches `rank`; count > k is count >= k + 1.
+  const valueAt = (rank: number): number => {
+    let value = 0;
+    for (let count = histogram[0]!; count < rank; count += histogram[value]!) value++;
+    return value;
+  };
+  const lo = valueAt(Math.floor((pixels.length * low) / 100) + 1);
+  const hi = valueAt(Math.ceil((pixels.length * high) / 100));
+  if (hi <= lo) return null;
+
+  const range = hi - lo;
+  const map = new Uint8Array(256);
+  for (let v = 0; v < 256; v++) {
+    const above = Math.min(Math.max(v, lo), hi) - lo;
+    map[v] = Math.floor((above * 255 + (range >> 1)) / range);
+  }
+  return map;
+}
