@@ -105,7 +105,9 @@ function worst(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
 }
 
 describe.each(devices)('one training step on %s equals the float64 oracle', (device) => {
-  it.each(toyNetworks.map((toy) => [toy.name, toy] as const))('%s', async (_, toy) => {
+  // WebGPU convolves 9 channels into 4 wrongly (see onnx-trainer.ts, which refuses such plans there).
+  const usable = toyNetworks.filter(({ input }) => device !== 'webgpu' || input.channels !== 9);
+  it.each(usable.map((toy) => [toy.name, toy] as const))('%s', async (_, toy) => {
     const layers = toyLayers(toy, 'relu');
     const parameters = toyParameters(layers, 1);
     const { images, labels } = toyBatch(toy, BATCH, 2);

@@ -1,12 +1,12 @@
 /** The portable trainer: one ONNX graph per step, run by ONNX Runtime on any of its devices. */
-import { internalError } from '@cbnn/runtime';
+import { configError, internalError } from '@cbnn/runtime';
 import { names } from '../graph/names.js';
 import { evaluationGraph, statisticsGraph, trainingGraph } from '../graph/network.js';
 import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
 import { adamRate } from '../graph/optimizer.js';
 import type { Device, Feeds, Session } from '../graph/session.js';
 import { initialValue } from '../nn/initialize.js';
-import { inputChannels, type Plan } from '../nn/plan.js';
+import { inputChannels, type Plan, planShapes } from '../nn/plan.js';
 import { techniques } from '../techniques/index.js';
 import { writeInputPlanes } from './input.js';
 import type { ImageBatch, Rates, StepResult, Trainer, TrainingState } from './trainer.js';
@@ -16,6 +16,21 @@ export interface OnnxTrainerOptions {
   readonly seed: number;
   /** images per evaluation call */
   readonly evaluationBatch?: number;
+}
+
+/**
+ * ONNX Runtime's WebGPU convolution returned wrong sums for these input channels when the outputs are a multiple of 4
+ * (seen with 1.30.0 on a software adapter); such a plan is refused there instead of trained wrongly.
+ */
+const WRONG_WEBGPU_CHANNELS = [6, 9, 18, 30, 51, 54];
+
+function refuseWrongConvolutions(plan: Plan, device: Device): void {
+  if (device.name !== 'webgpu') return;
+  for (const { kind, input, output, index } of planShapes(plan))
+    if (kind === 'conv' && output.channels % 4 === 0 && WRONG_WEBGPU_CHANNELS.includes(input.channels))
+      throw configError(
+        `device webgpu: layer ${index + 1} convolves ${input.channels} channels into ${output.channels}, which this runtime's WebGPU kernels get wrong; choose --device cpu or other widths`,
+      );
 }
 
 /** Weight of a step's batch statistics in the running averages (Lasagne's alpha in the paper's code). */
@@ -31,6 +46,7 @@ export async function createOnnxTrainer(
   device: Device,
   options: OnnxTrainerOptions,
 ): Promise<Trainer> {
+  refuseWrongConvolutions(plan, device);
   const technique = techniques[plan.technique];
   const { batch, seed, evaluationBatch = 200 } = options;
   const graph = trainingGraph(plan, technique, batch);

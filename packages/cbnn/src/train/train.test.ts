@@ -1,0 +1,150 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeModel, runReference } from '@cbnn/runtime';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ImageSet } from '../data/dataset.js';
+import { generateSigns } from '../data/generated.js';
+import { splitValidation } from '../data/split.js';
+import { openPackedOnnx } from '../engines/packed-onnx.js';
+import { openDevice } from '../graph/session.js';
+import { Random } from '../random.js';
+import type { RunConfig } from './config.js';
+import { argmax } from './onnx-trainer.js';
+import { loadTrainer, trainRun } from './run.js';
+import { train } from './train.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'cbnn-train-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const slices = [0, 1, 2].flatMap((channel) => [4, 5, 6, 7].map((bit) => ({ channel, bit })));
+const config: RunConfig = {
+  formatVersion: 1,
+  dataset: { source: 'signs', limit: null, validation: 60 },
+  technique: 'bnn',
+  recipe: 'modern',
+  architecture: '6C3-MP2-9C3-MP2-16FC-12FC',
+  firstLayer: 'integer',
+  input: {
+    height: 32,
+    width: 32,
+    channels: 3,
+    encoding: 'bit-slices',
+    slices,
+    stretch: { low: 1, high: 99 },
+  },
+  slicing: 'place-value',
+  loss: 'cross-entropy',
+  epochs: 3,
+  batch: 20,
+  schedule: { kind: 'cosine', rates: { binary: 1e-2, float: 5e-3 }, warmup: 5, decay: 0 },
+  augmentation: { mirror: false, shift: 2 },
+  calibrationBatches: 4,
+  seed: 7,
+  device: 'cpu',
+  threads: 1,
+};
+
+let images: { dataset: Awaited<ReturnType<typeof generateSigns>>; train: ImageSet; validation: ImageSet };
+beforeAll(async () => {
+  const dataset = await generateSigns('', { trainCount: 300, testCount: 60 });
+  images = { dataset, ...splitValidation(dataset, { seed: 1, count: 60 }) };
+});
+
+const checkpoint = (run: string): Buffer => readFileSync(join(folder, run, 'checkpoint.safetensors'));
+
+describe('a training run', () => {
+  it('gives the same bits twice', async () => {
+    await train(config, images, join(folder, 'a'));
+    await train(config, images, join(folder, 'b'));
+    expect(checkpoint('b').equals(checkpoint('a'))).toBe(true);
+  });
+
+  it('stopped at random steps and resumed ends equal to an unbroken one', async () => {
+    const random = new Random(5);
+    let stops = 0;
+    for (;;) {
+      const controller = new AbortController();
+      let left = 1 + random.below(9);
+      try {
+        await train(config, images, join(folder, 'stopped'), {
+          resume: true,
+          signal: controller.signal,
+          onProgress: ({ phase }) => {
+            if (phase === 'training' && --left === 0) controller.abort();
+          },
+        });
+        break;
+      } catch (error) {
+        expect((error as Error).name).toBe('AbortError');
+        stops++;
+      }
+    }
+    expect(stops).toBeGreaterThan(3);
+    expect(checkpoint('stopped').equals(checkpoint('a'))).toBe(true);
+  });
+
+  it('refuses a folder that already holds a run', async () => {
+    await expect(train(config, images, join(folder, 'a'))).rejects.toThrow(/already exists; add --resume/);
+  });
+
+  it('packs to a model that equals the graph in evaluation mode, image by image', async () => {
+    const path = join(folder, 'packed');
+    await trainRun(config, images, path, 'data');
+    const model = decodeModel(readFileSync(join(path, 'model.safetensors')));
+    const trainer = await loadTrainer(path);
+    const { stretchSet } = await import('./batches.js');
+    const raw = images.dataset.test;
+    const prepared = stretchSet(raw, config.input.stretch);
+    const graph = await trainer.scores(prepared);
+    const engine = await openPackedOnnx(model, await openDevice('cpu', 1), 32);
+    const packed = await engine.scores(prepared.pixels, raw.count);
+    const size = 32 * 32 * 3;
+    for (let n = 0; n < raw.count; n++) {
+      const reference = runReference(model, raw.pixels.subarray(n * size, (n + 1) * size));
+      expect(Array.from(packed.subarray(n * 12, (n + 1) * 12))).toEqual(Array.from(reference.scores));
+      expect(argmax(packed, n, 12)).toBe(argmax(graph, n, 12));
+    }
+    await engine.close();
+    await trainer.close();
+  });
+});
+
+const program = join(import.meta.dirname, '..', '..', 'bin', 'cbnn.js');
+
+describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))('the program', () => {
+  const run = (out: string, killAfter?: number): Promise<number | null> =>
+    new Promise((resolve) => {
+      const args = [
+        program,
+        'train',
+        'signs',
+        '--arch',
+        '6C3-MP2-9C3-MP2-12FC',
+        '--epochs',
+        '2',
+        '--limit',
+        '800',
+      ];
+      const child = spawn(
+        process.execPath,
+        [...args, '--threads', '1', '--stretch', 'off', '--resume', '--out', out],
+        {
+          stdio: 'ignore',
+        },
+      );
+      const timer = killAfter === undefined ? null : setTimeout(() => child.kill('SIGKILL'), killAfter);
+      child.once('exit', (code) => {
+        if (timer) clearTimeout(timer);
+        resolve(code);
+      });
+    });
+
+  it('killed with SIGKILL and resumed ends equal to an unbroken run', async () => {
+    expect(await run(join(folder, 'whole'))).toBe(0);
+    for (const delay of [900, 1700, 2600]) await run(join(folder, 'killed'), delay);
+    expect(await run(join(folder, 'killed'))).toBe(0);
+    expect(checkpoint('killed').equals(checkpoint('whole'))).toBe(true);
+  });
+});
