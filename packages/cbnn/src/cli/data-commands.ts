@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import { getDataset } from '../data/acquisition.js';
 import { contactSheet } from '../data/contact-sheet.js';
 import { datasets, loadDataset } from '../data/registry.js';
 import { datasetStatistics } from '../data/statistics.js';
@@ -6,7 +7,7 @@ import { formatInteger } from '../report/format.js';
 import { textTable } from '../report/table.js';
 import { writeFileAtomic } from '../train/run-folder.js';
 import { progressBar, result } from './console.js';
-import { dataDirOption } from './shared.js';
+import { dataDirOption, stopSignal } from './shared.js';
 
 export function addDataCommands(program: Command): void {
   const data = program
@@ -52,6 +53,29 @@ export function addDataCommands(program: Command): void {
       result(
         `${dataset.title}: ${formatInteger(dataset.train.count)} training and ${formatInteger(dataset.test.count)} test images of ${dataset.train.height}x${dataset.train.width}x${dataset.train.channels}\n${textTable([{ header: 'class' }, { header: 'train', align: 'right' }, { header: 'test', align: 'right' }], rows)}\ncontact sheet: ${flags.sheet}`,
         { dataset: dataset.title, statistics, sheet: flags.sheet },
+      );
+    });
+  data
+    .command('get')
+    .description('download a data set from its official address; interrupted downloads continue')
+    .argument('<name>', 'a data set known by name')
+    .option('--from <url>', 'fetch the files, under their official names, from this address instead')
+    .option('--extra', "also SVHN's 1.3 GB of extra training images")
+    .addOption(dataDirOption())
+    .action(async (name: string, flags: { dataDir: string; from?: string; extra?: boolean }) => {
+      const bar = progressBar('download');
+      const { folder, downloaded } = await getDataset(name, flags.dataDir, {
+        ...(flags.from && { from: flags.from }),
+        ...(flags.extra && { extra: true }),
+        signal: stopSignal(),
+        onProgress: ({ done, total, stage }) => bar.update(done, total ?? done, stage),
+      });
+      bar.stop();
+      result(
+        downloaded.length === 0
+          ? `${name}: already in ${folder}`
+          : `${name}: ${downloaded.length} files in ${folder}`,
+        { name, folder, downloaded },
       );
     });
 }

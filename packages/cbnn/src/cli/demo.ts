@@ -31,6 +31,9 @@ export function addDemoCommand(program: Command): void {
         dataDir: 'data',
         architecture: ARCHITECTURE,
         epochs: EPOCHS,
+        batch: 50,
+        rate: 5e-3,
+        validation: 1500,
         stretch: 'on',
       };
 
@@ -45,12 +48,12 @@ export function addDemoCommand(program: Command): void {
       const floatRun = await prepareRun({ ...common, technique: 'float', epochs: 4 }, { signal });
       await trainShown('float', floatRun.config, `${out}/float`);
       note('3/5 which input bits matter? random bits in their place, on validation images');
-      const sensitivity = await runSensitivity(out, config, prepared, { seeds: 1, images: 1000, signal });
+      const sensitivity = await runSensitivity(out, config, prepared, { seeds: 1, signal });
       note('4/5 pruning slices, shrinking, retraining');
       const compaction = await runCompaction(out, config, prepared, common.dataDir, sensitivity, {
         maxDrop: 2,
         acceptance: 'estimate',
-        maxTries: 4,
+        maxTries: 3,
         signal,
       });
       note('5/5 the report');

@@ -48,7 +48,7 @@ const config: RunConfig = {
 
 let images: { dataset: Awaited<ReturnType<typeof generateSigns>>; train: ImageSet; validation: ImageSet };
 beforeAll(async () => {
-  const dataset = await generateSigns('', { trainCount: 300, testCount: 60 });
+  const dataset = await generateSigns({ trainCount: 300, testCount: 60 });
   images = { dataset, ...splitValidation(dataset, { seed: 1, count: 60 }) };
 });
 

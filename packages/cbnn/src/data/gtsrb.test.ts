@@ -1,0 +1,150 @@
+import { describe, expect, it } from 'vitest';
+import { GTSRB_CLASSES, readGtsrb } from './gtsrb.js';
+import { readDamaged } from './testing/damage.js';
+import { plainPpm, writePpm } from './testing/pictures.js';
+import { temporaryFolder, writeFiles } from './testing/temporary-folder.js';
+
+const HEADING = 'Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n';
+
+/** A picture that is 200 inside the region and 0 in its border. */
+function framed(side: number, first: number, last: number): Uint8Array {
+  const pixels = new Uint8Array(side * side * 3);
+  for (let y = first; y <= last; y++) pixels.fill(200, (y * side + first) * 3, (y * side + last + 1) * 3);
+  return writePpm(side, side, pixels);
+}
+
+const folderOf = (label: number) => `GTSRB/Final_Training/Images/${String(label).padStart(5, '0')}`;
+const tableOf = (label: number) => `${folderOf(label)}/GT-${String(label).padStart(5, '0')}.csv`;
+
+/** Two tracks of one frame each per class; the first frame of class 0 has a border. */
+function files(): Record<string, Uint8Array | string> {
+  const all: Record<string, Uint8Array | string> = {
+    'GTSRB/Final_Test/GT-final_test.csv': `${HEADING}00000.ppm;32;32;0;0;31;31;16\r\n00001.ppm;20;20;2;2;17;17;1\r\n`,
+    'GTSRB/Final_Test/Images/00000.ppm': plainPpm(32, 32, 16),
+    'GTSRB/Final_Test/Images/00001.ppm': framed(20, 2, 17),
+  };
+  for (const label of GTSRB_CLASSES.keys()) {
+    all[tableOf(label)] =
+      `${HEADING}00000_00000.ppm;40;40;4;4;35;35;${label}\n00001_00000.ppm;32;32;0;0;31;31;${label}\n`;
+    all[`${folderOf(label)}/00000_00000.ppm`] = framed(40, 4, 35);
+    all[`${folderOf(label)}/00001_00000.ppm`] = plainPpm(32, 32, label);
+  }
+  return all;
+}
+
+describe('GTSRB', () => {
+  it('is read with classes, tracks and regions of interest', async () => {
+    const folder = temporaryFolder();
+    writeFiles(folder, files());
+    const { train, test, classes } = await readGtsrb(folder);
+    expect(classes).toHaveLength(43);
+    expect(new Set(classes).size).toBe(43);
+    expect(train).toMatchObject({ count: 86, height: 32, width: 32, channels: 3 });
+    expect([...train.labels.subarray(0, 4)]).toEqual([0, 0, 1, 1]);
+    expect([...train.groups!.subarray(0, 4)]).toEqual([0, 1, 1000, 1001]);
+    expect([...test.labels]).toEqual([16, 1]);
+    expect(test.groups).toBeUndefined();
+    // The region is all 200: no border is left.
+    expect(train.pixels.subarray(0, 3072).every((pixel) => pixel === 200)).toBe(true);
+    expect(test.pixels.subarray(3072).every((pixel) => pixel === 200)).toBe(true);
+    expect(train.pixels[85 * 3072]).toBe(42);
+  });
+
+  it('keeps the border on request', async () => {
+    const folder = temporaryFolder();
+    writeFiles(folder, files());
+    const { train } = await readGtsrb(folder, { roi: false });
+    expect(train.pixels[0]).toBe(0);
+    expect(train.pixels[(16 * 32 + 16) * 3]).toBe(200);
+  });
+
+  it('finds the test table beside the images too', async () => {
+    const folder = temporaryFolder();
+    const { 'GTSRB/Final_Test/GT-final_test.csv': table, ...rest } = files();
+    writeFiles(folder, { ...rest, 'GTSRB/Final_Test/Images/GT-final_test.csv': table! });
+    expect((await readGtsrb(folder)).test.count).toBe(2);
+  });
+
+  it.each<[string, string, string, string]>([
+    ['another heading', tableOf(3), 'a,b\n', 'GT-00003.csv: expected the heading "Filename;Width'],
+    ['no lines', tableOf(3), HEADING, 'GT-00003.csv: expected at least one image, got none'],
+    [
+      'a missing column',
+      tableOf(3),
+      `${HEADING}00000_00000.ppm;40;40;4;4;35;35\n`,
+      'GT-00003.csv, line 2: expected a file name and 7 numbers',
+    ],
+    [
+      'a broken number',
+      tableOf(3),
+      `${HEADING}00000_00000.ppm;4x;40;4;4;35;35;3\n`,
+      'line 2: expected a file name and 7 numbers',
+    ],
+    [
+      'another class',
+      tableOf(3),
+      `${HEADING}00000_00000.ppm;40;40;4;4;35;35;4\n`,
+      'line 2: expected class 3, got 4',
+    ],
+    [
+      'a class out of range',
+      'GTSRB/Final_Test/GT-final_test.csv',
+      `${HEADING}00000.ppm;32;32;0;0;31;31;43\n`,
+      'expected class 0 to 42, got 43',
+    ],
+    [
+      'a region outside',
+      tableOf(3),
+      `${HEADING}00000_00000.ppm;40;40;4;4;40;35;3\n`,
+      'expected a region inside 40x40 pixels, got 4;4;40;35',
+    ],
+    [
+      'another size',
+      tableOf(3),
+      `${HEADING}00000_00000.ppm;41;40;4;4;35;35;3\n`,
+      '00000_00000.ppm: expected 41x40 pixels, as the table says, got 40x40',
+    ],
+    [
+      'a path',
+      tableOf(3),
+      `${HEADING}../../x.ppm;40;40;4;4;35;35;3\n`,
+      'expected a file name like 00000_00000.ppm',
+    ],
+    [
+      'a file that is missing',
+      tableOf(3),
+      `${HEADING}00009_00000.ppm;40;40;4;4;35;35;3\n`,
+      '00009_00000.ppm: cannot be read (ENOENT',
+    ],
+    [
+      'a truncated picture',
+      `${folderOf(3)}/00000_00000.ppm`,
+      'P6 40 40 255\nabc',
+      '00000_00000.ppm: expected 4800 bytes of pixels from byte 13, got 3',
+    ],
+  ])('refuses %s', async (_, path, content, message) => {
+    const folder = temporaryFolder();
+    writeFiles(folder, { ...files(), [path]: content });
+    await expect(readGtsrb(folder)).rejects.toThrow(message);
+  });
+
+  it('tells what is missing', async () => {
+    const folder = temporaryFolder();
+    await expect(readGtsrb(folder)).rejects.toThrow('expected Final_Training/Images in');
+    const all = files();
+    delete all[tableOf(42)];
+    writeFiles(folder, all);
+    await expect(readGtsrb(folder)).rejects.toThrow('expected GT-00042.csv in');
+  });
+
+  it('never crashes on a damaged table', async () => {
+    const folder = temporaryFolder();
+    writeFiles(folder, files());
+    const bytes = Buffer.from(files()[tableOf(0)] as string);
+    const { errors } = await readDamaged(bytes, bytes.length, 150, (copy) => {
+      writeFiles(folder, { [tableOf(0)]: copy });
+      return readGtsrb(folder);
+    });
+    expect(errors).toBeGreaterThan(60);
+  });
+});

@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { datasets, findDataset, loadDataset } from './registry.js';
+import { plainPng } from './testing/pictures.js';
+import { temporaryFolder, writeFiles } from './testing/temporary-folder.js';
+
+describe('the registry', () => {
+  it('knows its data sets, each with a source, a licence and a layout', () => {
+    expect(datasets.map(({ name }) => name)).toEqual([
+      'signs',
+      'cifar10',
+      'gtsrb',
+      'svhn',
+      'chars74k',
+      'mnist',
+      'fashion-mnist',
+    ]);
+    for (const source of datasets) {
+      expect(source.licence).not.toBe('');
+      expect(source.files.length === 0).toBe(source.layout === '');
+      for (const { url, md5 } of source.files) {
+        expect(URL.canParse(url)).toBe(true);
+        expect(md5 ?? '0'.repeat(32)).toMatch(/^[0-9a-f]{32}$/);
+      }
+    }
+  });
+
+  it('suggests the nearest name', () => {
+    expect(() => findDataset('cifar-10')).toThrow(/got "cifar-10"; did you mean cifar10\?/);
+    expect(() => findDataset('imagenet')).toThrow(
+      /^data set: expected one of signs, cifar10, .*got "imagenet"$/,
+    );
+  });
+});
+
+describe('loadDataset', () => {
+  it('reads a known name from its folder and says what is missing there', async () => {
+    const dataDir = temporaryFolder();
+    await expect(loadDataset('svhn', { dataDir })).rejects.toThrow(
+      `expected train_32x32.mat in ${join(dataDir, 'svhn')}`,
+    );
+  });
+
+  it('takes a path for a folder of pictures, and a limit spread over its classes', async () => {
+    const folder = temporaryFolder();
+    for (let i = 0; i < 10; i++)
+      writeFiles(folder, { [`a/${i}.png`]: plainPng(i, 0, 0), [`b/${i}.png`]: plainPng(i, 1, 0) });
+    const whole = await loadDataset(folder, { dataDir: '/nowhere' });
+    expect(whole.train.count).toBe(16);
+    const { train, test } = await loadDataset(folder, { dataDir: '/nowhere', limit: 4 });
+    expect([...train.labels]).toEqual([0, 0, 1, 1]);
+    expect(test.count).toBe(whole.test.count);
+  });
+
+  it('keeps the first images of a data set that is not sorted by class', async () => {
+    const options = { dataDir: '/nowhere', trainCount: 36, testCount: 12 };
+    const whole = await loadDataset('signs', options);
+    const { train } = await loadDataset('signs', { ...options, limit: 20 });
+    expect(train.count).toBe(20);
+    expect(train.pixels).toEqual(whole.train.pixels.slice(0, 20 * 3072));
+    expect((await loadDataset('signs', { ...options, limit: 99 })).train.count).toBe(36);
+  });
+
+  it.each([0, -3, 1.5])('refuses the limit %d', async (limit) => {
+    await expect(loadDataset('signs', { dataDir: '', limit })).rejects.toThrow(
+      'limit: expected a positive integer',
+    );
+  });
+});

@@ -1,0 +1,77 @@
+/** The data sets that are known by name, and the one way to open any of them or a folder of images. */
+import { join } from 'node:path';
+import { configError } from '@cbnn/runtime';
+import { nearest } from '../suggest.js';
+import { chars74k } from './chars74k.js';
+import { cifar10 } from './cifar10.js';
+import { type Dataset, takeImages } from './dataset.js';
+
+import { isFolder } from './files.js';
+import { readFolder } from './folder.js';
+import { signs } from './generated.js';
+import { gtsrb } from './gtsrb.js';
+import { fashionMnist, mnist } from './idx.js';
+import type { DatasetSource, ReadOptions } from './source.js';
+import { svhn } from './svhn.js';
+
+/** All data sets known by name. */
+export const datasets: readonly DatasetSource[] = [
+  signs,
+  cifar10,
+  gtsrb,
+  svhn,
+  chars74k,
+  mnist,
+  fashionMnist,
+];
+
+export interface LoadOptions extends ReadOptions {
+  /** folder that holds one folder per data set, named like it */
+  readonly dataDir: string;
+  /**
+   * keep only this many training images: the first ones, or, where images are sorted by class, as many spread evenly.
+   * Applied after reading; the test images stay complete.
+   */
+  readonly limit?: number;
+}
+
+/** The data set known as `name`. Throws a config error with the nearest name. */
+export function findDataset(name: string): DatasetSource {
+  const found = datasets.find((source) => source.name === name);
+  if (found) return found;
+  const names = datasets.map((source) => source.name);
+  const suggestion = nearest(name, names);
+  throw configError(
+    `data set: expected one of ${names.join(', ')}, or a folder of images, got "${name}"` +
+      (suggestion ? `; did you mean ${suggestion}?` : ''),
+  );
+}
+
+/**
+ * Reads a data set by name from `<dataDir>/<name>`, or a folder of class folders.
+ * Throws a config error for an unknown name and a data error for missing or damaged files.
+ */
+export async function loadDataset(nameOrFolder: string, options: LoadOptions): Promise<Dataset> {
+  const { limit } = options;
+  if (limit !== undefined && (!Number.isInteger(limit) || limit < 1))
+    throw configError(`limit: expected a positive integer, got ${limit}`);
+  // A name that is known always means that data set; a folder of the same name can be given as ./name.
+  const known = datasets.some((source) => source.name === nameOrFolder);
+  if (!known && isFolder(nameOrFolder)) {
+    const dataset = await readFolder(nameOrFolder, options);
+    return limitTraining(dataset, limit, true);
+  }
+  const source = findDataset(nameOrFolder);
+  const dataset = await source.read(join(options.dataDir, source.name), options);
+  return limitTraining(dataset, limit, source.sortedByClass);
+}
+
+/** Keeps `limit` training images: the first, or evenly spread ones. */
+function limitTraining(dataset: Dataset, limit: number | undefined, spread: boolean): Dataset {
+  const { count } = dataset.train;
+  if (limit === undefined || limit >= count) return dataset;
+  const indices = Uint32Array.from({ length: limit }, (_, i) =>
+    spread ? Math.floor((i * count) / limit) : i,
+  );
+  return { ...dataset, train: takeImages(dataset.train, indices) };
+}

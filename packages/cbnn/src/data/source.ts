@@ -1,0 +1,66 @@
+/** What the registry knows of a data set: where it comes from, how its files lie, and the reader that opens them. */
+import type { Dataset } from './dataset.js';
+
+/** Told now and then while a data set is read, downloaded or made. */
+export interface DataProgress {
+  /** e.g. `reading training images` */
+  readonly stage: string;
+  readonly done: number;
+  /** null: not known (a server that does not say how long a file is) */
+  readonly total: number | null;
+}
+
+export type OnDataProgress = (progress: DataProgress) => void;
+
+/** Options of all readers; a reader ignores those that do not concern it. */
+export interface ReadOptions {
+  /** height and width that images are resized to; 32 by default. For image folders only: the others have a fixed size. */
+  readonly size?: number;
+  /** GTSRB: crop to the region of interest; true by default */
+  readonly roi?: boolean;
+  /** SVHN: append the 531,131 easier images of `extra_32x32.mat` to the training images; false by default */
+  readonly extra?: boolean;
+  /** Chars74K: which pictures; `both` by default */
+  readonly quality?: 'good' | 'both';
+  /** seed of a train/test split that the data set itself does not have (image folders, Chars74K), and of `signs`; 1 by default */
+  readonly seed?: number;
+  /** share of the images that becomes the test set where the data set has none, in (0, 1); 0.2 by default */
+  readonly testShare?: number;
+  /** `signs`: images to make; 8000 and 2000 by default */
+  readonly trainCount?: number;
+  readonly testCount?: number;
+  readonly onProgress?: OnDataProgress;
+  readonly signal?: AbortSignal;
+}
+
+/** One file to download. */
+export interface OfficialFile {
+  readonly url: string;
+  /** length in bytes; null where it is not certain */
+  readonly size: number | null;
+  /** hexadecimal; null where it is not certain */
+  readonly md5: string | null;
+  /** what to do with it; `none` keeps the file as it is */
+  readonly unpack: 'tar.gz' | 'zip' | 'none';
+  /** folder, under the data set's own, to unpack or to put it in; '' for that folder itself */
+  readonly into: string;
+  /** true: fetched only on request */
+  readonly optional?: boolean;
+}
+
+export interface DatasetSource {
+  /** how it is asked for, and its folder under the data folder, e.g. `cifar10` */
+  readonly name: string;
+  /** e.g. `CIFAR-10` */
+  readonly title: string;
+  readonly description: string;
+  /** who made it and on which terms */
+  readonly licence: string;
+  readonly files: readonly OfficialFile[];
+  /** how the files lie under the data set's folder, one per line; '' for a generated set */
+  readonly layout: string;
+  /** whether training images come sorted by class: then a limit must take every k-th image, not the first ones */
+  readonly sortedByClass: boolean;
+  /** Reads it from `folder`. Throws a data error that names the file and, where there is one, the byte offset. */
+  read(folder: string, options: ReadOptions): Promise<Dataset>;
+}
