@@ -84,11 +84,15 @@ describe('encodeModel and decodeModel', () => {
     for (const { needed, used } of layers) expect(used).toBe(needed);
   });
 
-  it('share no memory with the file', () => {
-    const bytes = encodeModel(small);
+  it.each([
+    ['binary', small],
+    ['integer', randomModel(1, { firstWeights: 'integer' })],
+  ])('share no memory with the file, its first layer %s', (type, expected) => {
+    expect(expected.kernels[0]!.weights.type).toBe(type);
+    const bytes = encodeModel(expected);
     const model = decodeModel(bytes);
     bytes.fill(0);
-    expect(model).toEqual(small);
+    expect(model).toEqual(expected);
   });
 
   it('refuse to write an invalid model', () => {

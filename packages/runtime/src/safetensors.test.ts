@@ -84,6 +84,19 @@ describe('safetensors', () => {
     }
   });
 
+  it('gives views of data that are aligned, and copies of data that are not', () => {
+    const tensors = new Map<string, Tensor>([
+      ['a', { dtype: 'F64', shape: [2], data: Float64Array.of(1, 2) }],
+    ]);
+    const file = encodeSafetensors(tensors, {});
+    const moved = new Uint8Array(file.length + 1);
+    moved.set(file, 1);
+    expect(decodeSafetensors(file).tensors.get('a')!.data.buffer).toBe(file.buffer);
+    const copy = decodeSafetensors(moved.subarray(1)).tensors.get('a')!;
+    expect(copy.data.buffer).not.toBe(moved.buffer);
+    expect([...copy.data]).toEqual([1, 2]);
+  });
+
   it.each([
     ['an empty file', new Uint8Array(0), /expected at least 8 bytes, got 0; the file is cut short/],
     ['half a length', new Uint8Array(7), /expected at least 8 bytes, got 7/],
@@ -164,6 +177,11 @@ describe('safetensors', () => {
       'a shape the data do not fill',
       one('{"dtype":"I32","shape":[2],"data_offsets":[0,4]}', 4),
       /expected 8 bytes for I32 \[2\], got offsets 0 to 4/,
+    ],
+    [
+      'data that its shape does not use up',
+      one('{"dtype":"I32","shape":[1],"data_offsets":[0,6]}', 6),
+      /expected 4 bytes for I32 \[1\], got offsets 0 to 6/,
     ],
     [
       'offsets the wrong way round',

@@ -4,7 +4,7 @@ import { parseArchitecture } from './architecture.js';
 import type { InputSpec, KernelLayer, PackedModel, Provenance } from './model.js';
 import { parseSlices } from './slices.js';
 import { modelCases } from './testing/random-model.js';
-import { validateModel } from './validate.js';
+import { checkStructure, validateModel } from './validate.js';
 
 const kernel = (bits: number[], thresholds: number[]): KernelLayer => ({
   weights: { type: 'binary', bits: Uint8Array.from(bits) },
@@ -294,6 +294,54 @@ describe('validateModel', () => {
     expect(() => validateModel(model('0:5-7', 3))).not.toThrow();
     expect(() => validateModel(model('0:4-7', 4))).toThrow(
       /layers\.0: expected sums below 2\^31 - 1, got up to 2147483648/,
+    );
+  });
+
+  it('allows first-layer sums up to 2^31 - 2, so that bound + 1 is an int32 too', () => {
+    // Two slices with shifts 7 and 0: 127 * (128 + 1) = 2^14 - 1 at most per pixel, 131,080 times, and the rest.
+    const model = (rest: number): PackedModel => {
+      const values = new Int8Array(33 * 4096 * 2).fill(127, 0, 131_080 * 2);
+      values[131_080 * 2 + 1] = rest;
+      return {
+        ...withInput({ height: 33, width: 4096, slices: parseSlices('0:6-7', 2), shifts: [7, 0] }),
+        layers: parseArchitecture('1FC'),
+        kernels: [
+          {
+            weights: { type: 'integer', values },
+            output: 'scores',
+            scale: Int32Array.of(1),
+            bias: Int32Array.of(0),
+          },
+        ],
+        classes: ['a'],
+      };
+    };
+    expect(() => validateModel(model(6))).not.toThrow();
+    expect(() => validateModel(model(7))).toThrow(
+      /layers\.0: expected sums below 2\^31 - 1, got up to 2147483647/,
+    );
+  });
+});
+
+describe('checkStructure', () => {
+  const structure = (height: number, width: number, notation: string, classes: number) => () =>
+    checkStructure({
+      input: { ...valid.input, height, width, channels: 1, encoding: '8-bit', slices: [], shifts: [] },
+      layers: parseArchitecture(notation),
+      classes: Array.from({ length: classes }, (_, c) => `${c}`),
+    });
+
+  it('allows exactly 2^31 weights', () => {
+    expect(structure(256, 256, '32768FC', 32_768)).not.toThrow();
+    expect(structure(256, 256, '32769FC', 32_769)).toThrow(
+      /expected at most 2147483648 weights, got 2147549184/,
+    );
+  });
+
+  it('allows maps of exactly 2^28 values', () => {
+    expect(structure(4096, 4096, '16C1-2FC', 2)).not.toThrow();
+    expect(structure(4096, 4096, '17C1-2FC', 2)).toThrow(
+      /layers\.0: expected an output of at most 268435456 values, got 285212672/,
     );
   });
 });

@@ -22,7 +22,7 @@ function count(sheet: Uint8Array, red: number, green: number, blue: number): num
 }
 
 describe('contactSheet', () => {
-  it('shows the first images of every class, enlarged', () => {
+  it('shows images of every class, spread over it, enlarged', () => {
     const sheet = contactSheet(images([1, 0, 1, 1, 0]), ['cat', 'dog'], { perClass: 2, scale: 3 });
     for (const [label, index] of [
       [1, 0],

@@ -1,4 +1,4 @@
-/** A contact sheet: the first images of every class side by side, as a PNG picture. */
+/** A contact sheet: some images of every class side by side, as a PNG picture. */
 import { configError, dataError } from '@cbnn/runtime';
 import { PNG } from 'pngjs';
 import type { ImageSet } from './dataset.js';
@@ -55,7 +55,7 @@ export function contactSheet(
   };
   for (let i = 3; i < png.data.length; i += 4) png.data[i] = 255;
 
-  const shown = firstOfEachClass(images, classes.length, perClass);
+  const shown = spreadOverClass(images, classes.length, perClass);
   for (const [label, name] of classes.entries()) {
     const left = MARGIN + Math.floor(label / rows) * columnWidth;
     const top = MARGIN + (label % rows) * rowHeight;
@@ -88,12 +88,12 @@ function drawImage(
     }
 }
 
-/** Indices of the first `perClass` images of each class. */
-function firstOfEachClass(images: ImageSet, classes: number, perClass: number): number[][] {
+/** Indices of `perClass` images of each class, spread evenly: neighbours may be frames of one film. */
+function spreadOverClass(images: ImageSet, classes: number, perClass: number): number[][] {
   const found: number[][] = Array.from({ length: classes }, () => []);
-  for (const [index, label] of images.labels.entries()) {
-    const list = found[label];
-    if (list && list.length < perClass) list.push(index);
-  }
-  return found;
+  for (const [index, label] of images.labels.entries()) found[label]?.push(index);
+  return found.map((all) => {
+    const count = Math.min(perClass, all.length);
+    return Array.from({ length: count }, (_, i) => all[Math.floor((i * all.length) / count)]!);
+  });
 }

@@ -29,4 +29,23 @@ describe.skipIf(dataDir === '')('real data (CBNN_DATA)', () => {
     expect(new Set(validation.labels).size).toBe(43);
     expect(Math.abs(validation.count - 3921)).toBeLessThan(300);
   });
+
+  it('reads SVHN, whole or the part of it that is packed for measuring', async () => {
+    const dataset = await loadDataset('svhn', { dataDir });
+    expect([73_257, 4_491]).toContain(dataset.train.count);
+    expect([26_032, 16_426]).toContain(dataset.test.count);
+    expect([...dataset.train.labels.subarray(0, 10)]).toEqual([1, 9, 2, 3, 2, 5, 9, 3, 3, 1]);
+    expect(new Set(dataset.test.labels).size).toBe(10);
+    expect(splitValidation(dataset, { seed: 1 }).validation.count).toBe(Math.round(dataset.train.count / 10));
+  });
+
+  it('reads Chars74K and keeps its twins together', async () => {
+    const { train, test } = await loadDataset('chars74k', { dataDir });
+    expect(train.count + test.count).toBe(12_503);
+    expect(Math.abs(test.count - 2501)).toBeLessThan(10);
+    expect(new Set(test.labels).size).toBe(62);
+    const groups = new Set([...train.groups!, ...test.groups!]);
+    expect(groups.size).toBe(12_503 - 15);
+    expect(groups.size).toBe(new Set(train.groups).size + new Set(test.groups).size);
+  });
 });
