@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nearest } from './suggest.js';
+import { nearest, unknownName } from './suggest.js';
 
 describe('nearest', () => {
   const names = ['cifar10', 'svhn', 'gtsrb', 'fashion-mnist', 'mnist'];
@@ -18,5 +18,17 @@ describe('nearest', () => {
 
   it('is nothing without candidates', () => {
     expect(nearest('a', [])).toBeNull();
+  });
+});
+
+describe('unknownName', () => {
+  it.each([
+    ['hieght', undefined, 'axis: expected one of height, width, got "hieght"; did you mean height?'],
+    ['depth', 'a number', 'axis: expected one of height, width, or a number, got "depth"'],
+  ])('is a config error that says what %j could have been', (name, alternative, message) => {
+    expect(unknownName('axis', name, ['height', 'width'], alternative)).toMatchObject({
+      kind: 'config',
+      message,
+    });
   });
 });

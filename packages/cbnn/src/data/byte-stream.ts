@@ -11,6 +11,8 @@ export interface FileRange {
   /** exclusive */
   readonly end: number;
   readonly signal?: AbortSignal | undefined;
+  /** the file ends before the range should: what is there is wanted */
+  readonly truncated?: boolean;
 }
 
 async function* plainChunks({ path, start, end, signal }: FileRange): AsyncGenerator<Uint8Array> {
@@ -24,10 +26,13 @@ async function* plainChunks({ path, start, end, signal }: FileRange): AsyncGener
   yield* file as AsyncIterable<Uint8Array>;
 }
 
-/** What a zlib stream unpacks to. A stream that is cut off gives what is there. */
+/** What a zlib stream unpacks to. One that is cut off gives what is there if the range says so, else an error. */
 async function* inflatedChunks(range: FileRange): AsyncGenerator<Uint8Array> {
-  const inflate = createInflate({ finishFlush: constants.Z_SYNC_FLUSH, chunkSize: 1 << 18 });
-  const { path, start, end, signal } = range;
+  const { path, start, end, signal, truncated } = range;
+  const inflate = createInflate({
+    chunkSize: 1 << 18,
+    ...(truncated && { finishFlush: constants.Z_SYNC_FLUSH }),
+  });
   if (start >= end) return;
   const file = createReadStream(path, {
     start,
@@ -92,6 +97,14 @@ export class ByteStream {
         `${this.name}: expected ${count} bytes (${what}) at ${position}, got ${got}; the file is truncated`,
       );
     return new DataView(bytes.buffer);
+  }
+
+  /** Reads to the end, at most `limit` bytes, so that the checksum of what was inflated is looked at. */
+  async finish(limit: number): Promise<void> {
+    if ((await this.fill(new Uint8Array(limit + 1))) > limit)
+      throw dataError(
+        `${this.name}: expected an end before ${this.position()}, got more; the file is damaged`,
+      );
   }
 
   /** Releases the file. */

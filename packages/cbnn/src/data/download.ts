@@ -49,16 +49,18 @@ export async function download(url: string, target: string, options: DownloadOpt
   }
 
   let failures = 0;
+  // The most there ever was: a server without ranges begins anew each time, and less than before is no progress.
+  let most = fileSize(part);
   // An earlier run may have fetched everything.
   while (options.size == null || fileSize(part) !== options.size) {
-    const before = fileSize(part);
     try {
       await transfer(url, part, options);
       break;
     } catch (error) {
       signal?.throwIfAborted();
       if (!(error instanceof Interruption)) throw error;
-      failures = fileSize(part) > before ? 1 : failures + 1;
+      failures = fileSize(part) > most ? 1 : failures + 1;
+      most = Math.max(most, fileSize(part));
       if (failures > retries)
         throw dataError(
           `${url}: expected the whole file, got ${fileSize(part)} bytes before the connection broke (${error.message}); run it again to go on from there`,

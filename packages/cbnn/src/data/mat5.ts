@@ -54,6 +54,8 @@ export interface MatArray {
   readBytes(target: Uint8Array): Promise<number>;
   /** All values. Throws a data error where the file ends before. */
   readNumbers(): Promise<Float64Array>;
+  /** whether all values were read: only then are the end and the checksum of the array looked at */
+  isRead(): boolean;
   /** where reading stands, for errors, e.g. `byte 2686976` */
   position(): string;
 }
@@ -78,12 +80,26 @@ export async function* matArrays(path: string, signal?: AbortSignal): AsyncGener
     if (type !== MATRIX && type !== COMPRESSED)
       throw dataError(`${name}: expected an array at byte ${at}, got an element of type ${type}`);
     const compressed = type === COMPRESSED;
-    const range = { path, start: compressed ? at + TAG_BYTES : at, end: Math.min(end, size), signal };
+    const range = {
+      path,
+      start: compressed ? at + TAG_BYTES : at,
+      end: Math.min(end, size),
+      signal,
+      truncated: end > size,
+    };
     const stream = new ByteStream(range, name, compressed);
     try {
       const limit = (range.end - range.start) * (compressed ? MAX_INFLATION : 1);
       // A compressed array of a truncated file ends with the file, which says more than an inflated offset.
-      yield await readArray(stream, name, compressed && end > size ? `byte ${size}` : null, limit);
+      const array = await readArray(stream, name, compressed && end > size ? `byte ${size}` : null, limit);
+      yield array;
+      if (array.isRead()) {
+        if (end > size)
+          throw dataError(
+            `${name}: expected array ${array.name} to end at byte ${end}, got ${size} bytes; the file is truncated`,
+          );
+        if (compressed) await stream.finish(TAG_BYTES - 1);
+      }
     } finally {
       await stream.close();
     }
@@ -139,14 +155,18 @@ async function readArray(
     );
 
   const position = () => fileEnd ?? stream.position();
+  let left = values.bytes;
   return {
     name: arrayName,
     dimensions,
     position,
-    readBytes(target) {
+    isRead: () => left === 0,
+    async readBytes(target) {
       if (type !== UINT8)
         throw fail(`expected ${arrayName} to be stored as uint8 (type 2), got type ${type.id}`);
-      return stream.fill(target);
+      const got = await stream.fill(target);
+      left -= got;
+      return got;
     },
     async readNumbers() {
       if (values.bytes > limit)
@@ -155,6 +175,7 @@ async function readArray(
         );
       const bytes = new Uint8Array(values.bytes);
       const got = await stream.fill(bytes);
+      left -= got;
       if (got < bytes.length)
         throw dataError(
           `${name}: expected ${count} values of ${arrayName}, got ${Math.floor(got / type.bytes)} at ${position()}; the file is truncated`,

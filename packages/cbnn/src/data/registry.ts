@@ -1,11 +1,10 @@
 /** The data sets that are known by name, and the one way to open any of them or a folder of images. */
 import { join } from 'node:path';
 import { configError } from '@cbnn/runtime';
-import { nearest } from '../suggest.js';
+import { unknownName } from '../suggest.js';
 import { chars74k } from './chars74k.js';
 import { cifar10 } from './cifar10.js';
 import { type Dataset, takeImages } from './dataset.js';
-
 import { isFolder } from './files.js';
 import { readFolder } from './folder.js';
 import { signs } from './generated.js';
@@ -40,11 +39,7 @@ export function findDataset(name: string): DatasetSource {
   const found = datasets.find((source) => source.name === name);
   if (found) return found;
   const names = datasets.map((source) => source.name);
-  const suggestion = nearest(name, names);
-  throw configError(
-    `data set: expected one of ${names.join(', ')}, or a folder of images, got "${name}"` +
-      (suggestion ? `; did you mean ${suggestion}?` : ''),
-  );
+  throw unknownName('data set', name, names, 'a folder of images');
 }
 
 /**

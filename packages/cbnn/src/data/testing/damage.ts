@@ -15,7 +15,7 @@ export function* damagedCopies(
   }
   for (let i = 0; i < flips; i++) {
     const at = flips >= bytes.length ? i % bytes.length : random.below(bytes.length);
-    const copy = bytes.slice();
+    const copy = Uint8Array.from(bytes);
     copy[at] = copy[at]! ^ (1 << random.below(8));
     yield { how: `bit flipped in byte ${at}`, bytes: copy };
   }
