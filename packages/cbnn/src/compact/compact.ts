@@ -14,9 +14,9 @@ import {
   scaleArchitecture,
 } from '@cbnn/runtime';
 import { modelCost } from '../cost/cost.js';
-import { pairedInterval } from '../report/statistics.js';
 import { choosePruning } from '../sensitivity/prune.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
+import { pairedInterval } from '../statistics.js';
 import type { RunConfig } from '../train/config.js';
 import { type RunImages, readModel, trainRun, wrongOf } from '../train/run.js';
 import { RunFolder, readJson, writeJsonAtomic } from '../train/run-folder.js';

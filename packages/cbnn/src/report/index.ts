@@ -1,4 +1,12 @@
 /** Figures, tables and the HTML report: results in, pictures and pages out. */
+
+export {
+  type ErrorInterval,
+  errorInterval,
+  type PairedInterval,
+  pairedInterval,
+  tangoInterval,
+} from '../statistics.js';
 export * from './compaction-figures.js';
 export * from './confusion.js';
 export * from './cost-figures.js';
@@ -14,12 +22,5 @@ export {
   pointsOf,
   sliceNoiseFigure,
 } from './sensitivity-figures.js';
-export {
-  type ErrorInterval,
-  errorInterval,
-  type PairedInterval,
-  pairedInterval,
-  tangoInterval,
-} from './statistics.js';
 export { type Column, textTable } from './table.js';
 export { learningFigure } from './training-figures.js';

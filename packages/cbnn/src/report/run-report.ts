@@ -6,6 +6,7 @@ import type { CompactionResult } from '../compact/result.js';
 import { modelCost } from '../cost/cost.js';
 import type { ImageSet } from '../data/dataset.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
+import { errorInterval } from '../statistics.js';
 import { stretchSet } from '../train/batches.js';
 import type { RunConfig } from '../train/config.js';
 import { argmax } from '../train/onnx-trainer.js';
@@ -20,7 +21,6 @@ import { renderReport } from './html.js';
 import { channelNamesOf, distortionFigure, sliceFigure } from './input-figures.js';
 import type { Picture } from './picture.js';
 import { channelSliceFigure, lowestSlicesFigure, sliceNoiseFigure } from './sensitivity-figures.js';
-import { errorInterval } from './statistics.js';
 import { learningFigure } from './training-figures.js';
 
 const MISTAKES_SHOWN = 24;

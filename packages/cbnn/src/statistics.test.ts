@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Random } from '../random.js';
+import { Random } from './random.js';
 import { errorInterval, normalQuantile, pairedInterval, tangoInterval } from './statistics.js';
 
 describe('paired interval', () => {
