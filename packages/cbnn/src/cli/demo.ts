@@ -53,7 +53,7 @@ export function addDemoCommand(program: Command): void {
       const compaction = await runCompaction(out, config, prepared, common.dataDir, sensitivity, {
         maxDrop: 2,
         acceptance: 'estimate',
-        maxTries: 3,
+        maxTries: 2,
         signal,
       });
       note('5/5 the report');

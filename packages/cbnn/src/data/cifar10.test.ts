@@ -77,6 +77,16 @@ describe('CIFAR-10', () => {
         expect(set.pixels[((index * 32 + y) * 32 + x) * 3 + c]).toBe(value(file, image, c, y, x));
   });
 
+  it('is split as the paper does, and may be mirrored and shifted by 4', async () => {
+    const folder = temporaryFolder();
+    writeFiles(folder, binaryFiles(''));
+    expect(await readCifar10(folder)).toMatchObject({
+      split: 'last',
+      validationShare: 0.1,
+      augmentation: { mirror: true, shift: 4 },
+    });
+  });
+
   it('tells what is missing and how to get it', async () => {
     const folder = temporaryFolder();
     await expect(readCifar10(folder)).rejects.toThrow(

@@ -18,10 +18,12 @@ describe('a folder of class folders', () => {
   it('is read with sorted classes, resized, and split by class', async () => {
     const folder = temporaryFolder();
     writeFiles(folder, classes(['wolf', 'bear', 'Ant'], 10));
-    const { name, train, test, classes: names, split } = await readFolder(folder, { size: 8 });
+    const { name, train, test, classes: names, split, augmentation } = await readFolder(folder, { size: 8 });
     expect(name).toBe(basename(folder));
     expect(names).toEqual(['Ant', 'bear', 'wolf']);
     expect(split).toBe('stratified');
+    // Whether a mirrored picture keeps its label, only its owner knows.
+    expect(augmentation.mirror).toBe(false);
     expect(train).toMatchObject({ count: 24, height: 8, width: 8, channels: 3 });
     for (const label of [0, 1, 2]) expect(test.labels.filter((other) => other === label)).toHaveLength(2);
     // Red tells the class a picture was written for: wolf 0, bear 40, Ant 80.

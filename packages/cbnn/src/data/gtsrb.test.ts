@@ -50,6 +50,28 @@ describe('GTSRB', () => {
     expect(train.pixels[85 * 3072]).toBe(42);
   });
 
+  it('takes the last row and column of the region too, and no pixel beside it', async () => {
+    const folder = temporaryFolder();
+    // A region of 32x32 is not resized, so that every pixel must arrive as it is.
+    const pixels = Uint8Array.from({ length: 40 * 40 * 3 }, (_, i) => (i * 31) & 255);
+    writeFiles(folder, { ...files(), [`${folderOf(0)}/00000_00000.ppm`]: writePpm(40, 40, pixels) });
+    const { train } = await readGtsrb(folder);
+    for (let y = 0; y < 32; y++) {
+      const from = ((y + 4) * 40 + 4) * 3;
+      expect(train.pixels.slice(y * 96, (y + 1) * 96)).toEqual(pixels.slice(from, from + 96));
+    }
+  });
+
+  it('is split by class and track, and never mirrored: keep right would become keep left', async () => {
+    const folder = temporaryFolder();
+    writeFiles(folder, files());
+    expect(await readGtsrb(folder)).toMatchObject({
+      split: 'stratified',
+      validationShare: 0.1,
+      augmentation: { mirror: false, shift: 2 },
+    });
+  });
+
   it('keeps the border on request', async () => {
     const folder = temporaryFolder();
     writeFiles(folder, files());

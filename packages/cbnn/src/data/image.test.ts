@@ -30,6 +30,7 @@ describe('decodeImage', () => {
     [255, 100],
     [0, 255],
     [51, 224],
+    [5, 252],
   ])('lays transparent parts on white (alpha %d)', (alpha, expected) => {
     const png = writePng({ width: 1, height: 1, color: () => [100, 100, 100, alpha], colorType: 6 });
     expect([...decodeImage(png, 'x.png').pixels]).toEqual([expected, expected, expected]);

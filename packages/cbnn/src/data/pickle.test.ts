@@ -48,6 +48,11 @@ describe('readPickle', () => {
       '\x80\x02cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R.',
       'expected an array of type u1 (uint8), got "O8"',
     ],
+    [
+      'signed bytes',
+      '\x80\x02cnumpy\ndtype\nU\x02i1K\x00K\x01\x87R.',
+      'expected an array of type u1 (uint8), got "i1"',
+    ],
     ['state for a dictionary', '\x80\x02}}b.', 'refused object state (BUILD)'],
     ['protocol 4', '\x80\x04\x95\x00', 'expected pickle protocol 2, got 4 at byte 0'],
     ['persistent ids', '\x80\x02Pabc\n.', 'refused opcode PERSID (0x50) at byte 2'],
@@ -59,6 +64,11 @@ describe('readPickle', () => {
     ['an empty memo', '\x80\x02h\x07.', 'expected a value in memo 7'],
   ])('refuses %s', (_, bytes, message) => {
     expect(() => read(bytes)).toThrow(message);
+  });
+
+  it.each([5, 7])('refuses an array of 2x3 with %d bytes', (length) => {
+    const bytes = writePickle({ data: { shape: [2, 3], data: new Uint8Array(length) } });
+    expect(() => read(bytes)).toThrow(`expected 6 bytes for an array of 2x3, got ${length}`);
   });
 
   it('does not look below a mark', () => {

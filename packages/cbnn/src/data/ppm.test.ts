@@ -37,6 +37,12 @@ describe('a P6 file', () => {
     expect(() => readPpm(file(header), 'x.ppm')).toThrow(message);
   });
 
+  it('is refused when a single byte is missing', () => {
+    expect(() => readPpm(file('P6 2 3 255\n', pixels.subarray(1)), 'x.ppm')).toThrow(
+      'expected 18 bytes of pixels from byte 11, got 17',
+    );
+  });
+
   it('never crashes its reader, however damaged', async () => {
     const bytes = writePpm(4, 4, new Uint8Array(48));
     const { errors } = await readDamaged(bytes, bytes.length, 500, (copy) => readPpm(copy, 'x.ppm'));

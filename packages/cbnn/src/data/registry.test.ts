@@ -41,6 +41,18 @@ describe('loadDataset', () => {
     );
   });
 
+  it('takes a known name for the data set, even where a folder here has that name', async () => {
+    const here = temporaryFolder();
+    writeFiles(here, { 'svhn/a/1.png': plainPng(1, 1, 1), 'svhn/b/1.png': plainPng(2, 2, 2) });
+    const before = process.cwd();
+    process.chdir(here);
+    try {
+      await expect(loadDataset('svhn', { dataDir: 'none' })).rejects.toThrow('expected train_32x32.mat in');
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   it('takes a path for a folder of pictures, and a limit spread over its classes', async () => {
     const folder = temporaryFolder();
     for (let i = 0; i < 10; i++)

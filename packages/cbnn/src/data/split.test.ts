@@ -14,6 +14,8 @@ describe('splitValidation', () => {
     expect([train.count, validation.count]).toEqual([180, 20]);
     expect([...validation.pixels]).toEqual(Array.from({ length: 20 }, (_, i) => 180 + i));
     expect(splitValidation(dataset, { seed: 6, count: 50 }).validation.count).toBe(50);
+    const quarter = { ...dataset, validationShare: 0.25 };
+    expect(splitValidation(quarter, { seed: 5 }).validation.count).toBe(50);
   });
 
   it('takes every class in proportion for rule `stratified`, exactly as many as asked for', () => {
@@ -98,6 +100,17 @@ describe('splitValidation', () => {
       seed: 2,
     });
     expect(validation.count).toBe(2580);
+  });
+
+  it.each([
+    [74, 60],
+    [76, 90],
+  ])('takes the nearest number of whole groups: for %d images of groups of 30, %d', (count, expected) => {
+    const labels = Array.from({ length: 1200 }, (_, i) => (i < 600 ? 0 : 1));
+    const groups = labels.map((_, i) => Math.floor(i / 30));
+    const dataset = indexDataset(indexImages(labels, groups), 'stratified', 2);
+    const { validation } = splitValidation(dataset, { seed: 2, count: 2 * count });
+    expect(validation.count).toBe(2 * expected);
   });
 
   it('gives a class of two images one on each side', () => {

@@ -84,7 +84,7 @@ export function stratified(images: ImageSet, count: number, seed: number): Uint8
   return chosen;
 }
 
-/** Integers in proportion to `sizes` that sum to `total` (largest remainder), each at least 1. */
+/** Integers in proportion to `sizes` that sum to `total` (largest remainder). */
 function apportion(sizes: readonly number[], total: number): number[] {
   const all = sizes.reduce((sum, size) => sum + size, 0);
   const exact = sizes.map((size) => (size * total) / all);
@@ -94,7 +94,7 @@ function apportion(sizes: readonly number[], total: number): number[] {
     .map((value, i) => ({ i, remainder: value - Math.floor(value) }))
     .sort((a, b) => b.remainder - a.remainder || a.i - b.i);
   for (const { i } of byRemainder.slice(0, left)) shares[i]!++;
-  return shares.map((share) => Math.max(1, share));
+  return shares;
 }
 
 /** Indices of the images of each group, in order of first appearance; images that stand alone are groups of one. */
