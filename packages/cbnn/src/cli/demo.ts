@@ -89,7 +89,7 @@ export function addDemoCommand(program: Command): void {
         );
       const seconds = (Date.now() - begun) / 1000;
       result(
-        `\n${textTable([{ header: `${test.count} generated test images` }, { header: 'accuracy', align: 'right' }, { header: 'bytes', align: 'right' }, { header: 'MACs', align: 'right' }], rows)}\n${chosen ? '' : 'no network was within the bound\n'}${formatDuration(seconds)}; report: ${page}`,
+        `\n${textTable([{ header: `${test.count} generated test images` }, { header: 'accuracy', align: 'right' }, { header: 'bytes', align: 'right' }, { header: 'MACs', align: 'right' }], rows)}\n${chosen ? 'the compact BNN continues from the BNN: 16 epochs in all, the BNN 8, float 4\n' : 'no network was within the bound\n'}${formatDuration(seconds)}; report: ${page}`,
         {
           seconds,
           report: page,

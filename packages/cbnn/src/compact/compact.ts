@@ -17,10 +17,11 @@ import { modelCost } from '../cost/cost.js';
 import { choosePruning } from '../sensitivity/prune.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { pairedInterval } from '../statistics.js';
-import type { RunConfig } from '../train/config.js';
+import { planOf, type RunConfig } from '../train/config.js';
 import { type RunImages, readModel, trainRun, wrongOf } from '../train/run.js';
-import { RunFolder, readJson, writeJsonAtomic } from '../train/run-folder.js';
+import { RunFolder, readCheckpoint, readJson, writeJsonAtomic } from '../train/run-folder.js';
 import type { TrainingProgress } from '../train/train.js';
+import { inheritState } from './inherit.js';
 import type { CompactionResult, CompactionTry, NetworkMeasure } from './result.js';
 import { nextWidths, type TriedWidths, type Widths } from './search.js';
 
@@ -146,8 +147,10 @@ export async function compact(
       input: { ...config.input, slices: [...slices] },
       epochs: options.epochs ?? config.epochs,
     };
+    const initial = inheritState(planOf(config), readCheckpoint(folder.best).state, planOf(tryConfig));
     await trainRun(tryConfig, images, runPath, dataDir, {
       resume: true,
+      initial,
       ...(options.signal && { signal: options.signal }),
       onProgress: (progress) =>
         options.onProgress?.({ kind: 'training', number: id, architecture, progress }),

@@ -56,7 +56,7 @@ export async function reportRun(path: string, config: RunConfig, images: RunImag
     title: basename(path),
     dataset: images.dataset.title,
     created: new Date().toISOString().slice(0, 16).replace('T', ' '),
-    caveats: caveats(config, images),
+    caveats: caveats(config, images, chosen !== undefined),
     networks: { before: before.summary, ...(after && { after: after.summary }) },
     ...(chosen && {
       drop: {
@@ -171,9 +171,11 @@ export async function predictPacked(
   }
 }
 
-function caveats(config: RunConfig, images: RunImages): string[] {
+function caveats(config: RunConfig, images: RunImages, compacted: boolean): string[] {
   const { epochs, dataset } = config;
+  const more = 'compacted networks continue from the baseline, so they have trained for more epochs in total';
   const lines = [`${epochs} epochs on ${images.train.count.toLocaleString('en')} training images, one seed`];
+  if (compacted) lines.push(more);
   if (dataset.limit !== null) lines.push(`training images limited to ${dataset.limit.toLocaleString('en')}`);
   return lines;
 }

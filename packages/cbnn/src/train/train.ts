@@ -20,7 +20,7 @@ import {
   writeFileAtomic,
   writeJsonAtomic,
 } from './run-folder.js';
-import type { Trainer } from './trainer.js';
+import type { Trainer, TrainingState } from './trainer.js';
 
 /** One line of metrics.jsonl, written after every epoch. Errors in percent. */
 export interface EpochMetrics {
@@ -57,6 +57,8 @@ export interface TrainOptions {
   readonly onProgress?: (progress: TrainingProgress) => void;
   /** called once, with what runs the training */
   readonly onStart?: (description: string) => void;
+  /** weights and statistics to start from instead of random ones; moments start at zero */
+  readonly initial?: TrainingState;
   /** seconds between checkpoints inside an epoch */
   readonly checkpointSeconds?: number;
 }
@@ -110,6 +112,8 @@ export async function train(
       const saved = readCheckpoint(folder.checkpoint);
       trainer.restore(saved.state);
       position = saved.position;
+    } else if (options.initial) {
+      trainer.restore(options.initial);
     }
     return await runEpochs(config, images, folder, trainer, position, options);
   } finally {
