@@ -1,0 +1,58 @@
+// Kills a training run with SIGKILL at random moments, resumes it each time, and compares its final checkpoint with an
+// unbroken run's. `node scripts/kill-and-resume.mjs [kills = 20]`, after `npm run setup`. Takes a few minutes.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const kills = Number(process.argv[2] ?? 20);
+const folder = mkdtempSync(join(tmpdir(), 'cbnn-kills-'));
+const program = new URL('../packages/cbnn/bin/cbnn.js', import.meta.url).pathname;
+const options =
+  '--arch 8C3-MP2-16C3-MP2-32FC-12FC --epochs 6 --limit 2000 --stretch off --threads 1 --resume';
+
+/** Runs until the end, or until `wait` ms after its first step's checkpoint could exist; resolves to the exit code. */
+function train(out, wait) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [program, 'train', 'signs', ...options.split(' '), '--out', out], {
+      stdio: 'ignore',
+    });
+    const timer = wait === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), wait);
+    child.once('exit', (code) => {
+      clearTimeout(timer);
+      resolve(code);
+    });
+  });
+}
+
+const begun = Date.now();
+if ((await train(join(folder, 'whole'))) !== 0) throw new Error('the unbroken run failed');
+const whole = Date.now() - begun;
+let killed = 0;
+let early = 0;
+while (killed < kills) {
+  // Most of a run is killed before it can save anything twice; the moments cover start-up, steps, writes, evaluation.
+  const wait = 300 + Math.random() * whole * 0.7;
+  const code = await train(join(folder, 'broken'), wait);
+  if (code === 0) {
+    // It finished before the kill: begin another, so that every kill hits a run in progress.
+    compare();
+    rmSync(join(folder, 'broken'), { recursive: true });
+    early++;
+    continue;
+  }
+  killed++;
+  console.log(`kill ${killed} of ${kills} after ${(wait / 1000).toFixed(2)} s`);
+}
+await train(join(folder, 'broken'));
+compare();
+console.log(`equal after ${killed} kills (${early} runs finished in between)`);
+rmSync(folder, { recursive: true });
+
+function compare() {
+  for (const name of ['checkpoint.safetensors', 'model.safetensors']) {
+    const [a, b] = ['whole', 'broken'].map((run) => join(folder, run, name));
+    if (!existsSync(b) || !readFileSync(a).equals(readFileSync(b)))
+      throw new Error(`${name} differs: ${a} ${b}`);
+  }
+}
