@@ -6,7 +6,14 @@
  * tape backwards once, when the graph is built: the result is one plain ONNX graph that any runtime can execute.
  */
 import { internalError } from '@cbnn/runtime';
-import { type Attribute, type ElementType, encodeOnnx, type OnnxNode, type OnnxValue } from './onnx.js';
+import {
+  type Attribute,
+  type Domain,
+  type ElementType,
+  encodeOnnx,
+  type OnnxNode,
+  type OnnxValue,
+} from './onnx.js';
 
 /** A tensor in the graph; `shape` is always known. */
 export interface Value extends OnnxValue {}
@@ -28,6 +35,9 @@ export class Graph {
   private readonly shared = new Map<string, Value>();
   private readonly tape: TapeEntry[] = [];
   private count = 0;
+
+  /** `channelBlock`: channels per block of the device's blocked convolutions, 0 where there are none. */
+  constructor(readonly channelBlock = 0) {}
 
   input(name: string, shape: readonly number[]): Value {
     const value: Value = { name, type: 'float32', shape };
@@ -63,9 +73,16 @@ export class Graph {
     shape: readonly number[],
     attributes: Readonly<Record<string, Attribute>> = {},
     type: ElementType = 'float32',
+    domain: Domain = '',
   ): Value {
     const name = `${op.toLowerCase()}_${this.count++}`;
-    this.nodes.push({ op, inputs: inputs.map((input) => input?.name ?? ''), outputs: [name], attributes });
+    this.nodes.push({
+      op,
+      domain,
+      inputs: inputs.map((input) => input?.name ?? ''),
+      outputs: [name],
+      attributes,
+    });
     return { name, type, shape };
   }
 

@@ -31,8 +31,14 @@ interface Forward {
  * images `[batch][channels][H][W]` (+-1 per slice, or 2x - 255) -> scores `[batch][classes]`.
  * `batch` mode normalizes by the batch and outputs its mean and variance; `given` mode takes mean and scale as inputs.
  */
-function forward(plan: Plan, technique: Technique, batch: number, mode: 'batch' | 'given'): Forward {
-  const g = new Graph();
+function forward(
+  plan: Plan,
+  technique: Technique,
+  batch: number,
+  mode: 'batch' | 'given',
+  channelBlock: number,
+): Forward {
+  const g = new Graph(channelBlock);
   const shapes = planShapes(plan);
   const parameters: Parameter[] = [];
   const values: Value[] = [];
@@ -75,14 +81,27 @@ function forward(plan: Plan, technique: Technique, batch: number, mode: 'batch' 
   return { g, parameters, values, shapes, scores: x, sums };
 }
 
-/** One complete training step: forward, loss, gradients, Adam, clipping. `exposeGradients` adds them as outputs. */
+export interface GraphOptions {
+  /** the device's, see graph.ts; 0 by default */
+  readonly channelBlock?: number;
+  /** adds every layer's gradients (training) and sums after pooling as outputs */
+  readonly expose?: boolean;
+}
+
+/** One complete training step: forward, loss, gradients, Adam, clipping. */
 export function trainingGraph(
   plan: Plan,
   technique: Technique,
   batch: number,
-  exposeGradients = false,
+  { channelBlock = 0, expose = false }: GraphOptions = {},
 ): NetworkGraph {
-  const { g, parameters, values, shapes, scores, sums } = forward(plan, technique, batch, 'batch');
+  const { g, parameters, values, shapes, scores, sums } = forward(
+    plan,
+    technique,
+    batch,
+    'batch',
+    channelBlock,
+  );
   const targets = g.input(names.targets, scores.shape);
   const loss = lossOf(g, plan.loss, scores, targets);
   g.output(names.loss, loss);
@@ -96,29 +115,34 @@ export function trainingGraph(
     ]),
   );
   for (const [i, parameter] of parameters.entries()) {
-    if (exposeGradients) g.output(names.gradient(parameter.name), gradients[i]!);
+    if (expose) g.output(names.gradient(parameter.name), gradients[i]!);
     adam(g, parameter, values[i]!, gradients[i]!, rates.get(parameter.group)!);
   }
-  if (exposeGradients) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
+  if (expose) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
   return { bytes: g.encode(), batch, parameters, shapes };
 }
 
 /** The forward pass in training mode: only the batch's mean and variance per layer, and the scores. */
-export function statisticsGraph(plan: Plan, technique: Technique, batch: number): NetworkGraph {
-  const { g, parameters, shapes, scores } = forward(plan, technique, batch, 'batch');
+export function statisticsGraph(
+  plan: Plan,
+  technique: Technique,
+  batch: number,
+  { channelBlock = 0 }: GraphOptions = {},
+): NetworkGraph {
+  const { g, parameters, shapes, scores } = forward(plan, technique, batch, 'batch', channelBlock);
   g.output(names.scores, scores);
   return { bytes: g.encode(), batch, parameters, shapes };
 }
 
-/** The network in evaluation mode; `exposeSums` adds every layer's sums after pooling. */
+/** The network in evaluation mode. */
 export function evaluationGraph(
   plan: Plan,
   technique: Technique,
   batch: number,
-  exposeSums = false,
+  { channelBlock = 0, expose = false }: GraphOptions = {},
 ): NetworkGraph {
-  const { g, parameters, shapes, scores, sums } = forward(plan, technique, batch, 'given');
+  const { g, parameters, shapes, scores, sums } = forward(plan, technique, batch, 'given', channelBlock);
   g.output(names.scores, scores);
-  if (exposeSums) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
+  if (expose) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
   return { bytes: g.encode(), batch, parameters, shapes };
 }

@@ -14,7 +14,7 @@ message TensorProto { repeated int64 dims = 1; optional int32 data_type = 2; opt
 message TensorShapeProto { message Dimension { optional int64 dim_value = 1; } repeated Dimension dim = 1; }
 message TypeProto { message Tensor { optional int32 elem_type = 1; optional TensorShapeProto shape = 2; } optional Tensor tensor_type = 1; }
 message ValueInfoProto { optional string name = 1; optional TypeProto type = 2; }
-message NodeProto { repeated string input = 1; repeated string output = 2; optional string name = 3; optional string op_type = 4; repeated AttributeProto attribute = 5; }
+message NodeProto { repeated string input = 1; repeated string output = 2; optional string name = 3; optional string op_type = 4; repeated AttributeProto attribute = 5; optional string domain = 7; }
 message GraphProto { repeated NodeProto node = 1; optional string name = 2; repeated TensorProto initializer = 5; repeated ValueInfoProto input = 11; repeated ValueInfoProto output = 12; }
 message OperatorSetIdProto { optional string domain = 1; optional int64 version = 2; }
 message ModelProto { optional int64 ir_version = 1; optional string producer_name = 2; optional GraphProto graph = 7; repeated OperatorSetIdProto opset_import = 8; }`;
@@ -30,6 +30,8 @@ export type Attribute = number | string | readonly number[] | { readonly float: 
 
 export interface OnnxNode {
   readonly op: string;
+  /** operator set; the standard one unless given */
+  readonly domain?: Domain;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, Attribute>>;
@@ -48,7 +50,9 @@ export interface OnnxGraph {
   readonly constants: readonly (OnnxValue & { readonly data: Float32Array | BigInt64Array })[];
 }
 
-const OPSET = 17;
+/** Operator sets and the versions used: the standard one, and ONNX Runtime's blocked convolutions. */
+const OPSETS = { '': 17, 'com.microsoft.nchwc': 1 } as const;
+export type Domain = keyof typeof OPSETS;
 
 export function encodeOnnx(graph: OnnxGraph): Uint8Array {
   const info = ({ name, type, shape }: OnnxValue) => ({
@@ -65,12 +69,16 @@ export function encodeOnnx(graph: OnnxGraph): Uint8Array {
       modelType.fromObject({
         ir_version: 8,
         producer_name: 'cbnn',
-        opset_import: [{ domain: '', version: OPSET }],
+        // A runtime without blocked convolutions refuses even their name: import only what is used.
+        opset_import: Object.entries(OPSETS)
+          .filter(([domain]) => graph.nodes.some((node) => (node.domain ?? '') === domain))
+          .map(([domain, version]) => ({ domain, version })),
         graph: {
           name: 'cbnn',
           node: graph.nodes.map((node, i) => ({
             name: `${node.op}_${i}`,
             op_type: node.op,
+            domain: node.domain ?? '',
             input: [...node.inputs],
             output: [...node.outputs],
             attribute: Object.entries(node.attributes).map(([name, value]) => encodeAttribute(name, value)),

@@ -4,6 +4,7 @@
  */
 import { configError } from '@cbnn/runtime';
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
+import { blockProbe } from './operations/convolve.js';
 
 export const deviceNames = ['auto', 'cpu', 'wasm', 'webgpu'] as const;
 export type DeviceName = (typeof deviceNames)[number];
@@ -13,6 +14,8 @@ export interface Device {
   readonly name: Exclude<DeviceName, 'auto'>;
   /** e.g. `cpu: ONNX Runtime 1.30.0 native, 2 threads` */
   readonly description: string;
+  /** channels per block of its blocked convolutions (operations/convolve.ts); 0 where there are none */
+  readonly channelBlock: number;
   open(model: Uint8Array): Promise<Session>;
 }
 
@@ -36,7 +39,8 @@ interface Ort {
 export async function openDevice(name: DeviceName, threads: number): Promise<Device> {
   if (name === 'wasm') return wasmDevice(threads);
   const native = await importNative();
-  if (native) return nativeDevice(native.ort, native.version, name === 'webgpu' ? 'webgpu' : 'cpu', threads);
+  if (native)
+    return await nativeDevice(native.ort, native.version, name === 'webgpu' ? 'webgpu' : 'cpu', threads);
   if (name === 'auto') return wasmDevice(threads);
   throw configError(
     `device ${name}: onnxruntime-node is not installed; install it with \`npm install --ignore-scripts onnxruntime-node\`, or choose --device wasm`,
@@ -52,28 +56,57 @@ async function importNative(): Promise<{ ort: Ort; version: string } | null> {
   }
 }
 
-function nativeDevice(ort: Ort, version: string, name: 'cpu' | 'webgpu', threads: number): Device {
+async function nativeDevice(
+  ort: Ort,
+  version: string,
+  name: 'cpu' | 'webgpu',
+  threads: number,
+): Promise<Device> {
+  const open = (model: Uint8Array) =>
+    openSession(
+      ort,
+      model,
+      {
+        executionProviders: [name],
+        intraOpNumThreads: threads,
+        interOpNumThreads: 1,
+        executionMode: 'sequential',
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
+      },
+      name === 'cpu',
+    );
   return {
     name,
     description:
       name === 'cpu'
         ? `cpu: ONNX Runtime ${version} native, ${threads} thread${threads === 1 ? '' : 's'}`
         : `webgpu: ONNX Runtime ${version} native WebGPU provider`,
-    open: (model) =>
-      openSession(
-        ort,
-        model,
-        {
-          executionProviders: [name],
-          intraOpNumThreads: threads,
-          interOpNumThreads: 1,
-          executionMode: 'sequential',
-          graphOptimizationLevel: 'all',
-          logSeverityLevel: 3,
-        },
-        name === 'cpu',
-      ),
+    channelBlock: name === 'cpu' ? await findChannelBlock(open) : 0,
+    open,
   };
+}
+
+/** Asks the runtime itself: its block depends on the CPU, and a wrong one gives wrong sums. */
+async function findChannelBlock(open: Device['open']): Promise<number> {
+  for (const block of [16, 8]) {
+    let session: Session | null = null;
+    try {
+      session = await open(blockProbe(block));
+      const difference = Float32Array.of(Number.NaN);
+      const x = new Float32Array(2 * block * 9);
+      await session.run(
+        { x: { shape: [1, 2 * block, 3, 3], data: x } },
+        { difference: { shape: [], data: difference } },
+      );
+      if (difference[0] === 0) return block;
+    } catch {
+      return 0; // this build has no blocked convolutions
+    } finally {
+      await session?.close();
+    }
+  }
+  return 0;
 }
 
 async function wasmDevice(threads: number): Promise<Device> {
@@ -81,6 +114,7 @@ async function wasmDevice(threads: number): Promise<Device> {
   ort.env.wasm.numThreads = threads;
   return {
     name: 'wasm',
+    channelBlock: 0,
     description: `wasm: ONNX Runtime ${ort.env.versions.web ?? ort.env.versions.common} WebAssembly, ${threads} thread${threads === 1 ? '' : 's'}`,
     open: (model) =>
       openSession(

@@ -98,6 +98,19 @@ export const toyNetworks: readonly ToyNetwork[] = [
 ];
 
 /**
+ * For blocked convolutions only (graph/operations/convolve.ts): too many weights for finite differences, and its
+ * rules are those of the networks above.
+ */
+export const wideToyNetwork: ToyNetwork = {
+  name: 'channels that fill blocks of 16 and of 8, strided, with an even kernel',
+  input: { height: 6, width: 5, channels: 16 },
+  architecture: '32C3-16C4S2-32C3V-4FC',
+  first: 'integer',
+  loss: 'cross-entropy',
+  place: true,
+};
+
+/**
  * Place values of `channels` slices: 1/128 .. 1, repeating every 8. Powers of two, so that the sums of +-1 images are
  * exact and a tie in a pooling window is a tie in every precision.
  */

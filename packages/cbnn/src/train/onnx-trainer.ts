@@ -49,7 +49,7 @@ export async function createOnnxTrainer(
   refuseWrongConvolutions(plan, device);
   const technique = techniques[plan.technique];
   const { batch, seed, evaluationBatch = 200 } = options;
-  const graph = trainingGraph(plan, technique, batch);
+  const graph = trainingGraph(plan, technique, batch, device);
   const classes = graph.shapes.at(-1)!.output.channels;
   const training = await device.open(graph.bytes);
   // Opened when first needed: a run that only evaluates never pays for the rest.
@@ -146,7 +146,7 @@ export async function createOnnxTrainer(
     },
 
     async calibrate(batches) {
-      statistics ??= await device.open(statisticsGraph(plan, technique, batch).bytes);
+      statistics ??= await device.open(statisticsGraph(plan, technique, batch, device).bytes);
       const sums = batchStatistics.map(({ mean }) => ({
         mean: new Float64Array(mean.data.length),
         variance: new Float64Array(mean.data.length),
@@ -174,7 +174,7 @@ export async function createOnnxTrainer(
     },
 
     async scores(given) {
-      evaluation ??= await device.open(evaluationGraph(plan, technique, evaluationBatch).bytes);
+      evaluation ??= await device.open(evaluationGraph(plan, technique, evaluationBatch, device).bytes);
       evaluationImages ??= {
         shape: inputShape(evaluationBatch),
         data: new Float32Array(evaluationBatch * imageSize),

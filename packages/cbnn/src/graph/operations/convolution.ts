@@ -10,14 +10,14 @@
  */
 import type { KernelShape } from '@cbnn/runtime';
 import type { Graph, Value } from '../graph.js';
+import { convolve } from './convolve.js';
 
 /** z = x * w with zero padding; x `[N][inputs][H][W]`, w OHWI, z `[N][outputs][oH][oW]`. */
 export function convolution(g: Graph, x: Value, w: Value, shape: KernelShape): Value {
   const { kernel, stride, padStart, padEnd, input, output } = shape;
   const batch = x.shape[0]!;
   const kernelMajor = g.transpose(w, [0, 3, 1, 2]);
-  const z = g.node('Conv', [x, kernelMajor], [batch, output.channels, output.height, output.width], {
-    kernel_shape: [kernel, kernel],
+  const z = convolve(g, x, kernelMajor, [output.height, output.width], {
     strides: [stride, stride],
     pads: [padStart, padStart, padEnd, padEnd],
   });
@@ -64,8 +64,7 @@ export function convolution(g: Graph, x: Value, w: Value, shape: KernelShape): V
       kernel,
     ]);
     const spread = stride === 1 ? dz : insertZeros(g, dz, stride);
-    return g.node('Conv', [spread, swapped], x.shape, {
-      kernel_shape: [kernel, kernel],
+    return convolve(g, spread, swapped, [input.height, input.width], {
       pads: [
         kernel - 1 - padStart,
         kernel - 1 - padStart,
