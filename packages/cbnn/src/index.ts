@@ -17,3 +17,5 @@ export type { RunConfig } from './train/config.js';
 export { type PreparedRun, prepareRun, type RunOptions } from './train/prepare.js';
 export { loadRunImages, openEngine, readModel, trainRun } from './train/run.js';
 export type { TrainingProgress, TrainingResult, TrainOptions } from './train/train.js';
+export type { Differences, LayerDifferences } from './verify/compare.js';
+export { type VerifyOptions, verifyRun } from './verify/verify.js';

@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { encodeModel, sha256 } from '@cbnn/runtime';
 import { type CompactOptions, compact } from '../compact/compact.js';
 import type { CompactionResult } from '../compact/result.js';
-import { takeImages } from '../data/dataset.js';
+import { spreadImages } from '../data/dataset.js';
 import { formatBytes } from '../report/format.js';
 import { analyzeSensitivity, type Measurement } from '../sensitivity/analyze.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
@@ -28,11 +28,8 @@ export async function runSensitivity(
 ): Promise<SensitivityResult> {
   const folder = new RunFolder(path);
   const model = readModel(path);
-  const count = Math.min(images.validation.count, request.images ?? images.validation.count);
-  const validation = takeImages(
-    images.validation,
-    Array.from({ length: count }, (_, i) => i),
-  );
+  const validation = spreadImages(images.validation, request.images);
+  const { count } = validation;
   const header = JSON.stringify({
     model: sha256(encodeModel(model)),
     images: count,

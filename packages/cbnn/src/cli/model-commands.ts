@@ -1,11 +1,13 @@
 /** Commands on finished runs and packed models: eval, inspect, sensitivity, compact, report. */
 import { existsSync, statSync } from 'node:fs';
-import { formatArchitecture, formatSlices, type PackedModel } from '@cbnn/runtime';
+import { availableParallelism } from 'node:os';
+import { formatArchitecture, formatSlices, internalError, type PackedModel } from '@cbnn/runtime';
 import type { Command } from 'commander';
 import { modelCost } from '../cost/cost.js';
+import { spreadImages } from '../data/dataset.js';
 import { loadDataset } from '../data/registry.js';
 import { confusionMatrix } from '../report/confusion.js';
-import { formatBytes, formatCount } from '../report/format.js';
+import { formatBytes, formatCount, formatInteger } from '../report/format.js';
 import { predictPacked, reportRun } from '../report/run-report.js';
 import { textTable } from '../report/table.js';
 import { choosePruning } from '../sensitivity/prune.js';
@@ -13,8 +15,9 @@ import { errorInterval } from '../statistics.js';
 import { loadRunImages, readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { errorRate } from '../train/train.js';
+import { verifyRun } from '../verify/verify.js';
 import { runCompaction, runSensitivity, sensitivityOf } from './analysis.js';
-import { note, result } from './console.js';
+import { note, progressBar, result } from './console.js';
 import { oneOf, positiveInteger, positiveNumber } from './options.js';
 import { dataDirOption, stopSignal } from './shared.js';
 
@@ -41,6 +44,19 @@ export function addModelCommands(program: Command): void {
       const model = readModel(path);
       result(describe(model, path), { model: path, cost: modelCost(model), input: model.input });
     });
+  program
+    .command('verify')
+    .description("compare a run's training graph with the reference engine on its packed model, bit by bit")
+    .argument('<run>', 'folder of a finished bnn run')
+    .option('--split <split>', 'validation or test', oneOf(['validation', 'test'] as const), 'validation')
+    .option('--images <n>', 'images used at most', positiveInteger)
+    .option('--threads <n>', 'threads', positiveInteger, availableParallelism())
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      '\nExample:\n  cbnn verify runs/cifar10 --split test --images 500\nThe reference engine is slow on purpose: about 10 images a second and thread for the default network.',
+    )
+    .action(verifyCommand);
   program
     .command('sensitivity')
     .description('how much every input bit slice matters (random bits in its place, on validation images)')
@@ -142,6 +158,46 @@ export function addModelCommands(program: Command): void {
       const page = await reportRun(path, loaded.config, loaded);
       result(`report: ${page}`, { report: page });
     });
+}
+
+async function verifyCommand(
+  path: string,
+  flags: DataFlags & { split: 'validation' | 'test'; images?: number; threads: number },
+): Promise<void> {
+  const loaded = await loadRunImages(path, { dataDir: flags.dataDir });
+  const all = flags.split === 'test' ? loaded.dataset.test : loaded.validation;
+  const images = spreadImages(all, flags.images);
+  const bar = progressBar('verify');
+  const found = await verifyRun(path, images, {
+    workers: flags.threads,
+    signal: stopSignal(),
+    onProgress: (done, total) => bar.update(done, total, 'images'),
+  });
+  bar.stop();
+  const different =
+    found.differentClasses + found.layers.reduce((sum, l) => sum + l.differentSums + l.differentBits, 0);
+  const table = textTable(
+    [
+      { header: 'layer' },
+      { header: 'sums', align: 'right' },
+      { header: 'different', align: 'right' },
+      { header: 'bits', align: 'right' },
+      { header: 'different', align: 'right' },
+    ],
+    found.layers.map((l, k) => [
+      String(k + 1),
+      formatInteger(l.sums),
+      formatInteger(l.differentSums),
+      formatInteger(l.bits),
+      formatInteger(l.differentBits),
+    ]),
+  );
+  result(
+    `${table}\n${formatInteger(found.images)} ${flags.split} images: ${formatInteger(found.differentClasses)} classes differ; ${different === 0 ? 'training and packed model are the same network' : 'training and packed model DIFFER'}`,
+    { run: path, split: flags.split, ...found },
+  );
+  if (different > 0)
+    throw internalError(`verify ${path}: ${different} values of the packed model differ from training's`);
 }
 
 async function evalCommand(

@@ -63,3 +63,10 @@ export function takeImages(images: ImageSet, indices: ArrayLike<number>): ImageS
   const { height, width, channels } = images;
   return { count: indices.length, height, width, channels, pixels, labels, ...(groups && { groups }) };
 }
+
+/** At most `count` images, spread evenly over the set, so that one sorted by class stays balanced. */
+export function spreadImages(images: ImageSet, count: number | undefined): ImageSet {
+  if (count === undefined || count >= images.count) return images;
+  const indices = Array.from({ length: count }, (_, i) => Math.floor((i * images.count) / count));
+  return takeImages(images, indices);
+}

@@ -12,6 +12,7 @@ export const names = {
   /** gamma * inverse */
   scale: (layer: number): string => `layers.${layer}.scale`,
   sums: (layer: number): string => `layers.${layer}.sums`,
+  activations: (layer: number): string => `layers.${layer}.activations`,
   gradient: (parameter: string): string => `gradient.${parameter}`,
   next: (tensor: string): string => `next.${tensor}`,
   firstMoment: (parameter: string): string => `adam.m.${parameter}`,

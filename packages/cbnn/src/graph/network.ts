@@ -25,6 +25,8 @@ interface Forward {
   readonly shapes: readonly KernelShape[];
   readonly scores: Value;
   readonly sums: readonly Value[];
+  /** what every layer hands to the next; the scores of the last */
+  readonly activations: readonly Value[];
 }
 
 /**
@@ -43,6 +45,7 @@ function forward(
   const parameters: Parameter[] = [];
   const values: Value[] = [];
   const sums: Value[] = [];
+  const activations: Value[] = [];
   let x = g.input(names.images, [batch, inputChannels(plan.input), plan.input.height, plan.input.width]);
   for (const shape of shapes) {
     const { index } = shape;
@@ -77,14 +80,15 @@ function forward(
       g.output(names.variance(index), normalized.variance);
     }
     x = normalized.output;
+    activations.push(x);
   }
-  return { g, parameters, values, shapes, scores: x, sums };
+  return { g, parameters, values, shapes, scores: x, sums, activations };
 }
 
 export interface GraphOptions {
   /** the device's, see graph.ts; 0 by default */
   readonly channelBlock?: number;
-  /** adds every layer's gradients (training) and sums after pooling as outputs */
+  /** adds outputs: every layer's sums after pooling, and its gradients (training) or activations (evaluation) */
   readonly expose?: boolean;
 }
 
@@ -141,8 +145,18 @@ export function evaluationGraph(
   batch: number,
   { channelBlock = 0, expose = false }: GraphOptions = {},
 ): NetworkGraph {
-  const { g, parameters, shapes, scores, sums } = forward(plan, technique, batch, 'given', channelBlock);
+  const { g, parameters, shapes, scores, sums, activations } = forward(
+    plan,
+    technique,
+    batch,
+    'given',
+    channelBlock,
+  );
   g.output(names.scores, scores);
-  if (expose) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
+  if (expose)
+    for (const { index } of shapes) {
+      g.output(names.sums(index), sums[index]!);
+      g.output(names.activations(index), activations[index]!);
+    }
   return { bytes: g.encode(), batch, parameters, shapes };
 }

@@ -1,7 +1,7 @@
 /** The portable trainer: one ONNX graph per step, run by ONNX Runtime on any of its devices. */
 import { configError, internalError } from '@cbnn/runtime';
 import { names } from '../graph/names.js';
-import { evaluationGraph, statisticsGraph, trainingGraph } from '../graph/network.js';
+import { evaluationGraph, type NetworkGraph, statisticsGraph, trainingGraph } from '../graph/network.js';
 import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
 import { adamRate } from '../graph/optimizer.js';
 import type { Device, Feeds, Session } from '../graph/session.js';
@@ -179,18 +179,7 @@ export async function createOnnxTrainer(
         shape: inputShape(evaluationBatch),
         data: new Float32Array(evaluationBatch * imageSize),
       };
-      const feeds: Record<string, Tensor> = { [names.images]: evaluationImages, ...weightsOnly() } as Record<
-        string,
-        Tensor
-      >;
-      for (const [layer, { mean, inverse }] of running.entries()) {
-        const gamma = current.get(`layers.${layer}.gamma`)!.data;
-        feeds[names.mean(layer)] = mean;
-        feeds[names.scale(layer)] = {
-          shape: mean.shape,
-          data: gamma.map((value, c) => value * inverse.data[c]!),
-        };
-      }
+      const feeds = { [names.images]: evaluationImages, ...evaluationFeeds(graph, state()) };
       const all = new Float32Array(given.count * classes);
       const part: Tensor = {
         shape: [evaluationBatch, classes],
@@ -230,6 +219,21 @@ export async function createOnnxTrainer(
       for (const session of [training, statistics, evaluation]) await session?.close();
     },
   };
+}
+
+/** What an evaluation graph needs beside the images: weights, and statistics in the form it takes them. */
+export function evaluationFeeds({ parameters, shapes }: NetworkGraph, state: TrainingState): Feeds {
+  const feeds = Object.fromEntries(parameters.map(({ name }) => [name, state.get(name)!]));
+  for (const { index } of shapes) {
+    const gamma = state.get(`layers.${index}.gamma`)!;
+    const inverse = state.get(names.inverse(index))!.data;
+    feeds[names.mean(index)] = state.get(names.mean(index))!;
+    feeds[names.scale(index)] = {
+      shape: gamma.shape,
+      data: gamma.data.map((value, c) => value * inverse[c]!),
+    };
+  }
+  return feeds;
 }
 
 /** Index of the largest score of row `n`; the first wins ties. */
