@@ -140,6 +140,23 @@ describe('a hostile file', () => {
     expect(decodeModel(forge(() => {}))).toEqual(small);
   });
 
+  it('is refused when two tensors of one type have exchanged their names', () => {
+    const bytes = encodeModel(small);
+    const text = Buffer.from(bytes).toString('latin1');
+    const swapped = text
+      .replace('layers.1.scale', 'layers.1.other')
+      .replace('layers.1.bias', 'layers.1.scale')
+      .replace('layers.1.other', 'layers.1.bias');
+    // As long as before, so that only the names in the tensor table differ.
+    const moved = Buffer.from(swapped, 'latin1');
+    expect(moved.length).toBe(bytes.length);
+    expect(attempt(moved)).toMatchObject({
+      message: expect.stringContaining(
+        'expected the data of `layers.1.scale` before those of `layers.1.bias`',
+      ),
+    });
+  });
+
   it('may carry members that this version does not know', () => {
     expect(decodeModel(forge((json) => Object.assign(json, { note: { a: [1] } })))).toEqual(small);
   });

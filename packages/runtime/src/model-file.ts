@@ -67,9 +67,36 @@ export function decodeModel(bytes: Uint8Array): PackedModel {
   const kernels = shapes.map((shape) => readKernel(unused, shape, shape.index === shapes.length - 1));
   for (const name of unused.keys())
     throw modelError(`model: expected no tensor \`${name.slice(0, 80)}\` in ${json.text('architecture')}`);
+  checkOrder(tensors);
   const model: PackedModel = { input, layers, kernels, classes, provenance };
   validateModel(model);
   return model;
+}
+
+/**
+ * The checksum does not cover the tensor table, so two tensors of one type could have exchanged their names. In the one
+ * order that a writer uses they cannot. `tensors` are in the order of their data.
+ */
+function checkOrder(tensors: ReadonlyMap<string, Tensor>): void {
+  const parts = ['weights', 'thresholds', 'scale', 'bias'];
+  const rank = ([name, { data }]: [string, Tensor]): number[] => {
+    const [, layer, part] = name.split('.');
+    return [-data.BYTES_PER_ELEMENT, Number(layer), parts.indexOf(part!)];
+  };
+  const compare = (a: [string, Tensor], b: [string, Tensor]): number => {
+    const other = rank(b);
+    return (
+      rank(a)
+        .map((value, i) => value - other[i]!)
+        .find((difference) => difference !== 0) ?? 0
+    );
+  };
+  const expected = [...tensors].sort(compare);
+  for (const [i, name] of [...tensors.keys()].entries())
+    if (name !== expected[i]![0])
+      throw modelError(
+        `model: expected the data of \`${expected[i]![0]}\` before those of \`${name}\`; the file is damaged`,
+      );
 }
 
 /** Of a `cbnn` text up to its digits, then of the file's data. */

@@ -74,6 +74,44 @@ export const workedExample: ModelCase = {
   images: [Uint8Array.of(40, 60, 100, 80), Uint8Array.of(9, 9, 9, 9)],
 };
 
+/** A pixel's stretched value v is the score of its own class, 2v - 255: no error of the stretch can hide. */
+const stretchExample: ModelCase = {
+  seed: 0,
+  model: {
+    input: {
+      height: 3,
+      width: 5,
+      channels: 1,
+      encoding: '8-bit',
+      slices: [],
+      shifts: [],
+      stretch: { low: 10, high: 85 },
+    },
+    layers: parseArchitecture('15FC'),
+    kernels: [
+      {
+        weights: {
+          type: 'integer',
+          values: Int8Array.from({ length: 15 * 15 }, (_, i) => (i % 16 === 0 ? 1 : 0)),
+        },
+        output: 'scores',
+        scale: new Int32Array(15).fill(1),
+        bias: new Int32Array(15),
+      },
+    ],
+    classes: Array.from({ length: 15 }, (_, i) => `pixel ${i}`),
+    provenance: { technique: 'by hand', recipe: 'none', dataset: 'none', epochs: 0, seed: 0 },
+  },
+  images: [
+    // one value only; two values, of which the percentiles see one; all different; few levels; wide
+    [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7],
+    [200, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9],
+    [31, 44, 3, 17, 90, 52, 61, 28, 75, 12, 83, 39, 66, 21, 58],
+    [100, 101, 102, 103, 104, 100, 101, 102, 103, 104, 100, 101, 102, 103, 104],
+    [0, 255, 1, 254, 2, 253, 3, 252, 4, 251, 5, 250, 6, 249, 128],
+  ].map((pixels) => Uint8Array.from(pixels)),
+};
+
 const plain = (height: number, width: number, channels: number): InputSpec => ({
   height,
   width,
@@ -115,7 +153,7 @@ export const goldenModels: Readonly<Record<string, readonly [about: string, Mode
     ),
   ],
   'eight-bit-integer': [
-    '8-bit input, integer first layer, sums and thresholds beyond 16 bits',
+    '8-bit input, integer first layer, thresholds beyond 16 bits',
     drawn(3, eightBit(plain(7, 5, 2)), '6C7-MP3-3FC', 'integer'),
   ],
   'eight-bit-binary': [
@@ -127,5 +165,10 @@ export const goldenModels: Readonly<Record<string, readonly [about: string, Mode
     drawn(5, placeValue(plain(13, 9, 2), '0:1,0:6-7,1:3,1:7'), '7C5S2-3C2V-6C4S3-65FC-3FC', 'binary'),
   ],
   'dense-only': ['no convolution', drawn(6, placeValue(plain(5, 3, 1), 'top2'), '35FC-70FC-5FC', 'integer')],
+  stretch: ['scores that are the stretched pixels', stretchExample],
+  'wide-sums': [
+    'sums beyond 16 bits, weights up to 127, scores that take several scales and biases; 6x6 kernel, stride 2',
+    drawn(79, eightBit(plain(5, 6, 3)), '6C6S2-MP2-9FC-5FC', 'integer'),
+  ],
   'one-layer': ['the first layer is the last one', drawn(7, eightBit(plain(3, 3, 1)), '4FC', 'integer')],
 };
