@@ -1,7 +1,7 @@
 // Kills a training run with SIGKILL at random moments, resumes it each time, and compares its final checkpoint with an
 // unbroken run's. `node scripts/kill-and-resume.mjs [kills = 20]`, after `npm run setup`. Takes a few minutes.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -9,7 +9,7 @@ const kills = Number(process.argv[2] ?? 20);
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-kills-'));
 const program = new URL('../packages/cbnn/bin/cbnn.js', import.meta.url).pathname;
 const options =
-  '--arch 8C3-MP2-16C3-MP2-32FC-12FC --epochs 6 --limit 2000 --stretch off --threads 1 --resume';
+  '--arch 8C3-MP2-16C3-MP2-32FC-12FC --epochs 3 --limit 1000 --stretch off --threads 1 --resume --checkpoint-seconds 0';
 
 /** Runs until the end, or until `wait` ms after its first step's checkpoint could exist; resolves to the exit code. */
 function train(out, wait) {
@@ -30,8 +30,10 @@ if ((await train(join(folder, 'whole'))) !== 0) throw new Error('the unbroken ru
 const whole = Date.now() - begun;
 let killed = 0;
 let early = 0;
+let writes = 0;
 while (killed < kills) {
-  // Most of a run is killed before it can save anything twice; the moments cover start-up, steps, writes, evaluation.
+  // With a checkpoint after every step much of a run's time is writing, so many kills hit a write; the others hit
+  // start-up, steps and evaluation.
   const wait = 300 + Math.random() * whole * 0.7;
   const code = await train(join(folder, 'broken'), wait);
   if (code === 0) {
@@ -42,11 +44,19 @@ while (killed < kills) {
     continue;
   }
   killed++;
-  console.log(`kill ${killed} of ${kills} after ${(wait / 1000).toFixed(2)} s`);
+  const halfWritten = existsSync(join(folder, 'broken'))
+    ? readdirSync(join(folder, 'broken')).filter((name) => name.endsWith('.tmp')).length
+    : 0;
+  writes += halfWritten > 0 ? 1 : 0;
+  console.log(
+    `kill ${killed} of ${kills} after ${(wait / 1000).toFixed(2)} s${halfWritten > 0 ? ', in the middle of a write' : ''}`,
+  );
 }
 await train(join(folder, 'broken'));
 compare();
-console.log(`equal after ${killed} kills (${early} runs finished in between)`);
+console.log(
+  `equal after ${killed} kills, ${writes} of them in the middle of a write (${early} runs finished in between)`,
+);
 rmSync(folder, { recursive: true });
 
 function compare() {

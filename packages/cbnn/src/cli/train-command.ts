@@ -12,6 +12,7 @@ import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.j
 import { dataDirOption, stopSignal } from './shared.js';
 
 interface TrainFlags extends Omit<RunOptions, 'data' | 'architecture'> {
+  readonly checkpointSeconds: number;
   readonly arch?: string;
   readonly out?: string;
   readonly resume?: boolean;
@@ -45,6 +46,7 @@ export function addTrainCommand(program: Command): void {
     .option('--seed <n>', 'seed of everything random', wholeNumber)
     .addOption(new Option('--device <name>', deviceNames.join(', ')).argParser(oneOf(deviceNames)))
     .option('--threads <n>', 'threads', positiveInteger)
+    .option('--checkpoint-seconds <n>', 'seconds between checkpoints inside an epoch', wholeNumber, 60)
     .addHelpText(
       'after',
       `
@@ -55,16 +57,20 @@ Examples:
   cbnn train ./my-images --slices top4 --width 0.5`,
     )
     .action(async (data: string, flags: TrainFlags) => {
-      const { arch, out, resume, ...rest } = flags;
+      const { arch, out, resume, checkpointSeconds, ...rest } = flags;
       await trainCommand(
         { ...rest, data, ...(arch && { architecture: arch }) },
         out ?? `runs/${data.replaceAll(/[^\w.-]+/g, '-')}`,
-        resume === true,
+        { resume: resume === true, checkpointSeconds },
       );
     });
 }
 
-async function trainCommand(options: RunOptions, path: string, resume: boolean): Promise<void> {
+async function trainCommand(
+  options: RunOptions,
+  path: string,
+  { resume, checkpointSeconds }: { resume: boolean; checkpointSeconds: number },
+): Promise<void> {
   const folder = new RunFolder(path);
   const exists = existsSync(folder.config);
   if (exists && !resume)
@@ -88,6 +94,7 @@ async function trainCommand(options: RunOptions, path: string, resume: boolean):
   const bar = trainingBar('train');
   const trained = await trainRun(config, prepared, path, options.dataDir, {
     resume,
+    checkpointSeconds,
     signal,
     onStart: (description) => note(`engine ${description}`),
     onProgress: bar.show,

@@ -6,8 +6,10 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -57,6 +59,13 @@ export class RunFolder {
   }
   get result(): string {
     return this.file('result.json');
+  }
+
+  /** Removes what a kill in the middle of a write left under its temporary name. */
+  removeLeftovers(): void {
+    if (!existsSync(this.path)) return;
+    for (const name of readdirSync(this.path))
+      if (/\.\d+\.tmp$/.test(name)) rmSync(this.file(name), { force: true });
   }
 
   readConfig(): RunConfig {

@@ -59,7 +59,7 @@ export interface TrainOptions {
   readonly onStart?: (description: string) => void;
   /** weights and statistics to start from instead of random ones; moments start at zero */
   readonly initial?: TrainingState;
-  /** seconds between checkpoints inside an epoch */
+  /** seconds between checkpoints inside an epoch; 60 by default, 0 writes one after every step */
   readonly checkpointSeconds?: number;
 }
 
@@ -101,6 +101,7 @@ export async function train(
     throw dataError(
       `training: expected at least one batch of ${config.batch} images, got ${images.train.count}`,
     );
+  folder.removeLeftovers();
   if (!existsSync(folder.config)) writeJsonAtomic(folder.config, config);
 
   const device = await openDevice(config.device, config.threads);
@@ -190,7 +191,7 @@ async function runEpochs(
       lossSum += result.loss;
       correct += result.correct;
       report('training');
-      if (Date.now() - lastCheckpoint > 1000 * (options.checkpointSeconds ?? 60)) save();
+      if (Date.now() - lastCheckpoint >= 1000 * (options.checkpointSeconds ?? 60)) save();
       // A native step blocks the event loop: let timers, signals and servers have their turn.
       await new Promise(setImmediate);
     }
