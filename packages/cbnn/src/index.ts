@@ -1,21 +1,35 @@
 /** The library: the steps of the command line as typed functions. Everything not listed here is internal. */
+export { CbnnError, type PackedModel } from '@cbnn/runtime';
 export { type CompactionEvent, type CompactOptions, compact } from './compact/compact.js';
 export type { Candidate, CompactionResult, CompactionTry } from './compact/result.js';
-export { modelCost, type NetworkCost, networkCost } from './cost/cost.js';
-export type { Dataset, ImageSet } from './data/dataset.js';
+export { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost/cost.js';
+export { getDataset } from './data/acquisition.js';
+export { contactSheet } from './data/contact-sheet.js';
+export { type Dataset, type ImageSet, spreadImages } from './data/dataset.js';
 export { datasets, loadDataset } from './data/registry.js';
 export { splitValidation } from './data/split.js';
+export { datasetStatistics } from './data/statistics.js';
 export { openPackedOnnx, type PackedEngine } from './engines/packed-onnx.js';
 export { type Device, type DeviceName, openDevice } from './graph/session.js';
 export { packModel } from './pack/pack.js';
+export { confusionMatrix } from './report/confusion.js';
 export { predictPacked, reportRun } from './report/run-report.js';
-export { analyzeSensitivity, type SensitivityOptions } from './sensitivity/analyze.js';
-export { choosePruning } from './sensitivity/prune.js';
+export { analyzeSensitivity, type Measurement, type SensitivityOptions } from './sensitivity/analyze.js';
+export { choosePruning, type Pruning } from './sensitivity/prune.js';
 export type { SensitivityPoint, SensitivityResult } from './sensitivity/result.js';
-export { pairedInterval } from './statistics.js';
+export { type RunSensitivityOptions, runSensitivity, sensitivityOf } from './sensitivity/run-sensitivity.js';
+export { errorInterval, pairedInterval } from './statistics.js';
 export type { RunConfig } from './train/config.js';
 export { type PreparedRun, prepareRun, type RunOptions } from './train/prepare.js';
-export { loadRunImages, openEngine, readModel, trainRun } from './train/run.js';
-export type { TrainingProgress, TrainingResult, TrainOptions } from './train/train.js';
+export { loadRunImages, loadTrainer, openEngine, type RunImages, readModel, trainRun } from './train/run.js';
+export {
+  type EpochMetrics,
+  errorRate,
+  predict,
+  type TrainingProgress,
+  type TrainingResult,
+  type TrainOptions,
+} from './train/train.js';
+export type { Trainer } from './train/trainer.js';
 export type { Differences, LayerDifferences } from './verify/compare.js';
 export { type VerifyOptions, verifyRun } from './verify/verify.js';

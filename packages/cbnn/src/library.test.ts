@@ -45,7 +45,7 @@ it('trains, analyses, compacts and reports', async () => {
   expect(sensitivity.points.filter(({ scope }) => scope === 'slice')).toHaveLength(4);
   expect(choosePruning(sensitivity, 100).keep).toHaveLength(3);
 
-  const compaction = await compact(path, run.config, run, folder, sensitivity, {
+  const compaction = await compact(path, run.config, run, sensitivity, {
     maxDrop: 100,
     acceptance: 'estimate',
     maxTries: 2,

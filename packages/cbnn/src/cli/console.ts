@@ -16,6 +16,14 @@ export function result(text: string, value: object): void {
   process.stdout.write(interactive() ? `${text}\n` : `${JSON.stringify(value)}\n`);
 }
 
+/** A bar keeps a timer and hides the cursor: whatever ends a command must stop those that are left. */
+const running = new Set<cliProgress.SingleBar>();
+
+export function stopBars(): void {
+  for (const bar of running) bar.stop();
+  running.clear();
+}
+
 export interface Bar {
   update(done: number, total: number, text?: string): void;
   stop(): void;
@@ -43,11 +51,13 @@ export function progressBar(task: string): Bar {
     update(done, total, text = '') {
       if (!started) bar.start(total, done, { task: task.padEnd(12), text });
       started = true;
+      running.add(bar);
       bar.setTotal(total);
       bar.update(done, { text });
     },
     stop() {
       if (started) bar.stop();
+      running.delete(bar);
     },
   };
 }
@@ -78,6 +88,8 @@ export function printError(error: unknown): void {
   if (error instanceof CbnnError && error.kind !== 'internal')
     process.stderr.write(`cbnn: ${error.message}\n`);
   else if (error instanceof Error && error.name === 'AbortError')
-    process.stderr.write('cbnn: stopped; add --resume to continue\n');
+    process.stderr.write(
+      'cbnn: stopped; what was measured is kept: run it again (train: with --resume) to continue\n',
+    );
   else process.stderr.write(`cbnn: ${error instanceof Error ? error.stack : String(error)}\n`);
 }

@@ -19,7 +19,7 @@ export function addDataCommands(program: Command): void {
     .action(() => {
       const rows = datasets.map(({ name, title, description }) => [name, title, description]);
       result(
-        `${textTable([{ header: 'name' }, { header: 'title' }, { header: 'what it is' }], rows)}\nAny folder of class folders with PNG, JPEG or PPM images works as well.`,
+        `${textTable([{ header: 'name' }, { header: 'title' }, { header: 'what it is' }], rows)}\nAny folder of class folders with PNG, JPEG or PPM images works as well, and any folder of IDX files named like MNIST's.`,
         {
           datasets: datasets.map(({ name, title, description, licence }) => ({
             name,
@@ -33,26 +33,25 @@ export function addDataCommands(program: Command): void {
   data
     .command('show')
     .description('counts, class balance, and a contact sheet as PNG')
-    .argument('<data>', 'a data set, or a folder of class folders')
+    .argument('<data>', 'a data set, or a folder of class folders or IDX files')
     .addOption(dataDirOption())
     .addOption(new Option('--sheet <file>', 'where to write the contact sheet').default('contact-sheet.png'))
-    .action(async (name: string, flags: { dataDir: string; sheet: string }) => {
+    .action(async (name: string, { dataDir = 'data', sheet }: { dataDir?: string; sheet: string }) => {
       const bar = progressBar('data');
       const dataset = await loadDataset(name, {
-        dataDir: flags.dataDir,
+        dataDir,
         onProgress: ({ done, total, stage }) => bar.update(done, total ?? done, stage),
-      });
-      bar.stop();
+      }).finally(() => bar.stop());
       const statistics = datasetStatistics(dataset);
-      writeFileAtomic(flags.sheet, contactSheet(dataset.train, dataset.classes));
+      writeFileAtomic(sheet, contactSheet(dataset.train, dataset.classes));
       const rows = dataset.classes.map((title, i) => [
         title,
         formatInteger(statistics.train.perClass[i]!),
         formatInteger(statistics.test.perClass[i]!),
       ]);
       result(
-        `${dataset.title}: ${formatInteger(dataset.train.count)} training and ${formatInteger(dataset.test.count)} test images of ${dataset.train.height}x${dataset.train.width}x${dataset.train.channels}\n${textTable([{ header: 'class' }, { header: 'train', align: 'right' }, { header: 'test', align: 'right' }], rows)}\ncontact sheet: ${flags.sheet}`,
-        { dataset: dataset.title, statistics, sheet: flags.sheet },
+        `${dataset.title}: ${formatInteger(dataset.train.count)} training and ${formatInteger(dataset.test.count)} test images of ${dataset.train.height}x${dataset.train.width}x${dataset.train.channels}\n${textTable([{ header: 'class' }, { header: 'train', align: 'right' }, { header: 'test', align: 'right' }], rows)}\ncontact sheet: ${sheet}`,
+        { dataset: dataset.title, statistics, sheet },
       );
     });
   data
@@ -60,17 +59,14 @@ export function addDataCommands(program: Command): void {
     .description('download a data set from its official address; interrupted downloads continue')
     .argument('<name>', 'a data set known by name')
     .option('--from <url>', 'fetch the files, under their official names, from this address instead')
-    .option('--extra', "also SVHN's 1.3 GB of extra training images")
     .addOption(dataDirOption())
-    .action(async (name: string, flags: { dataDir: string; from?: string; extra?: boolean }) => {
+    .action(async (name: string, { dataDir = 'data', from }: { dataDir?: string; from?: string }) => {
       const bar = progressBar('download');
-      const { folder, downloaded } = await getDataset(name, flags.dataDir, {
-        ...(flags.from && { from: flags.from }),
-        ...(flags.extra && { extra: true }),
+      const { folder, downloaded } = await getDataset(name, dataDir, {
+        ...(from && { from }),
         signal: stopSignal(),
         onProgress: ({ done, total, stage }) => bar.update(done, total ?? done, stage),
-      });
-      bar.stop();
+      }).finally(() => bar.stop());
       result(
         downloaded.length === 0
           ? `${name}: already in ${folder}`

@@ -1,17 +1,20 @@
 /** The main job on generated images, start to finish: train, sensitivity, compact, report, and a table to take away. */
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { configError } from '@cbnn/runtime';
 import type { Command } from 'commander';
 import { modelCost, networkCost, uniformStorage } from '../cost/cost.js';
 import { formatBytes, formatCount, formatDuration } from '../report/format.js';
 import { reportRun } from '../report/run-report.js';
 import { textTable } from '../report/table.js';
+import { runSensitivity } from '../sensitivity/run-sensitivity.js';
 import { stretchSet } from '../train/batches.js';
 import { planOf } from '../train/config.js';
 import { prepareRun, type RunOptions } from '../train/prepare.js';
-import { loadTrainer, readModel, trainRun } from '../train/run.js';
+import { loadTrainer, readModel, trainRun, wrongOf } from '../train/run.js';
+import { RunFolder } from '../train/run-folder.js';
 import { errorRate, predict } from '../train/train.js';
-import { runCompaction, runSensitivity } from './analysis.js';
 import { note, result, trainingBar } from './console.js';
+import { showCompaction, showSensitivity } from './run-commands.js';
 import { stopSignal } from './shared.js';
 
 const ARCHITECTURE = '16C3-16C3-MP2-32C3-32C3-MP2-64C3-MP2-64FC-12FC';
@@ -25,7 +28,7 @@ export function addDemoCommand(program: Command): void {
     .action(async ({ out }: { out: string }) => {
       const begun = Date.now();
       const signal = stopSignal();
-      rmSync(out, { recursive: true, force: true });
+      clearEarlierDemo(out);
       const common: RunOptions = {
         data: 'signs',
         dataDir: 'data',
@@ -48,9 +51,9 @@ export function addDemoCommand(program: Command): void {
       const floatRun = await prepareRun({ ...common, technique: 'float', epochs: 4 }, { signal });
       await trainShown('float', floatRun.config, `${out}/float`);
       note('3/5 which input bits matter? random bits in their place, on validation images');
-      const sensitivity = await runSensitivity(out, config, prepared, { seeds: 1, signal });
+      const sensitivity = await showSensitivity(runSensitivity, out, prepared, { seeds: 1, signal });
       note('4/5 pruning slices, shrinking, retraining');
-      const compaction = await runCompaction(out, config, prepared, common.dataDir, sensitivity, {
+      const compaction = await showCompaction(out, config, prepared, sensitivity, {
         maxDrop: 2,
         acceptance: 'estimate',
         maxTries: 2,
@@ -71,22 +74,19 @@ export function addDemoCommand(program: Command): void {
       const chosen = compaction.tries.find((t) => t.id === compaction.chosen);
       const baseline = modelCost(readModel(out));
       const accuracy = (error: number) => `${(100 - error).toFixed(1)} %`;
-      const rows = [['float', accuracy(floatError), formatBytes(float.bytes), formatCount(float.macs)]];
+      const bnnError =
+        compaction.test?.baselineError ?? errorOf(await wrongOf(readModel(out), test, config.threads));
+      const rows = [
+        ['float', accuracy(floatError), formatBytes(float.bytes), formatCount(float.macs)],
+        ['BNN', accuracy(bnnError), formatBytes(compaction.baseline.bytes), formatCount(baseline.macs)],
+      ];
       if (chosen && compaction.test)
-        rows.push(
-          [
-            'BNN',
-            accuracy(compaction.test.baselineError),
-            formatBytes(compaction.baseline.bytes),
-            formatCount(baseline.macs),
-          ],
-          [
-            'compact BNN',
-            accuracy(compaction.test.compactError),
-            formatBytes(chosen.bytes),
-            formatCount(chosen.macs),
-          ],
-        );
+        rows.push([
+          'compact BNN',
+          accuracy(compaction.test.compactError),
+          formatBytes(chosen.bytes),
+          formatCount(chosen.macs),
+        ]);
       const seconds = (Date.now() - begun) / 1000;
       result(
         `\n${textTable([{ header: `${test.count} generated test images` }, { header: 'accuracy', align: 'right' }, { header: 'bytes', align: 'right' }, { header: 'MACs', align: 'right' }], rows)}\n${chosen ? 'the compact BNN continues from the BNN: 16 epochs in all, the BNN 8, float 4\n' : 'no network was within the bound\n'}${formatDuration(seconds)}; report: ${page}`,
@@ -104,4 +104,17 @@ export function addDemoCommand(program: Command): void {
         bar.stop();
       }
     });
+}
+
+const errorOf = (wrong: Uint8Array): number =>
+  (100 * wrong.reduce((sum, bit) => sum + bit, 0)) / wrong.length;
+
+/** Only a run, or an empty folder, is ever removed. */
+function clearEarlierDemo(out: string): void {
+  if (!existsSync(out)) return;
+  if (!existsSync(new RunFolder(out).config) && readdirSync(out).length > 0)
+    throw configError(
+      `demo ${out}: expected a new folder or an earlier demo's, got one with other files; choose another --out`,
+    );
+  rmSync(out, { recursive: true });
 }

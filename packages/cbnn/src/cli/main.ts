@@ -1,10 +1,11 @@
 /** The command line: every command in one list, each a few lines over the library. */
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
-import { printError } from './console.js';
+import { printError, stopBars } from './console.js';
 import { addDataCommands } from './data-commands.js';
 import { addDemoCommand } from './demo.js';
-import { addModelCommands } from './model-commands.js';
+import { addEvaluationCommands } from './evaluation-commands.js';
+import { addRunCommands } from './run-commands.js';
 import { addTrainCommand } from './train-command.js';
 
 /** Runs the program with `args` (without node and script); returns the exit code. */
@@ -18,11 +19,13 @@ export async function main(args: readonly string[]): Promise<number> {
   addDemoCommand(program);
   addDataCommands(program);
   addTrainCommand(program);
-  addModelCommands(program);
+  addEvaluationCommands(program);
+  addRunCommands(program);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;
   } catch (error) {
+    stopBars();
     // Commander has already printed its own complaint, or the help that was asked for.
     if (error instanceof CommanderError) return error.exitCode;
     printError(error);

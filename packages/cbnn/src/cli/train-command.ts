@@ -4,14 +4,15 @@ import { type Command, Option } from 'commander';
 import { deviceNames } from '../graph/session.js';
 import { recipeNames } from '../nn/recipes.js';
 import { type TechniqueName, techniques } from '../techniques/index.js';
-import { prepareRun, type RunOptions } from '../train/prepare.js';
-import { loadRunImages, trainRun } from '../train/run.js';
+import { contradiction, prepareRun, type RunOptions } from '../train/prepare.js';
+import { placeOf, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { note, progressBar, result, trainingBar } from './console.js';
 import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.js';
-import { dataDirOption, stopSignal } from './shared.js';
+import { dataDirOption, loadRun, stopSignal } from './shared.js';
 
-interface TrainFlags extends Omit<RunOptions, 'data' | 'architecture'> {
+interface TrainFlags extends Omit<RunOptions, 'data' | 'dataDir' | 'architecture'> {
+  readonly dataDir?: string;
   readonly checkpointSeconds: number;
   readonly arch?: string;
   readonly out?: string;
@@ -41,7 +42,12 @@ export function addTrainCommand(program: Command): void {
     .option('--batch <n>', 'images per step', positiveInteger)
     .option('--rate <rate>', 'peak learning rate of latent weights', positiveNumber)
     .option('--float-rate <rate>', 'peak learning rate of batch norm and real weights', positiveNumber)
-    .option('--limit <n>', 'use only this many training images', positiveInteger)
+    .option('--limit <n>', 'use only this many training images, validation images included', positiveInteger)
+    .option(
+      '--size <pixels>',
+      'height and width that a folder of images is resized to (default: 32)',
+      positiveInteger,
+    )
     .option('--validation <n>', 'validation images', positiveInteger)
     .option('--seed <n>', 'seed of everything random', wholeNumber)
     .addOption(new Option('--device <name>', deviceNames.join(', ')).argParser(oneOf(deviceNames)))
@@ -67,7 +73,7 @@ Examples:
 }
 
 async function trainCommand(
-  options: RunOptions,
+  options: Omit<RunOptions, 'dataDir'> & { readonly dataDir?: string },
   path: string,
   { resume, checkpointSeconds }: { resume: boolean; checkpointSeconds: number },
 ): Promise<void> {
@@ -75,6 +81,7 @@ async function trainCommand(
   const exists = existsSync(folder.config);
   if (exists && !resume)
     throw configError(`run ${path}: already exists; add --resume to continue it, or choose another --out`);
+  const dataDir = options.dataDir ?? (exists ? placeOf(folder) : 'data');
   const signal = stopSignal();
   const reading = progressBar('data');
   const hooks = {
@@ -84,15 +91,22 @@ async function trainCommand(
       reading.update(done, total ?? done, stage),
   };
   const prepared = exists
-    ? await loadRunImages(path, { dataDir: options.dataDir, onData: hooks.onData })
-    : await prepareRun(options, hooks);
+    ? await loadRun(path, options, signal)
+    : await prepareRun({ ...options, dataDir }, hooks);
   reading.stop();
+  if (exists) {
+    const difference = contradiction(prepared.config, { ...options, dataDir }, prepared);
+    if (difference)
+      throw configError(
+        `run ${path}: is not what was asked for (${difference}); leave the option out to continue the run, or choose another --out`,
+      );
+  }
   const { config } = prepared;
   note(
     `${prepared.dataset.title}: ${prepared.train.count} training, ${prepared.validation.count} validation images; ${config.technique}, ${config.architecture}, recipe ${config.recipe}`,
   );
   const bar = trainingBar('train');
-  const trained = await trainRun(config, prepared, path, options.dataDir, {
+  const trained = await trainRun(config, prepared, path, dataDir, {
     resume,
     checkpointSeconds,
     signal,

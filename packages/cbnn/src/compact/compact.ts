@@ -2,24 +2,27 @@
  * Compaction (Li & Ren, stage 3): drop the slices that do not matter, shrink the network, retrain, and keep the smallest
  * network whose validation error rises by no more than the bound.
  *
- * The test images are used once, after the search has ended. Every try is a run of its own under `compact/`, so a killed
- * compaction resumes where it was: finished tries are read back, an unfinished one continues from its checkpoint.
+ * The test images are used once, after the search has ended. Every try is a run of its own under `compact/`, named by what
+ * it is, so a killed compaction resumes where it was (finished tries are only measured again, an unfinished one continues
+ * from its checkpoint), and another question about the same baseline finds the networks that it has in common.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import {
   configError,
   formatArchitecture,
+  formatSlices,
   parseArchitecture,
   type Slice,
   scaleArchitecture,
+  sha256,
 } from '@cbnn/runtime';
 import { modelCost } from '../cost/cost.js';
 import { choosePruning } from '../sensitivity/prune.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { pairedInterval } from '../statistics.js';
 import { planOf, type RunConfig } from '../train/config.js';
-import { type RunImages, readModel, trainRun, wrongOf } from '../train/run.js';
-import { RunFolder, readCheckpoint, readJson, writeJsonAtomic } from '../train/run-folder.js';
+import { placeOf, type RunImages, readModel, trainRun, wrongOf } from '../train/run.js';
+import { RunFolder, readCheckpoint, writeJsonAtomic } from '../train/run-folder.js';
 import type { TrainingProgress } from '../train/train.js';
 import { inheritState } from './inherit.js';
 import type { CompactionResult, CompactionTry, NetworkMeasure } from './result.js';
@@ -61,7 +64,6 @@ export async function compact(
   path: string,
   config: RunConfig,
   images: RunImages,
-  dataDir: string,
   sensitivity: SensitivityResult,
   options: CompactOptions = {},
 ): Promise<CompactionResult> {
@@ -70,6 +72,7 @@ export async function compact(
     throw configError(`compact: expected a run of technique bnn, got ${config.technique}`);
   const folder = new RunFolder(path);
   const file = folder.file('compact', 'result.json');
+  const baseline = sha256(readFileSync(folder.best));
   const baselineWrong = await wrongOf(readModel(path), images.validation, config.threads);
   const start: CompactionResult = {
     dataset: images.dataset.title,
@@ -85,16 +88,33 @@ export async function compact(
       ...measureNetwork(path, baselineWrong),
     },
     tries: [],
+    finished: false,
     chosen: null,
     test: null,
   };
-  const earlier = existsSync(file) ? (readJson(file) as CompactionResult) : null;
-  const tries: CompactionTry[] = [...(earlier && sameQuestion(earlier, start) ? earlier.tries : [])];
-  const result = (): CompactionResult => ({ ...start, tries, chosen: smallest(tries)?.id ?? null });
+  const tries: CompactionTry[] = [];
+  /** widths that lead to a network tried already: no layer of their kind, or a difference that rounding takes away */
+  const same: TriedWidths[] = [];
+  const result = (): CompactionResult => ({
+    ...start,
+    tries,
+    finished: nextTry() === null,
+    chosen: smallest(tries)?.id ?? null,
+  });
 
   while (tries.length < maxTries) {
+    options.signal?.throwIfAborted();
     const next = nextTry();
     if (!next) break;
+    const architecture = architectureOf(next);
+    const slices = formatSlices(next.slices);
+    const twin = [{ ...start.baseline, accepted: true }, ...tries].find(
+      (known) => known.architecture === architecture && formatSlices(known.slices) === slices,
+    );
+    if (twin) {
+      same.push({ conv: next.conv, dense: next.dense, accepted: twin.accepted });
+      continue;
+    }
     const outcome = await attempt(tries.length + 1, next);
     tries.push(outcome);
     writeJsonAtomic(file, result());
@@ -131,30 +151,35 @@ export async function compact(
     const settled = !prunes || tries.some((t) => t.convWidth === 1 && t.denseWidth === 1 && t.accepted);
     if (!settled) return { conv: 1, dense: 1, slices, reason: 'pruned slices only' };
     const shrinking = tries.filter((t) => t.convWidth !== 1 || t.denseWidth !== 1);
-    const widths = nextWidths(shrink, tried(shrinking));
+    const widths = nextWidths(shrink, [...tried(shrinking), ...same]);
     return widths && { ...widths, slices };
   }
 
+  function architectureOf({ conv, dense }: Widths): string {
+    return formatArchitecture(scaleArchitecture(parseArchitecture(config.architecture), { conv, dense }));
+  }
+
   async function attempt(id: number, { slices, reason, ...widths }: Try): Promise<CompactionTry> {
-    const architecture = formatArchitecture(
-      scaleArchitecture(parseArchitecture(config.architecture), widths),
-    );
-    const run = `try-${String(id).padStart(2, '0')}`;
-    const runPath = folder.file('compact', run);
+    const architecture = architectureOf(widths);
     const tryConfig: RunConfig = {
       ...config,
       architecture,
       input: { ...config.input, slices: [...slices] },
       epochs: options.epochs ?? config.epochs,
     };
-    const initial = inheritState(planOf(config), readCheckpoint(folder.best).state, planOf(tryConfig));
-    await trainRun(tryConfig, images, runPath, dataDir, {
-      resume: true,
-      initial,
-      ...(options.signal && { signal: options.signal }),
-      onProgress: (progress) =>
-        options.onProgress?.({ kind: 'training', number: id, architecture, progress }),
-    });
+    const name = sha256(new TextEncoder().encode(`${baseline} ${JSON.stringify(tryConfig)}`));
+    const run = `try-${name.slice(0, 12)}`;
+    const runPath = folder.file('compact', run);
+    if (!existsSync(new RunFolder(runPath).result)) {
+      const initial = inheritState(planOf(config), readCheckpoint(folder.best).state, planOf(tryConfig));
+      await trainRun(tryConfig, images, runPath, placeOf(folder), {
+        resume: true,
+        initial,
+        ...(options.signal && { signal: options.signal }),
+        onProgress: (progress) =>
+          options.onProgress?.({ kind: 'training', number: id, architecture, progress }),
+      });
+    }
     const wrong = await wrongOf(readModel(runPath), images.validation, config.threads);
     const { difference, low, high } = pairedInterval(baselineWrong, wrong);
     // The upper end of a two-sided 90 % interval is the one-sided 95 % limit.
@@ -193,10 +218,3 @@ const tried = (tries: readonly CompactionTry[]): TriedWidths[] =>
 
 const smallest = (tries: readonly CompactionTry[]): CompactionTry | undefined =>
   tries.filter((t) => t.accepted).toSorted((a, b) => a.bytes - b.bytes)[0];
-
-/** Whether tries of an earlier result answer this compaction's question. */
-const sameQuestion = (a: CompactionResult, b: CompactionResult): boolean =>
-  a.maxDrop === b.maxDrop &&
-  a.shrink === b.shrink &&
-  a.acceptance === b.acceptance &&
-  JSON.stringify(a.baseline) === JSON.stringify(b.baseline);

@@ -42,6 +42,8 @@ export interface CompactionResult {
   readonly validationImages: number;
   readonly baseline: Candidate & NetworkMeasure;
   readonly tries: readonly CompactionTry[];
+  /** whether the search ended by itself; false where the number of tries cut it off */
+  readonly finished: boolean;
   /** id of the smallest accepted try; null when none was within the bound */
   readonly chosen: number | null;
   /** measured once, after the search has ended; percent */

@@ -40,6 +40,13 @@ describe('the search for widths', () => {
         (conv, dense, shrink) => {
           const tried = search(shrink, (c, d) => c >= conv && d >= dense);
           expect(new Set(tried.map((t) => `${t.conv} ${t.dense}`)).size).toBe(tried.length);
+          // Nothing is tried whose outcome follows from an earlier try.
+          for (const [i, t] of tried.entries())
+            for (const known of tried.slice(0, i)) {
+              const wider = known.conv >= t.conv && known.dense >= t.dense;
+              const narrower = known.conv <= t.conv && known.dense <= t.dense;
+              expect(known.accepted ? narrower : wider).toBe(false);
+            }
           const found = best(tried) ?? { conv: 1, dense: 1 };
           const limit = shrink === 'paper' ? Math.max(conv, dense) : conv;
           expect(found.conv).toBeGreaterThanOrEqual(limit);

@@ -34,8 +34,12 @@ export function nextWidths(
     );
     return width === null ? null : { conv: width, dense: width, reason: 'all layers' };
   }
+  // What is accepted stays so with wider layers of the other kind, what is rejected with narrower ones: so a try counts
+  // on more axes than its own.
   const along = (axis: keyof Widths, other: keyof Widths, fixed: number) =>
-    tried.filter((t) => t[other] === fixed).map((t) => ({ width: t[axis], accepted: t.accepted }));
+    tried
+      .filter((t) => (t.accepted ? t[other] <= fixed : t[other] >= fixed))
+      .map((t) => ({ width: t[axis], accepted: t.accepted }));
 
   const coarse = nextOnAxis(along('dense', 'conv', 1), false);
   if (coarse !== null) return { conv: 1, dense: coarse, reason: 'narrower dense layers' };
@@ -43,12 +47,7 @@ export function nextWidths(
   const conv = nextOnAxis(along('conv', 'dense', dense), true);
   if (conv !== null) return { conv, dense, reason: 'narrower convolutions' };
   const convWidth = smallestAccepted(along('conv', 'dense', dense));
-  // Widths of dense layers rejected beside full convolutions are not accepted beside narrower ones.
-  const known = [
-    ...along('dense', 'conv', convWidth),
-    ...along('dense', 'conv', 1).filter((t) => !t.accepted),
-  ];
-  const fine = nextOnAxis([...known, { width: dense, accepted: true }], true);
+  const fine = nextOnAxis([...along('dense', 'conv', convWidth), { width: dense, accepted: true }], true);
   return fine === null ? null : { conv: convWidth, dense: fine, reason: 'dense layers once more' };
 }
 

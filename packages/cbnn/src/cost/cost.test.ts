@@ -1,7 +1,6 @@
 import type { InputSpec, LayerSpec, PackedModel } from '@cbnn/runtime';
 import { describe, expect, test } from 'vitest';
 import {
-  binaryStorage,
   type LayerCost,
   modelCost,
   networkCost,
@@ -9,6 +8,7 @@ import {
   thresholdBytes,
   uniformStorage,
 } from './cost.js';
+import { blankModel } from './testing/blank-model.js';
 
 /** The paper's network, widths times `width`; slices per colour channel kept from the most significant down. */
 function paperNet(
@@ -44,15 +44,15 @@ function paperNet(
   };
 }
 
-const planned = (
+const costOf = (
   { input, layers }: { input: InputSpec; layers: LayerSpec[] },
   first: 'integer' | 'binary' = 'integer',
-) => networkCost(input, layers, binaryStorage(input, layers, first));
+) => modelCost(blankModel(input, layers, first));
 const each = (layers: readonly LayerCost[], of: (layer: LayerCost) => number) => layers.map(of);
 
 describe("the paper's network", () => {
   test('has the weights and MACs derived from the paper, layer by layer', () => {
-    const cost = planned(paperNet(1));
+    const cost = costOf(paperNet(1));
     expect(cost.layers.map((layer) => layer.name)).toEqual(
       '128C3 128C3 256C3 256C3 512C3 512C3 1024FC 1024FC 10FC'.split(' '),
     );
@@ -71,7 +71,7 @@ describe("the paper's network", () => {
     ['half convolutions, dense layers kept', paperNet(0.5, 8, 1), 6_409_728, '170.4'],
     ['quarter', paperNet(0.25), 884_992, '45.4'],
   ])('%s has the weights and MACs derived from the paper', (_, net, weights, macs) => {
-    const cost = planned(net);
+    const cost = costOf(net);
     expect(cost.weights).toBe(weights);
     expect((cost.macs / 1e6).toFixed(1)).toBe(macs);
   });
@@ -79,15 +79,14 @@ describe("the paper's network", () => {
   test('with three 8-bit channels has the MACs of the original network', () => {
     const { input, layers } = paperNet(1);
     const bytes: InputSpec = { ...input, encoding: '8-bit', slices: [], shifts: [] };
-    const cost = networkCost(bytes, layers, binaryStorage(bytes, layers, 'integer'));
+    const cost = costOf({ input: bytes, layers });
     expect(cost.weights).toBe(14_022_016);
     expect((cost.macs / 1e6).toFixed(1)).toBe('617.0');
   });
 
   test('stores one bit per binary weight, one byte per integer weight, and thresholds', () => {
-    const cost = planned(paperNet(1));
+    const cost = costOf(paperNet(1));
     const [first, second] = cost.layers;
-    // |sum| <= 216 * 127 = 27,432 fits two bytes
     expect(first).toMatchObject({
       weightBits: 8,
       weightBytes: 27_648,
@@ -106,10 +105,10 @@ describe("the paper's network", () => {
   });
 
   test('counts bit operations where both sides are binary, and the rest as integer MACs', () => {
-    const integer = planned(paperNet(1));
+    const integer = costOf(paperNet(1));
     expect(integer.integerMacs).toBe(integer.layers[0]!.macs);
     expect(integer.bitOperations).toBe(2 * (integer.macs - integer.layers[0]!.macs));
-    const binary = planned(paperNet(1), 'binary');
+    const binary = costOf(paperNet(1), 'binary');
     expect(binary.bitOperations).toBe(2 * binary.macs);
     expect(binary.integerMacs).toBe(0);
   });
@@ -143,18 +142,11 @@ describe('storage', () => {
   ];
 
   test('pads rows of bits to whole bytes', () => {
-    const cost = networkCost(input, layers, binaryStorage(input, layers, 'binary'));
+    const cost = costOf({ input, layers }, 'binary');
     // 18 taps take 3 bytes, 12 inputs take 2
     expect(each(cost.layers, (layer) => layer.weightBytes)).toEqual([9, 4]);
     expect(each(cost.layers, (layer) => layer.macs)).toEqual([4 * 54, 24]);
     expect(each(cost.layers, (layer) => layer.otherBytes)).toEqual([6, 16]);
-  });
-
-  test('of a sparse layer counts the weights that are left and their indices', () => {
-    const [, dense] = uniformStorage(layers, 32);
-    const first = { ...uniformStorage(layers, 32)[0]!, sparse: { nonzero: 5, indexBits: 5 } };
-    const cost = networkCost(input, layers, [first, dense!]);
-    expect(cost.layers[0]!.weightBytes).toBe(Math.ceil((5 * 37) / 8));
   });
 
   test('of a trained model follows what it holds', () => {
@@ -186,10 +178,6 @@ describe('storage', () => {
   test('widens thresholds that can leave int16', () => {
     expect(thresholdBytes(Int32Array.of(-32768, 32767))).toBe(2);
     expect(thresholdBytes(Int32Array.of(32768))).toBe(4);
-    const shifted: InputSpec = { ...input, shifts: [6, 7] };
-    // 9 taps * (64 + 128) * 127 = 219,456
-    expect(binaryStorage(shifted, layers, 'integer')[0]!.perOutput[0]!.bytes).toBe(4);
-    expect(binaryStorage(shifted, layers, 'binary')[0]!.perOutput[0]!.bytes).toBe(2);
   });
 
   test('refuses a list of another length and odd widths', () => {

@@ -17,9 +17,8 @@ import {
   type InputSpec,
   internalError,
   type KernelShape,
-  kernelShapes,
   type LayerSpec,
-  type MapShape,
+  modelShapes,
   type PackedModel,
 } from '@cbnn/runtime';
 
@@ -33,13 +32,6 @@ export interface LayerStorage {
   readonly arithmetic: Arithmetic;
   /** the numbers that go with each output (thresholds, scales, folded batch norm) */
   readonly perOutput: readonly StoredNumber[];
-  /** numbers of the whole layer (e.g. one scale) */
-  readonly perLayer?: readonly StoredNumber[];
-  /**
-   * Sparse storage: weights that are not zero, and the bits of the index each one is stored with. Rows are then not
-   * padded: the layer takes nonzero * (weightBits + indexBits) bits, rounded up to a byte.
-   */
-  readonly sparse?: { readonly nonzero: number; readonly indexBits: number };
 }
 
 export interface StoredNumber {
@@ -79,23 +71,17 @@ export interface NetworkCost {
   readonly bitOperations: number;
 }
 
-/** Shape of what the first kernel layer sees: one channel per kept slice, or the image's own channels. */
-export function inputMap(input: InputSpec): MapShape {
-  const channels = input.encoding === 'bit-slices' ? input.slices.length : input.channels;
-  return { height: input.height, width: input.width, channels };
-}
-
 /**
  * Costs of a network whose kernel layers are stored as `storage` says (one entry per kernel layer, in order).
- * `storage` comes from `packedStorage` (a trained model), `binaryStorage` (a plan of one) or `uniformStorage` (float,
- * fixed point and the like). Throws a config error when the layers do not fit each other or the input.
+ * `storage` comes from `packedStorage` (a trained model) or `uniformStorage` (float, fixed point and the like).
+ * Throws a config error when the layers do not fit each other or the input.
  */
 export function networkCost(
   input: InputSpec,
   layers: readonly LayerSpec[],
   storage: readonly LayerStorage[],
 ): NetworkCost {
-  const shapes = kernelShapes(inputMap(input), layers);
+  const shapes = modelShapes({ input, layers });
   if (shapes.length !== storage.length)
     throw internalError(`storage: expected ${shapes.length} kernel layers, got ${storage.length}`);
   const costs = shapes.map((shape, i) => layerCost(shape, storage[i]!));
@@ -124,13 +110,9 @@ function layerCost(shape: KernelShape, storage: LayerStorage): LayerCost {
   const outputs = shape.output.channels;
   const weights = outputs * shape.fanIn;
   const macs = shape.output.height * shape.output.width * weights;
-  const sum = (numbers: readonly StoredNumber[]) =>
-    numbers.reduce((bytes, number) => bytes + number.bytes, 0);
-  const weightBytes = storage.sparse
-    ? Math.ceil((storage.sparse.nonzero * (storage.weightBits + storage.sparse.indexBits)) / 8)
-    : // rows are padded to whole bytes, as in the packed model; this adds nothing from 8 bits up
-      outputs * Math.ceil((shape.fanIn * storage.weightBits) / 8);
-  const otherBytes = outputs * sum(storage.perOutput) + sum(storage.perLayer ?? []);
+  // rows are padded to whole bytes, as in the packed model; this adds nothing from 8 bits up
+  const weightBytes = outputs * Math.ceil((shape.fanIn * storage.weightBits) / 8);
+  const otherBytes = outputs * storage.perOutput.reduce((bytes, number) => bytes + number.bytes, 0);
   return {
     name: shape.kind === 'conv' ? `${outputs}C${shape.kernel}` : `${outputs}FC`,
     kind: shape.kind,
@@ -156,32 +138,6 @@ export function packedStorage(model: PackedModel): LayerStorage[] {
         kernel.output === 'bits'
           ? [{ name: 'threshold', bytes: thresholdBytes(kernel.thresholds) }]
           : OUTPUT_NUMBERS,
-    };
-  });
-}
-
-/**
- * Storage of a packed binary network that is not trained yet. Thresholds are taken to need every value their layer's
- * sums can have; a trained model's may turn out to fit 2 bytes where this says 4 (integer first layers only).
- */
-export function binaryStorage(
-  input: InputSpec,
-  layers: readonly LayerSpec[],
-  firstLayer: 'integer' | 'binary',
-): LayerStorage[] {
-  const shapes = kernelShapes(inputMap(input), layers);
-  return shapes.map((shape, i): LayerStorage => {
-    const first = i === 0;
-    const integer = first && firstLayer === 'integer';
-    const largest = (first ? largestInputSum(input, shape.fanIn) : shape.fanIn) * (integer ? 127 : 1);
-    return {
-      weightBits: integer ? 8 : 1,
-      arithmetic: integer || (first && input.encoding === '8-bit') ? 'integer' : 'binary',
-      perOutput:
-        i === shapes.length - 1
-          ? OUTPUT_NUMBERS
-          : // an always-false threshold lies one above the largest sum
-            [{ name: 'threshold', bytes: largest + 1 <= INT16_MAX ? 2 : 4 }],
     };
   });
 }
@@ -220,10 +176,3 @@ const FOLDED_BATCH_NORM: readonly StoredNumber[] = [
   { name: 'batch norm scale', bytes: 4 },
   { name: 'batch norm offset', bytes: 4 },
 ];
-
-/** Largest |sum| of the first layer with weights of +-1. */
-function largestInputSum(input: InputSpec, fanIn: number): number {
-  if (input.encoding === '8-bit') return fanIn * 255;
-  const taps = fanIn / input.slices.length;
-  return taps * input.slices.reduce((sum, _, i) => sum + 2 ** (input.shifts[i] ?? 0), 0);
-}

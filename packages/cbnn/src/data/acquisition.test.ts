@@ -89,26 +89,30 @@ describe('acquire', () => {
     expect(readdirSync(join(dataDir, '..'))).toEqual(['data']);
   });
 
-  it('fetches plain files that are missing, optional ones on request', async () => {
+  it('fetches plain files that are missing, into the folder that data sets share', async () => {
     const server = await startServer({
       '/a.mat': Buffer.from('A'),
       '/b.mat': Buffer.from('B'),
       '/extra.mat': Buffer.from('E'),
     });
     const dataDir = temporaryFolder();
-    const source = toy([
-      { url: 'http://official.invalid/a.mat' },
-      { url: 'http://official.invalid/b.mat' },
-      { url: 'http://official.invalid/extra.mat', optional: true },
-    ]);
+    const plain = ['a.mat', 'b.mat'].map((file) => ({ url: `http://official.invalid/${file}` }));
+    const source = toy(plain);
+    const larger = {
+      ...toy([...plain, { url: 'http://official.invalid/extra.mat' }]),
+      name: 'toy-extra',
+      folder: 'toy',
+    };
     writeFiles(dataDir, { 'toy/a.mat': 'mine' });
     expect((await acquire(source, dataDir, { ...QUICK, from: server.url })).downloaded).toEqual([
       `${server.url}/b.mat`,
     ]);
     expect(readFileSync(join(dataDir, 'toy/a.mat'), 'utf8')).toBe('mine');
-    expect((await acquire(source, dataDir, { ...QUICK, from: server.url, extra: true })).downloaded).toEqual([
-      `${server.url}/extra.mat`,
-    ]);
+    expect(await acquire(larger, dataDir, { ...QUICK, from: server.url })).toEqual({
+      folder: join(dataDir, 'toy'),
+      downloaded: [`${server.url}/extra.mat`],
+    });
+    expect(readdirSync(dataDir)).toEqual(['toy']);
     expect(readdirSync(join(dataDir, 'toy')).sort()).toEqual(['a.mat', 'b.mat', 'extra.mat']);
   });
 

@@ -6,26 +6,24 @@ import { unpackTarGz, unpackZip } from './archive.js';
 import { type DownloadOptions, download } from './download.js';
 import { isFolder, reason } from './files.js';
 import { findDataset } from './registry.js';
-import type { DatasetSource, OfficialFile } from './source.js';
+import { type DatasetSource, datasetFolder, type OfficialFile } from './source.js';
 
 export interface AcquisitionOptions
   extends Pick<DownloadOptions, 'onProgress' | 'signal' | 'retries' | 'retryDelay'> {
   /** fetch the files, under their official names, from this URL instead of the official ones */
   readonly from?: string;
-  /** also the optional files: SVHN's `extra` */
-  readonly extra?: boolean;
 }
 
 export interface Acquisition {
-  /** where the data set lies: `<dataDir>/<name>` */
+  /** where the data set lies */
   readonly folder: string;
   /** URLs that were fetched; empty where everything was there */
   readonly downloaded: readonly string[];
 }
 
 /**
- * Gets the files of data set `name` into `<dataDir>/<name>`. What is there already is left as it is. Archives are kept
- * in `<dataDir>/.downloads` until all are unpacked, so that an interrupted run can go on.
+ * Gets the files of data set `name` into its folder under `dataDir`. What is there already is left as it is. Archives
+ * are kept in `<dataDir>/.downloads` until all are unpacked, so that an interrupted run can go on.
  * Throws a config error for an unknown name; a data error where the files cannot be had, or are not what they should be.
  */
 export async function getDataset(
@@ -42,8 +40,8 @@ export async function acquire(
   dataDir: string,
   options: AcquisitionOptions = {},
 ): Promise<Acquisition> {
-  const folder = join(dataDir, source.name);
-  const files = source.files.filter((file) => !file.optional || options.extra);
+  const { files } = source;
+  const folder = datasetFolder(source, dataDir);
   try {
     mkdirSync(dataDir, { recursive: true });
   } catch (error) {

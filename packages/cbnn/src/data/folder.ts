@@ -12,7 +12,7 @@ import { decodeImage, IMAGE_NAME } from './image.js';
 import { resize } from './resize.js';
 import type { ReadOptions } from './source.js';
 import { divide, type Split, stratified } from './split.js';
-import { twinGroups } from './twins.js';
+import { groupTwins } from './twins.js';
 
 const DEFAULT_SIZE = 32;
 const MAX_SIZE = 512;
@@ -83,8 +83,7 @@ export function splitTest(
   const share = options.testShare ?? 0.2;
   if (!(share > 0 && share < 1))
     throw configError(`test share: expected a number between 0 and 1, got ${share}`);
-  const groups = twinGroups(images);
-  const grouped = groups.some((group, i) => group !== i) ? { ...images, groups } : images;
+  const grouped = groupTwins(images);
   const count = Math.round(images.count * share);
   const split: Split = divide(grouped, stratified(grouped, count, options.seed ?? 1));
   for (const [label, name] of classes.entries())
@@ -138,13 +137,7 @@ export async function readFolder(folder: string, options: ReadOptions = {}): Pro
     'reading test images',
     options,
   );
-  const groups = twinGroups(train);
-  return {
-    ...rest,
-    classes,
-    train: groups.some((group, i) => group !== i) ? { ...train, groups } : train,
-    test,
-  };
+  return { ...rest, classes, train: groupTwins(train), test };
 }
 
 function labelledFiles(folder: string, classes: readonly string[]): LabelledFile[] {

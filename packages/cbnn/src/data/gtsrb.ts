@@ -130,14 +130,10 @@ async function readImages(entries: readonly Entry[], stage: string, options: Rea
   const pixels = new Uint8Array(entries.length * PIXELS);
   const labels = new Uint16Array(entries.length);
   await forEachFile(entries, stage, options, (entry, i) => {
-    const name = shortPath(entry.path);
-    let image = readPpm(readBytes(entry.path), name);
-    if (image.width !== entry.width || image.height !== entry.height)
-      throw dataError(
-        `${name}: expected ${entry.width}x${entry.height} pixels, as the table says, got ${image.width}x${image.height}`,
-      );
-    // Where images were resized before, the region is the whole image and cropping does nothing.
-    if (roi)
+    let image = readPpm(readBytes(entry.path), shortPath(entry.path));
+    // The table tells the size as filmed: a file of another size was resized since, and its region is no longer there.
+    const isAsFilmed = image.width === entry.width && image.height === entry.height;
+    if (roi && isAsFilmed)
       image = crop(image, entry.left, entry.top, entry.right - entry.left + 1, entry.bottom - entry.top + 1);
     pixels.set(resize(image, SIDE, SIDE).pixels, i * PIXELS);
     labels[i] = entry.label;
@@ -145,7 +141,10 @@ async function readImages(entries: readonly Entry[], stage: string, options: Rea
   return { count: entries.length, height: SIDE, width: SIDE, channels: 3, pixels, labels };
 }
 
-/** Reads GTSRB from `folder`, or `GTSRB` below it. Images are cropped to their region of interest unless `roi` is false. */
+/**
+ * Reads GTSRB from `folder`, or `GTSRB` below it. Images are cropped to their region of interest unless `roi` is false;
+ * a file whose size is not the table's has been resized before and is taken whole, each by itself.
+ */
 export async function readGtsrb(folder: string, options: ReadOptions = {}): Promise<Dataset> {
   const root = [join(folder, 'GTSRB'), folder].find((path) =>
     isFolder(join(path, 'Final_Training', 'Images')),

@@ -1,122 +1,70 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { fashionMnist, mnist, readIdx } from './idx.js';
+import { readIdx } from './idx.js';
 import { readDamaged } from './testing/damage.js';
-import { temporaryFolder, writeFiles } from './testing/temporary-folder.js';
+import { counting, writeIdx } from './testing/idx-writer.js';
 
-function idx(dimensions: readonly number[], values: Uint8Array): Uint8Array {
-  const header = Buffer.alloc(4 + dimensions.length * 4);
-  header[2] = 8;
-  header[3] = dimensions.length;
-  for (const [i, side] of dimensions.entries()) header.writeUInt32BE(side, 4 + i * 4);
-  return Buffer.concat([header, values]);
-}
+const good = writeIdx([3, 2, 4], counting(24));
 
-const count = (length: number) => Uint8Array.from({ length }, (_, i) => i);
-
-const good = (): Record<string, Uint8Array> => ({
-  'train-images-idx3-ubyte': idx([3, 2, 4], count(24)),
-  'train-labels-idx1-ubyte': idx([3], Uint8Array.of(9, 0, 4)),
-  't10k-images-idx3-ubyte': idx([1, 2, 4], count(8)),
-  't10k-labels-idx1-ubyte': idx([1], Uint8Array.of(7)),
-});
-
-describe('MNIST', () => {
-  it.each<[string, (file: [string, Uint8Array]) => [string, Uint8Array]]>([
-    ['plain files', (file) => file],
-    ['gzipped files', ([name, bytes]) => [`${name}.gz`, gzipSync(bytes)]],
-    ['files with dots in their names', ([name, bytes]) => [name.replace('-idx', '.idx'), bytes]],
-  ])('is read from %s', async (_, change) => {
-    const folder = temporaryFolder();
-    writeFiles(folder, Object.fromEntries(Object.entries(good()).map(change)));
-    const { train, test, classes } = await mnist.read(folder, {});
-    expect(classes).toHaveLength(10);
-    expect(train).toMatchObject({ count: 3, height: 2, width: 4, channels: 1 });
-    expect([...train.labels]).toEqual([9, 0, 4]);
-    expect([...train.pixels]).toEqual([...count(24)]);
-    expect([...test.labels]).toEqual([7]);
+describe('readIdx', () => {
+  it.each([
+    ['plain', good],
+    ['gzipped', gzipSync(good)],
+    ['gzipped in two parts', Buffer.concat([gzipSync(good.slice(0, 9)), gzipSync(good.slice(9))])],
+  ])('reads a %s file', (_, file) => {
+    const { dimensions, values } = readIdx(file, 'x');
+    expect(dimensions).toEqual([3, 2, 4]);
+    expect([...values]).toEqual([...counting(24)]);
   });
 
-  it('may have colours (idx4)', async () => {
-    const folder = temporaryFolder();
-    const { 'train-images-idx3-ubyte': _, 't10k-images-idx3-ubyte': __, ...labels } = good();
-    writeFiles(folder, {
-      ...labels,
-      'train-images-idx4-ubyte': idx([3, 1, 2, 3], count(18)),
-      't10k-images-idx4-ubyte': idx([1, 1, 2, 3], count(6)),
-    });
-    expect((await fashionMnist.read(folder, {})).train).toMatchObject({ height: 1, width: 2, channels: 3 });
+  it('reads the longest header from a gzipped file', () => {
+    const dimensions = new Array<number>(255).fill(1);
+    expect([...readIdx(gzipSync(writeIdx(dimensions, Uint8Array.of(7))), 'x').values]).toEqual([7]);
   });
 
-  it.each<[string, Record<string, Uint8Array>, string]>([
+  it.each<[string, Uint8Array, string]>([
     [
-      'a label out of range',
-      { 'train-labels-idx1-ubyte': idx([3], Uint8Array.of(1, 10, 2)) },
-      'train-labels-idx1-ubyte: expected labels from 0 to 9, got 10 at byte 9',
+      'too few values',
+      writeIdx([3, 2, 4], counting(20)),
+      'x: expected 24 values (3x2x4) from byte 16, got 20; the file is truncated',
     ],
+    ['too many values', writeIdx([3, 2, 4], counting(25)), 'got 25; the file is too long'],
     [
-      'too few labels',
-      { 'train-labels-idx1-ubyte': idx([2], Uint8Array.of(1, 2)) },
-      'expected 3 labels, one per image, got 2',
+      'too few values in a gzipped file',
+      gzipSync(writeIdx([3, 2, 4], counting(20))),
+      'x: expected 24 values (3x2x4) from byte 16, got 20; the file is truncated',
     ],
-    [
-      'truncated images',
-      { 'train-images-idx3-ubyte': idx([3, 2, 4], count(20)) },
-      'expected 24 values (3x2x4) from byte 16, got 20; the file is truncated',
-    ],
-    [
-      'images too many',
-      { 'train-images-idx3-ubyte': idx([3, 2, 4], count(25)) },
-      'got 25; the file is too long',
-    ],
-    [
-      'no image',
-      { 't10k-images-idx3-ubyte': idx([0, 2, 4], count(0)) },
-      'expected images (3 or 4 dimensions, none 0), got 0x2x4',
-    ],
-    [
-      'images of rank 2',
-      { 't10k-images-idx3-ubyte': idx([2, 4], count(8)) },
-      'expected images (3 or 4 dimensions, none 0), got 2x4',
-    ],
-    [
-      'test images of another size',
-      { 't10k-images-idx3-ubyte': idx([1, 4, 2], count(8)) },
-      'expected test images of 2x4x1, as the training images, got 4x2x1',
-    ],
-    [
-      'an empty file',
-      { 't10k-images-idx3-ubyte': new Uint8Array(0) },
-      'expected an IDX header of 4 bytes, got 0',
-    ],
+    ['an empty file', new Uint8Array(0), 'expected an IDX header of 4 bytes, got 0'],
     [
       'floats',
-      { 't10k-images-idx3-ubyte': Uint8Array.of(0, 0, 13, 3, 0, 0, 0, 0) },
+      Uint8Array.of(0, 0, 13, 3, 0, 0, 0, 0),
       'expected the IDX header 00 00 08 (uint8) and a rank at byte 0, got 00000d03',
     ],
-    [
-      'half a gzip file',
-      { 't10k-images-idx3-ubyte': gzipSync(count(100)).slice(0, 40) },
-      'cannot be unpacked (unexpected end of file)',
-    ],
-  ])('refuses %s', async (_, changed, message) => {
-    const folder = temporaryFolder();
-    writeFiles(folder, { ...good(), ...changed });
-    await expect(mnist.read(folder, {})).rejects.toThrow(message);
+    ['gzipped text', gzipSync(Buffer.from('some text')), 'and a rank at byte 0, got 736f6d65'],
+    ['half a gzip file', gzipSync(good).slice(0, -9), 'x: cannot be unpacked (unexpected end of file)'],
+  ])('refuses %s', (_, file, message) => {
+    expect(() => readIdx(file, 'x')).toThrow(message);
   });
 
-  it('tells what is missing', async () => {
-    const folder = temporaryFolder();
-    await expect(fashionMnist.read(folder, {})).rejects.toThrow(
-      /Fashion-MNIST: expected train-images-idx3-ubyte in .*cbnn data get fashion-mnist/,
+  it('unpacks no more of a gzip file than its header claims', () => {
+    // 64 MB of zeros in 64 kB, behind a header that claims 24 values.
+    const bomb = gzipSync(writeIdx([3, 2, 4], new Uint8Array(2 ** 26)));
+    expect(() => readIdx(bomb, 'x')).toThrow(
+      'x: expected 24 values (3x2x4) from byte 16, got more at byte 40 of what it unpacks to; the file is too long',
+    );
+  });
+
+  it('refuses a gzip file whose header claims too much', () => {
+    const file = gzipSync(writeIdx([60_000, 2 ** 16, 2 ** 16], new Uint8Array(1000)));
+    expect(() => readIdx(file, 'x')).toThrow(
+      'x: expected at most 2147483648 values in a gzipped file, got a header at byte 0 that claims 257698037760000',
     );
   });
 
   it('never crashes on damaged files', async () => {
-    const bytes = idx([3, 2, 4], count(24));
-    const plain = await readDamaged(bytes, bytes.length, 500, (copy) => readIdx(copy, 'x'));
-    expect(plain.errors).toBeGreaterThan(bytes.length);
-    const packed = gzipSync(bytes);
+    const plain = await readDamaged(good, good.length, 500, (copy) => readIdx(copy, 'x'));
+    expect(plain.errors).toBeGreaterThan(good.length);
+    const packed = gzipSync(good);
     const { errors } = await readDamaged(packed, packed.length, 500, (copy) => readIdx(copy, 'x'));
     expect(errors).toBeGreaterThan(packed.length);
   });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeImage } from './image.js';
 import { readDamaged } from './testing/damage.js';
 import { plainPpm, writePng } from './testing/pictures.js';
+import { withExif, writeTiff } from './testing/tiff-writer.js';
 
 const ramp = { width: 5, height: 3, color: (x: number, y: number) => [x * 50, y * 100, 7, 255] as const };
 
@@ -45,6 +46,23 @@ describe('decodeImage', () => {
     for (let x = 0; x < 17; x++) expect(Math.abs(image.pixels[x * 3]! - x * 12)).toBeLessThan(8);
   });
 
+  it.each([1, 3, 6, 8])('turns a JPEG upright that a camera marked with orientation %d', (value) => {
+    // Stored: bright left half, dark right half.
+    const stored = writeJpeg(32, 16, (x) => (x < 16 ? 255 : 0));
+    const image = decodeImage(withExif(stored, writeTiff([{ tag: 0x0112, value }], value < 6)), 'x.jpg');
+    const bright = (x: number, y: number) => image.pixels[(y * image.width + x) * 3]! > 127;
+    const [right, bottom] = [image.width - 1, image.height - 1];
+    expect([bright(0, 0), bright(right, 0), bright(0, bottom), bright(right, bottom)]).toEqual(
+      {
+        1: [true, false, true, false],
+        3: [false, true, false, true],
+        6: [true, true, false, false],
+        8: [false, false, true, true],
+      }[value],
+    );
+    expect(image).toMatchObject(value < 5 ? { width: 32, height: 16 } : { width: 16, height: 32 });
+  });
+
   it('goes by what a file holds, not by its name', () => {
     expect(decodeImage(plainPpm(3, 2, 9), 'x.png')).toMatchObject({ width: 3, height: 2 });
   });
@@ -69,6 +87,13 @@ describe('decodeImage', () => {
     ['PNG', writePng(ramp)],
     ['grey PNG', writePng({ ...ramp, colorType: 0 })],
     ['JPEG', writeJpeg(9, 9, (x, y) => x * 20 + y * 5)],
+    [
+      'JPEG with EXIF',
+      withExif(
+        writeJpeg(9, 9, (x) => x * 20),
+        writeTiff([{ tag: 0x0112, value: 6 }]),
+      ),
+    ],
     ['PPM', plainPpm(4, 4, 200)],
   ])('never crashes on a damaged %s', async (_, bytes) => {
     const { errors } = await readDamaged(bytes, bytes.length, 400, (copy) => decodeImage(copy, 'x'));

@@ -1,7 +1,8 @@
 /** Decoding picture files of three formats to plain RGB bytes. What a file is, its first bytes say, not its name. */
 import { CbnnError, dataError } from '@cbnn/runtime';
-import jpeg from 'jpeg-js';
+import jpeg, { type RawImageData } from 'jpeg-js';
 import { PNG } from 'pngjs';
+import { tiffOrientation, turnUpright, UPRIGHT } from './exif.js';
 import { MAX_SIDE, type RgbImage, readPpm } from './ppm.js';
 
 /** File names that are taken for pictures. */
@@ -15,7 +16,7 @@ const PNG_HEADER_BYTES = 33;
 
 /**
  * Decodes a PNG, JPEG or P6 PPM file. Grey becomes three equal colours; 16 bits become 8; transparent parts are laid
- * on white. A JPEG is taken as it is stored: an EXIF orientation is not applied.
+ * on white. A JPEG is turned upright by its EXIF orientation, which phones write instead of turning the pixels.
  * `name` is used in errors. Throws a data error for any other or damaged file.
  */
 export function decodeImage(bytes: Uint8Array, name: string): RgbImage {
@@ -45,18 +46,26 @@ function decodePng(bytes: Uint8Array, name: string): RgbImage {
   return { width, height, pixels };
 }
 
+/** What the decoder gives, with the one field that its types leave out: the EXIF block behind `Exif\0`. */
+type DecodedJpeg = RawImageData<Uint8Array> & { readonly exifBuffer?: Uint8Array | undefined };
+
 function decodeJpeg(bytes: Uint8Array, name: string): RgbImage {
-  const { width, height, data } = attempt(name, 'JPEG', () =>
-    jpeg.decode(bytes, {
-      useTArray: true,
-      formatAsRGBA: false,
-      tolerantDecoding: false,
-      maxResolutionInMP: MAX_PIXELS / 1e6,
-    }),
+  const { width, height, data, exifBuffer } = attempt(
+    name,
+    'JPEG',
+    (): DecodedJpeg =>
+      jpeg.decode(bytes, {
+        useTArray: true,
+        formatAsRGBA: false,
+        tolerantDecoding: false,
+        maxResolutionInMP: MAX_PIXELS / 1e6,
+      }),
   );
   checkSize(name, width, height);
   if (data.length !== width * height * 3) throw damaged(name, 'JPEG', 'its pixels are incomplete');
-  return { width, height, pixels: data };
+  // Between "Exif\0", where it is cut, and the TIFF block lies one more zero byte.
+  const orientation = exifBuffer ? tiffOrientation(exifBuffer.subarray(1)) : UPRIGHT;
+  return turnUpright({ width, height, pixels: data }, orientation);
 }
 
 function checkSize(name: string, width: number, height: number): void {

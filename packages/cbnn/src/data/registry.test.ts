@@ -1,6 +1,7 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { datasets, findDataset, loadDataset } from './registry.js';
+import { idxFiles } from './testing/idx-writer.js';
 import { plainPng } from './testing/pictures.js';
 import { temporaryFolder, writeFiles } from './testing/temporary-folder.js';
 
@@ -11,6 +12,7 @@ describe('the registry', () => {
       'cifar10',
       'gtsrb',
       'svhn',
+      'svhn-extra',
       'chars74k',
       'mnist',
       'fashion-mnist',
@@ -41,6 +43,14 @@ describe('loadDataset', () => {
     );
   });
 
+  it('finds the files of svhn-extra among those of svhn', async () => {
+    const dataDir = temporaryFolder();
+    writeFiles(dataDir, { 'svhn/train_32x32.mat': '' });
+    await expect(loadDataset('svhn-extra', { dataDir })).rejects.toThrow(
+      `expected extra_32x32.mat in ${join(dataDir, 'svhn')}`,
+    );
+  });
+
   it('takes a known name for the data set, even where a folder here has that name', async () => {
     const here = temporaryFolder();
     writeFiles(here, { 'svhn/a/1.png': plainPng(1, 1, 1), 'svhn/b/1.png': plainPng(2, 2, 2) });
@@ -62,6 +72,15 @@ describe('loadDataset', () => {
     const { train, test } = await loadDataset(folder, { dataDir: '/nowhere', limit: 4 });
     expect([...train.labels]).toEqual([0, 0, 1, 1]);
     expect(test.count).toBe(whole.test.count);
+  });
+
+  it('takes a path for a folder of IDX files too', async () => {
+    const folder = temporaryFolder();
+    writeFiles(folder, idxFiles());
+    const { name, classes, train } = await loadDataset(folder, { dataDir: '/nowhere', limit: 2 });
+    expect(name).toBe(basename(folder));
+    expect(classes).toEqual(['0', '4', '9']);
+    expect([...train.labels]).toEqual([2, 0]);
   });
 
   it('keeps the first images of a data set that is not sorted by class', async () => {

@@ -1,5 +1,4 @@
 /** The data sets that are known by name, and the one way to open any of them or a folder of images. */
-import { join } from 'node:path';
 import { configError } from '@cbnn/runtime';
 import { unknownName } from '../suggest.js';
 import { chars74k } from './chars74k.js';
@@ -9,9 +8,9 @@ import { isFolder } from './files.js';
 import { readFolder } from './folder.js';
 import { signs } from './generated.js';
 import { gtsrb } from './gtsrb.js';
-import { fashionMnist, mnist } from './idx.js';
-import type { DatasetSource, ReadOptions } from './source.js';
-import { svhn } from './svhn.js';
+import { fashionMnist, isIdxFolder, mnist, readIdxFolder } from './mnist.js';
+import { type DatasetSource, datasetFolder, type ReadOptions } from './source.js';
+import { svhn, svhnExtra } from './svhn.js';
 
 /** All data sets known by name. */
 export const datasets: readonly DatasetSource[] = [
@@ -19,6 +18,7 @@ export const datasets: readonly DatasetSource[] = [
   cifar10,
   gtsrb,
   svhn,
+  svhnExtra,
   chars74k,
   mnist,
   fashionMnist,
@@ -28,11 +28,14 @@ export interface LoadOptions extends ReadOptions {
   /** folder that holds one folder per data set, named like it */
   readonly dataDir: string;
   /**
-   * keep only this many training images: the first ones, or, where images are sorted by class, as many spread evenly.
-   * Applied after reading; the test images stay complete.
+   * keep only this many of the images that are not test images: the first ones, or, where they are sorted by class, as
+   * many spread evenly. Applied to `train` as read, before anyone splits validation images off it (split.ts), so both
+   * together are at most this many. The test images stay complete.
    */
   readonly limit?: number;
 }
+
+export const isKnownDataset = (name: string): boolean => datasets.some((source) => source.name === name);
 
 /** The data set known as `name`. Throws a config error with the nearest name. */
 export function findDataset(name: string): DatasetSource {
@@ -43,7 +46,7 @@ export function findDataset(name: string): DatasetSource {
 }
 
 /**
- * Reads a data set by name from `<dataDir>/<name>`, or a folder of class folders.
+ * Reads a data set by name from its folder under `dataDir`, or a folder of class folders or of IDX files.
  * Throws a config error for an unknown name and a data error for missing or damaged files.
  */
 export async function loadDataset(nameOrFolder: string, options: LoadOptions): Promise<Dataset> {
@@ -51,13 +54,13 @@ export async function loadDataset(nameOrFolder: string, options: LoadOptions): P
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 1))
     throw configError(`limit: expected a positive integer, got ${limit}`);
   // A name that is known always means that data set; a folder of the same name can be given as ./name.
-  const known = datasets.some((source) => source.name === nameOrFolder);
-  if (!known && isFolder(nameOrFolder)) {
-    const dataset = await readFolder(nameOrFolder, options);
+  if (!isKnownDataset(nameOrFolder) && isFolder(nameOrFolder)) {
+    const read = isIdxFolder(nameOrFolder) ? readIdxFolder : readFolder;
+    const dataset = await read(nameOrFolder, options);
     return limitTraining(dataset, limit, true);
   }
   const source = findDataset(nameOrFolder);
-  const dataset = await source.read(join(options.dataDir, source.name), options);
+  const dataset = await source.read(datasetFolder(source, options.dataDir), options);
   return limitTraining(dataset, limit, source.sortedByClass);
 }
 

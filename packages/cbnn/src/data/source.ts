@@ -1,4 +1,5 @@
 /** What the registry knows of a data set: where it comes from, how its files lie, and the reader that opens them. */
+import { join } from 'node:path';
 import type { Dataset } from './dataset.js';
 
 /** Told now and then while a data set is read, downloaded or made. */
@@ -18,8 +19,6 @@ export interface ReadOptions {
   readonly size?: number;
   /** GTSRB: crop to the region of interest; true by default */
   readonly roi?: boolean;
-  /** SVHN: append the 531,131 easier images of `extra_32x32.mat` to the training images; false by default */
-  readonly extra?: boolean;
   /** Chars74K: which pictures; `both` by default */
   readonly quality?: 'good' | 'both';
   /** seed of a train/test split that the data set itself does not have (image folders, Chars74K), and of `signs`; 1 by default */
@@ -44,13 +43,13 @@ export interface OfficialFile {
   readonly unpack: 'tar.gz' | 'zip' | 'none';
   /** folder, under the data set's own, to unpack or to put it in; '' for that folder itself */
   readonly into: string;
-  /** true: fetched only on request */
-  readonly optional?: boolean;
 }
 
 export interface DatasetSource {
-  /** how it is asked for, and its folder under the data folder, e.g. `cifar10` */
+  /** how it is asked for, e.g. `cifar10` */
   readonly name: string;
+  /** its folder under the data folder, where that is not its name: data sets may share files */
+  readonly folder?: string;
   /** e.g. `CIFAR-10` */
   readonly title: string;
   readonly description: string;
@@ -64,3 +63,7 @@ export interface DatasetSource {
   /** Reads it from `folder`. Throws a data error that names the file and, where there is one, the byte offset. */
   read(folder: string, options: ReadOptions): Promise<Dataset>;
 }
+
+/** Where the files of a data set lie. */
+export const datasetFolder = ({ name, folder }: DatasetSource, dataDir: string): string =>
+  join(dataDir, folder ?? name);

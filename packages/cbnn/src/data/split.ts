@@ -5,6 +5,7 @@
  * make the validation error look better than it is. For the same reason SVHN, whose neighbouring crops overlap, is
  * split in a few long blocks: only at their ends can two crops of one house number part.
  */
+import { createHash } from 'node:crypto';
 import { configError, dataError } from '@cbnn/runtime';
 import { Random } from '../random.js';
 import { type Dataset, type ImageSet, takeImages } from './dataset.js';
@@ -155,4 +156,15 @@ function checkClasses(dataset: Dataset, split: Split): void {
             `(${split.train.count} training, ${split.validation.count} validation); use more images or another validation count`,
         );
   }
+}
+
+/** SHA-256 of the images and labels of both sides, in order. */
+export function fingerprint({ train, validation }: Split): string {
+  const hash = createHash('sha256');
+  for (const { count, height, width, channels, pixels, labels } of [train, validation])
+    hash
+      .update(`${count} ${height} ${width} ${channels} `)
+      .update(pixels)
+      .update(new Uint8Array(labels.slice().buffer));
+  return hash.digest('hex');
 }

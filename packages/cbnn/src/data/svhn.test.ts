@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { matArrays } from './mat5.js';
-import { readSvhn } from './svhn.js';
+import { splitValidation } from './split.js';
+import { svhn, svhnExtra } from './svhn.js';
 import { readDamaged } from './testing/damage.js';
 import { type ArrayToWrite, writeMat5 } from './testing/mat5-writer.js';
 import { temporaryFolder, writeFiles } from './testing/temporary-folder.js';
@@ -28,6 +29,8 @@ const y = (...labels: number[]): ArrayToWrite => ({
   values: Uint8Array.from(labels),
   class: 6,
 });
+
+const readSvhn = (folder: string) => svhn.read(folder, {});
 
 const good = () => ({
   'train_32x32.mat': writeMat5([X(3), y(1, 10, 9)]),
@@ -67,13 +70,44 @@ describe('SVHN', () => {
         );
   });
 
-  it('appends the extra images when asked to', async () => {
+  it('has its extra images, behind the training images, in the data set svhn-extra only', async () => {
     const folder = temporaryFolder();
     writeFiles(folder, { ...good(), 'extra_32x32.mat': writeMat5([X(2, 20), y(7, 8)]) });
-    const { train } = await readSvhn(folder, { extra: true });
+    const { name, train, test } = await svhnExtra.read(folder, {});
+    expect(name).toBe('svhn-extra');
     expect([...train.labels]).toEqual([1, 0, 9, 7, 8]);
+    expect(train.pixels.subarray(0, 3 * 3072)).toEqual((await readSvhn(folder)).train.pixels);
     expect(train.pixels[3 * 3072]).toBe(value(20, 0, 0, 0));
-    expect((await readSvhn(folder)).train.count).toBe(3);
+    expect([...test.labels]).toEqual([4, 5]);
+  });
+
+  it('with extra images still gives whole blocks of the order to validation', async () => {
+    const folder = temporaryFolder();
+    const ones = (count: number) => y(...new Array<number>(count).fill(1));
+    writeFiles(folder, {
+      ...good(),
+      'train_32x32.mat': writeMat5([X(60), ones(60)]),
+      'extra_32x32.mat': writeMat5([X(140, 60), ones(140)]),
+    });
+    const dataset = await svhnExtra.read(folder, {});
+    const { validation } = splitValidation(dataset, { seed: 1, count: 40 });
+    // Ten blocks of four neighbours: the first pixel of an image tells its number (101 has an inverse modulo 256).
+    const first = Array.from({ length: 40 }, (_, i) => validation.pixels[i * 3072]!);
+    const number = new Map(Array.from({ length: 200 }, (_, i) => [value(i, 0, 0, 0), i]));
+    const numbers = first.map((pixel) => number.get(pixel)!);
+    for (let i = 0; i < 40; i += 4) {
+      expect(numbers[i]! % 4).toBe(0);
+      expect(numbers.slice(i, i + 4)).toEqual([0, 1, 2, 3].map((k) => numbers[i]! + k));
+    }
+    expect(numbers.at(-1)).toBeGreaterThan(60);
+  });
+
+  it('tells how to get the extra images where they are missing', async () => {
+    const folder = temporaryFolder();
+    writeFiles(folder, good());
+    await expect(svhnExtra.read(folder, {})).rejects.toThrow(
+      /expected extra_32x32\.mat in .*`cbnn data get svhn-extra`/,
+    );
   });
 
   it('reads labels of any stored type', async () => {

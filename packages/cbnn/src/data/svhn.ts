@@ -1,6 +1,6 @@
 /**
  * SVHN, format 2: 32x32 crops around single digits of house numbers; 73,257 to train, 26,032 to test, and 531,131
- * easier ones (`extra`). In each MATLAB file, X is [32][32][3][N] (column-major: the row of an image runs fastest) and
+ * easier ones to train with (`extra`). In each MATLAB file, X is [32][32][3][N] (column-major: the row of an image runs fastest) and
  * y is [N][1], where 10 means digit 0.
  *
  * A crop shows its neighbours in the house number too, and they are the crops before and after it: validation images
@@ -13,11 +13,15 @@ import { dataError } from '@cbnn/runtime';
 import type { Dataset, ImageSet } from './dataset.js';
 import { isFile, missingFiles, shortPath } from './files.js';
 import { type MatArray, matArrays } from './mat5.js';
-import type { DatasetSource, ReadOptions } from './source.js';
+import type { DatasetSource, OfficialFile, ReadOptions } from './source.js';
 
 const SIDE = 32;
 const PIXELS = SIDE * SIDE * 3;
 const DIGITS = 10;
+
+const TRAIN = 'train_32x32.mat';
+const EXTRA = 'extra_32x32.mat';
+const TEST = 'test_32x32.mat';
 
 /** Images read between two looks at the abort signal. */
 const BATCH = 2000;
@@ -129,17 +133,20 @@ async function readFiles(paths: readonly string[], stage: string, options: ReadO
   return { count, height: SIDE, width: SIDE, channels: 3, pixels, labels };
 }
 
-/** Reads SVHN from `folder`, with the `extra` images behind the training images if asked for. */
-export async function readSvhn(folder: string, options: ReadOptions = {}): Promise<Dataset> {
-  const trainFiles = ['train_32x32.mat', ...(options.extra ? ['extra_32x32.mat'] : [])];
-  for (const file of [...trainFiles, 'test_32x32.mat'])
-    if (!isFile(join(folder, file))) throw missingFiles(svhn, folder, file);
+async function readSvhn(
+  source: DatasetSource,
+  trainFiles: readonly string[],
+  folder: string,
+  options: ReadOptions,
+): Promise<Dataset> {
+  for (const file of [...trainFiles, TEST])
+    if (!isFile(join(folder, file))) throw missingFiles(source, folder, file);
   const paths = trainFiles.map((file) => join(folder, file));
   const train = await readFiles(paths, 'reading training images', options);
-  const test = await readFiles([join(folder, 'test_32x32.mat')], 'reading test images', options);
+  const test = await readFiles([join(folder, TEST)], 'reading test images', options);
   return {
-    name: svhn.name,
-    title: svhn.title,
+    name: source.name,
+    title: source.title,
     classes: Array.from({ length: DIGITS }, (_, digit) => String(digit)),
     train,
     test,
@@ -149,25 +156,42 @@ export async function readSvhn(folder: string, options: ReadOptions = {}): Promi
   };
 }
 
-const mat = (file: string, size: number | null, md5: string) => ({
+const mat = (file: string, size: number | null, md5: string): OfficialFile => ({
   url: `http://ufldl.stanford.edu/housenumbers/${file}`,
   size,
   md5,
-  unpack: 'none' as const,
+  unpack: 'none',
   into: '',
 });
+
+const FILES = [
+  mat(TRAIN, 182040794, 'e26dedcc434d2e4c54c9b2d4a06d8373'),
+  mat(TEST, 64275384, 'eb5a983be6a315427106f1b164d9cef3'),
+];
+
+const LICENCE = 'Yuval Netzer et al., 2011; for non-commercial use only';
 
 export const svhn: DatasetSource = {
   name: 'svhn',
   title: 'SVHN',
   description: '73,257 + 26,032 photographs of house-number digits of 32x32 pixels',
-  licence: 'Yuval Netzer et al., 2011; for non-commercial use only',
-  files: [
-    mat('train_32x32.mat', 182040794, 'e26dedcc434d2e4c54c9b2d4a06d8373'),
-    mat('test_32x32.mat', 64275384, 'eb5a983be6a315427106f1b164d9cef3'),
-    { ...mat('extra_32x32.mat', null, 'a93ce644f1a588dc4d68dda5feec44a7'), optional: true },
-  ],
-  layout: 'train_32x32.mat, test_32x32.mat, and extra_32x32.mat if the extra images are wanted',
+  licence: LICENCE,
+  files: FILES,
+  layout: `${TRAIN}, ${TEST}`,
   sortedByClass: false,
-  read: readSvhn,
+  read: (folder, options) => readSvhn(svhn, [TRAIN], folder, options),
+};
+
+/** SVHN with the `extra` images behind its training images; it adds one file to the folder of `svhn`. */
+export const svhnExtra: DatasetSource = {
+  name: 'svhn-extra',
+  folder: svhn.name,
+  title: 'SVHN with extra',
+  description:
+    'SVHN with 531,131 easier training images more; a download of 1.3 GB, and 1.9 GB of pixels in memory',
+  licence: LICENCE,
+  files: [...FILES, mat(EXTRA, null, 'a93ce644f1a588dc4d68dda5feec44a7')],
+  layout: `${TRAIN}, ${EXTRA}, ${TEST}`,
+  sortedByClass: false,
+  read: (folder, options) => readSvhn(svhnExtra, [TRAIN, EXTRA], folder, options),
 };

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { ImageSet } from './dataset.js';
 
 /** For each image, the index of the first image with the same pixels: its own where it is the first or only one. */
-export function twinGroups(images: Pick<ImageSet, 'count' | 'pixels'>): Uint32Array {
+function twinGroups(images: ImageSet): Uint32Array {
   const size = images.pixels.length / images.count;
   const first = new Map<string, number>();
   const groups = new Uint32Array(images.count);
@@ -16,4 +16,10 @@ export function twinGroups(images: Pick<ImageSet, 'count' | 'pixels'>): Uint32Ar
     groups[i] = twin ?? i;
   }
   return groups;
+}
+
+/** The set, with twins as groups where there are any. */
+export function groupTwins(images: ImageSet): ImageSet {
+  const groups = twinGroups(images);
+  return groups.some((group, i) => group !== i) ? { ...images, groups } : images;
 }

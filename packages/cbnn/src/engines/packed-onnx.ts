@@ -6,6 +6,7 @@
  */
 import {
   configError,
+  dataError,
   type KernelLayer,
   type KernelShape,
   layerBound,
@@ -55,7 +56,11 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
   return {
     description: device.description,
     async scores(pixels, count) {
-      const size = pixels.length / count;
+      const size = input.height * input.width * input.channels;
+      if (pixels.length !== count * size)
+        throw dataError(
+          `images: expected ${input.height}x${input.width}x${input.channels}, ${size} bytes each, got ${pixels.length / count} bytes each; the model is for images of another size`,
+        );
       const scores = new Int32Array(count * classes);
       for (let start = 0; start < count; start += batch) {
         const here = Math.min(batch, count - start);

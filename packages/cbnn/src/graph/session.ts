@@ -2,7 +2,7 @@
  * Runs ONNX graphs on whichever ONNX Runtime is there: `cpu` (native, onnxruntime-node), `wasm` (onnxruntime-web,
  * everywhere) or `webgpu` (onnxruntime-node's WebGPU provider). Tensors go in and out as Float32Array.
  */
-import { configError } from '@cbnn/runtime';
+import { CbnnError, configError } from '@cbnn/runtime';
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { blockProbe } from './operations/convolve.js';
 
@@ -41,7 +41,14 @@ export async function openDevice(name: DeviceName, threads: number): Promise<Dev
   const native = await importNative();
   if (native)
     return await nativeDevice(native.ort, native.version, name === 'webgpu' ? 'webgpu' : 'cpu', threads);
-  if (name === 'auto') return wasmDevice(threads);
+  if (name === 'auto') {
+    const wasm = await wasmDevice(threads);
+    const hint = 'onnxruntime-node, which is not installed here, trains several times faster';
+    return {
+      ...wasm,
+      description: `${wasm.description} (${hint}: npm install --ignore-scripts onnxruntime-node)`,
+    };
+  }
   throw configError(
     `device ${name}: onnxruntime-node is not installed; install it with \`npm install --ignore-scripts onnxruntime-node\`, or choose --device wasm`,
   );
@@ -136,7 +143,17 @@ async function openSession(
   options: InferenceSession.SessionOptions,
   writesInPlace: boolean,
 ): Promise<Session> {
-  const session = await ort.InferenceSession.create(model, options);
+  let session: InferenceSession;
+  try {
+    session = await ort.InferenceSession.create(model, options);
+  } catch (cause) {
+    const provider = String(options.executionProviders?.[0]);
+    throw new CbnnError(
+      'config',
+      `device ${provider}: ONNX Runtime cannot run there: ${cause instanceof Error ? cause.message : String(cause)}; choose another --device`,
+      { cause },
+    );
+  }
   const tensors = (feeds: Feeds): Record<string, Tensor> =>
     Object.fromEntries(
       Object.entries(feeds).map(([name, { data, shape }]) => [name, new ort.Tensor('float32', data, shape)]),
@@ -147,6 +164,8 @@ async function openSession(
       // The native runtime writes into the arrays given. The wasm one takes such arrays and leaves them as they are,
       // so there only the names are passed and the results copied.
       const wanted = writesInPlace ? tensors(outputs) : Object.keys(outputs);
+      // The wasm runtime computes before it returns: let timers and signals have their turn between two runs.
+      if (!writesInPlace) await new Promise(setImmediate);
       const results = await session.run(tensors(feeds), wanted);
       for (const [name, { data }] of Object.entries(outputs)) {
         const result = results[name]!.data;

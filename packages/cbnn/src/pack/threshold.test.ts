@@ -41,10 +41,25 @@ describe('folded scores', () => {
         (rows, bound) => {
           const [mean, scale, beta] = [0, 1, 2].map((i) => Float32Array.from(rows, (r) => r[i]!));
           const folded = foldScores(mean!, scale!, beta!, bound);
-          for (const p of [-bound, 0, bound])
+          const integer = (c: number, p: number) => p * folded.scale[c]! + folded.bias[c]!;
+          const exact = (c: number, p: number) => (p - mean![c]!) * scale![c]! + beta![c]!;
+          // What one unit of the integer scores is worth: the power of two that both were multiplied with.
+          const largest = Math.max(
+            ...rows.map(
+              (_, c) => Math.abs(scale![c]!) * bound + Math.abs(beta![c]! - mean![c]! * scale![c]!),
+            ),
+            1e-30,
+          );
+          const unit = largest / 2 ** 29;
+          for (const p of [-bound, -1, 0, 1, bound])
             for (let c = 0; c < rows.length; c++) {
-              const score = p * folded.scale[c]! + folded.bias[c]!;
-              expect(Math.abs(score)).toBeLessThan(2 ** 31);
+              expect(Math.abs(integer(c, p))).toBeLessThan(2 ** 31);
+              for (let d = 0; d < c; d++) {
+                const apart = exact(c, p) - exact(d, p);
+                // Rounding moves a score by at most (bound + 1) / 2 units.
+                if (Math.abs(apart) > (bound + 2) * Math.max(unit, 2 ** -29))
+                  expect(Math.sign(integer(c, p) - integer(d, p))).toBe(Math.sign(apart));
+              }
             }
         },
       ),

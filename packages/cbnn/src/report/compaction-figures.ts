@@ -38,6 +38,16 @@ export function paretoFront<T extends { readonly size: number; readonly error: n
   return front;
 }
 
+/** What a candidate had to do to be accepted. The 95 % intervals shown are two-sided, and a little wider than the limit. */
+export function acceptanceRule({ acceptance, maxDrop }: CompactionResult): string {
+  const bound = `at most ${maxDrop} ${points(maxDrop)}`;
+  return acceptance === 'confident'
+    ? `the one-sided 95 % upper limit of its drop (the upper end of a 90 % interval) is ${bound}`
+    : `its measured drop is ${bound}, whatever its interval`;
+}
+
+const points = (count: number): string => (count === 1 ? 'point' : 'points');
+
 /** Validation error against bytes or MACs, with what was accepted, the chosen candidate and the bound. */
 export function compactionFigure(result: CompactionResult, measure: CompactionMeasure): string {
   const axis = AXES[measure];
@@ -79,14 +89,14 @@ export function compactionFigure(result: CompactionResult, measure: CompactionMe
   ];
   const legend: LegendEntry[] = [
     { label: 'baseline', colour: COLOURS.black, symbol: 'diamond' },
-    { label: 'within the bound', colour: COLOURS.green, symbol: 'circle' },
-    { label: 'not within it', colour: COLOURS.vermillion, symbol: 'times' },
+    { label: 'accepted', colour: COLOURS.green, symbol: 'circle' },
+    { label: 'rejected', colour: COLOURS.vermillion, symbol: 'times' },
     ...(chosen.length > 0
       ? [{ label: 'chosen', colour: COLOURS.blue, symbol: 'circle', hollow: true } as const]
       : []),
     { label: 'front', colour: COLOURS.light, symbol: 'line' },
     {
-      label: `bound: +${result.maxDrop} ${result.maxDrop === 1 ? 'point' : 'points'}`,
+      label: `bound: +${result.maxDrop} ${points(result.maxDrop)}`,
       colour: COLOURS.grey,
       symbol: 'dash',
     },
@@ -143,7 +153,7 @@ export function compactionFigure(result: CompactionResult, measure: CompactionMe
       heading: axis.heading,
       subheading: `${result.dataset}, ${result.tries.length} retrained candidates, ${formatInteger(result.validationImages)} validation images`,
       legend,
-      note: 'Bars: 95 % intervals of the difference from the baseline, paired by image. Vertical axis not from zero.',
+      note: `Accepted: ${acceptanceRule(result)}. Bars: 95 % intervals of the drop, paired by image. Vertical axis not from zero.`,
     },
   );
 }

@@ -51,18 +51,22 @@ export function confusionCells(matrix: Uint32Array, classes: number): Cell[] {
   return cells;
 }
 
+/** From here on a matrix is wider than other figures: it needs a row of its own, at its own size. */
+export const isLarge = (classes: number): boolean => classes > 20;
+
 /** A matrix of colours, with numbers in it while they can be read (up to 12 classes); readable up to 62 classes. */
 export function confusionFigure({ classes, matrix, network, split }: Confusion): string {
   const count = classes.length;
   const cells = confusionCells(matrix, count);
   const numbers = count <= 12;
-  const fontSize = count <= 20 ? 13 : count <= 45 ? 11 : 10;
-  const names = classes.map((name) => cut(name, 18));
+  const large = isLarge(count);
+  const fontSize = large ? 12 : 13;
+  const names = classes.map((name) => cut(name, large ? 26 : 18));
   const labelWidth = Math.ceil(14 + Math.max(...names.map((name) => textWidth(name, fontSize))));
-  const turned = Math.max(...names.map((name) => textWidth(name, fontSize))) > 30 || count > 20;
+  const turned = Math.max(...names.map((name) => textWidth(name, fontSize))) > 30 || large;
   const marginLeft = labelWidth + 26;
   const marginTop = (turned ? labelWidth + 8 : 22) + 24;
-  const size = Math.max(12, Math.min(48, Math.floor((FIGURE_WIDTH - marginLeft - 8) / count)));
+  const size = large ? 15 : Math.min(48, Math.floor((FIGURE_WIDTH - marginLeft - 8) / count));
   const side = size * count;
   const images = cells.reduce((sum, cell) => sum + cell.count, 0);
   const right = cells.reduce((sum, cell) => sum + (cell.truth === cell.predicted ? cell.count : 0), 0);

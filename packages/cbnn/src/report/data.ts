@@ -3,6 +3,7 @@ import type { Slice } from '@cbnn/runtime';
 import type { CompactionResult } from '../compact/result.js';
 import type { NetworkCost } from '../cost/cost.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
+import type { RunConfig } from '../train/config.js';
 import type { Picture } from './picture.js';
 
 export interface ReportData {
@@ -15,9 +16,8 @@ export interface ReportData {
   /** what a reader must know to judge the key numbers, e.g. `10 epochs on 2,000 of 45,000 images`; printed among them */
   readonly caveats: readonly string[];
   readonly networks?: { readonly before: NetworkSummary; readonly after?: NetworkSummary };
-  /** error after - error before on the same images, in percentage points with its 95 % interval */
+  /** how sure error after - error before is, on the same images: its 95 % interval, in percentage points */
   readonly drop?: {
-    readonly points: number;
     readonly interval: readonly [number, number];
     readonly images: number;
     readonly split: ImageSplit;
@@ -26,7 +26,8 @@ export interface ReportData {
   readonly slices?: {
     readonly picture: Picture;
     readonly channelNames: readonly string[];
-    readonly kept: readonly Slice[];
+    /** null where the network takes whole 8-bit values */
+    readonly kept: readonly Slice[] | null;
   };
   readonly sensitivity?: SensitivityResult;
   readonly compaction?: CompactionResult;
@@ -36,8 +37,6 @@ export interface ReportData {
   /** images the network gets wrong, the ones to show, in the order to show them */
   readonly mistakes?: readonly Mistake[];
   readonly reproduction?: Reproduction;
-  /** commands that make the parts that are missing, where they differ from the default ones */
-  readonly commands?: Partial<Readonly<Record<ReportPart, string>>>;
 }
 
 export type ReportPart =
@@ -108,7 +107,10 @@ export interface Mistake {
 }
 
 export interface Reproduction {
+  /** for a shell, in order */
   readonly commands: readonly string[];
+  /** the run's configuration: all that the commands' options and defaults came to */
+  readonly config?: RunConfig;
   readonly seed: number;
   /** e.g. `CPU, 8 threads` */
   readonly device: string;

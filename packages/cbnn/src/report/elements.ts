@@ -13,11 +13,12 @@ export interface Section {
 
 /**
  * A figure of this package on a white card, whatever the page's colours. Inside HTML an SVG needs no namespace, and
- * without it the page names no address at all. `natural` keeps small figures at their own size.
+ * without it the page names no address at all. `natural` keeps small figures from growing, `fixed` those whose text
+ * would get too small from shrinking too: they scroll.
  */
-export function figureCard(svg: string, size: 'fill' | 'natural' = 'fill'): Markup {
+export function figureCard(svg: string, size: 'fill' | 'natural' | 'fixed' = 'fill'): Markup {
   const inline = svg
-    .replace(' xmlns="http://www.w3.org/2000/svg"', size === 'natural' ? ' class="natural"' : '')
+    .replace(' xmlns="http://www.w3.org/2000/svg"', size === 'fill' ? '' : ` class="${size}"`)
     .trimEnd();
   return markup`<figure class="card"><div class="canvas">${trusted(inline)}</div></figure>`;
 }

@@ -1,3 +1,4 @@
+import type { Slice } from '@cbnn/runtime';
 import fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { describe, expect, test } from 'vitest';
@@ -15,7 +16,13 @@ import {
   slicePicture,
 } from './input-figures.js';
 import { encodePicture, type Picture, pictureUri, scaleTo } from './picture.js';
-import { channelSliceFigure, lowestSlicesFigure, sliceNoiseFigure, upTo } from './sensitivity-figures.js';
+import {
+  channelSliceFigure,
+  closeUp,
+  lowestSlicesFigure,
+  sliceNoiseFigure,
+  upTo,
+} from './sensitivity-figures.js';
 import * as sample from './testing/sample.js';
 import { learningFigure } from './training-figures.js';
 
@@ -27,6 +34,7 @@ function oneChannel(): SensitivityResult {
   return { ...all, channels: 1, channelNames: ['grey'], keptSlices: sample.slicesFrom(0, 1), points };
 }
 
+const RGB = ['red', 'green', 'blue'];
 const perfect = (): SensitivityResult => ({ ...sample.sampleSensitivity(), cleanError: 0, points: [] });
 const tries = sample.sampleCompaction();
 const confusion = (count: number) => ({
@@ -53,8 +61,9 @@ describe('every figure can be drawn', () => {
     ['noise in a grey image', () => lowestSlicesFigure(oneChannel())],
     ['no noise at all', () => sliceNoiseFigure(perfect())],
     ['distorted input', () => distortionFigure(sample.sampleSensitivity(), sample.samplePicture())],
-    ['slices', () => sliceFigure(sample.samplePicture(), sample.slicesFrom(4))],
-    ['slices of a grey image that is not square', () => sliceFigure(grey, sample.slicesFrom(0, 1))],
+    ['slices', () => sliceFigure(sample.samplePicture(), sample.slicesFrom(4), RGB)],
+    ['the bits of an image that is not sliced', () => sliceFigure(sample.samplePicture(), null, RGB)],
+    ['slices of a grey image that is not square', () => sliceFigure(grey, sample.slicesFrom(0, 1), ['grey'])],
     ['learning', () => learningFigure('run', sample.sampleMetrics(60))],
     [
       'learning for one epoch without validation',
@@ -89,11 +98,28 @@ describe('sensitivity figures', () => {
     ]);
   });
 
+  test('show in the close-up what is near the error without noise, with its intervals whole', () => {
+    const row = (error: number, half: number) => ({ x: 1, error, low: error - half, high: error + half });
+    expect(closeUp(50, [row(50, 0.5), row(52, 0.5), row(90, 2)])).toEqual([49, 53]);
+    expect(closeUp(50, [row(50, 5), row(52, 6), row(90, 20)])).toEqual([45, 58]);
+    expect(closeUp(0.5, [])).toEqual([0, 3.5]);
+  });
+
   test('say so when slices have no point because they are pruned', () => {
     const words = (svg: string) => svg.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ');
     const pruned = words(sliceNoiseFigure(sample.sampleSensitivity(sample.slicesFrom(4))));
     expect(pruned.endsWith('Slices the network does not keep have no point. ')).toBe(true);
     expect(words(sliceNoiseFigure(sample.sampleSensitivity())).includes('does not keep')).toBe(false);
+  });
+});
+
+describe('the figure of slices', () => {
+  const words = (kept: readonly Slice[] | null) => sliceFigure(sample.samplePicture(), kept, RGB);
+
+  test('says which slices are inputs, and that none is for a network of whole channels', () => {
+    expect(words(sample.slicesFrom(4))).toContain('12 of 24 slices are inputs of the network (framed)');
+    expect(words(sample.slicesFrom(0))).toContain('all 24 slices are inputs of the network');
+    expect(words(null)).toContain('takes the 8-bit channels (framed) whole');
   });
 });
 

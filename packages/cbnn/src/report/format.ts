@@ -52,11 +52,6 @@ export function formatPercent(percent: number, digits = 2): string {
   return `${minus(percent.toFixed(digits))} %`;
 }
 
-/** A difference of percentages, with its sign: `+0.31 points`. */
-export function formatPoints(points: number, digits = 2): string {
-  return `${signed(points, digits)} points`;
-}
-
 /** `+0.31`, `−0.20`, `0.00` */
 export function signed(value: number, digits = 2): string {
   const text = value.toFixed(digits);

@@ -13,14 +13,6 @@ import { COLOURS, channelStyle } from './palette.js';
 import { type Picture, pictureUri, scaleTo } from './picture.js';
 import { pointsOf } from './sensitivity-figures.js';
 
-/** What input channels are called where nothing else is known. */
-export const channelNamesOf = (channels: number): string[] =>
-  channels === 1
-    ? ['grey']
-    : channels === 3
-      ? ['red', 'green', 'blue']
-      : Array.from({ length: channels }, (_, i) => `channel ${i + 1}`);
-
 /** One channel of a picture, grey. */
 export function channelPicture(picture: Picture, channel: number): Picture {
   const { height, width, channels } = picture;
@@ -48,13 +40,13 @@ export function distortedPicture(picture: Picture, slices: readonly Slice[], ran
 }
 
 /**
- * Fig 3: a row per channel with the channel and its eight slices, the kept ones framed, the others faded.
- * `picture` is what the network slices: stretch its contrast first where the model does.
+ * Fig 3: a row per channel with the channel and its eight slices, the kept ones framed, the others faded; `kept` is
+ * null for a network that takes the channels whole. `picture` is what the network slices: stretch its contrast first where the model does.
  */
 export function sliceFigure(
   picture: Picture,
-  kept: readonly Slice[],
-  channelNames: readonly string[] = channelNamesOf(picture.channels),
+  kept: readonly Slice[] | null,
+  channelNames: readonly string[],
 ): string {
   const colour = picture.channels >= 3;
   const cell = 50;
@@ -69,11 +61,13 @@ export function sliceFigure(
   const [w, h] = [picture.width * shrink, picture.height * shrink];
   const scale = scaleTo(picture, 2 * cell);
   const isKept = (slice: Slice) =>
-    kept.some(({ channel, bit }) => channel === slice.channel && bit === slice.bit);
+    kept === null || kept.some(({ channel, bit }) => channel === slice.channel && bit === slice.bit);
   const image = (content: Picture, x: number, y: number, opacity: number) =>
     markup`<image x="${x + (cell - w) / 2}" y="${y + (cell - h) / 2}" width="${w}" height="${h}" opacity="${opacity}" href="${pictureUri(content, scale)}"/>`;
   const frame = (x: number, y: number, colour: string, strength: number) =>
     markup`<rect x="${x + (cell - w) / 2 - 1}" y="${y + (cell - h) / 2 - 1}" width="${w + 2}" height="${h + 2}" fill="none" stroke="${colour}" stroke-width="${strength}"/>`;
+  const border = (x: number, y: number, isInput: boolean) =>
+    frame(x, y, isInput ? COLOURS.blue : COLOURS.faint, isInput ? 2.5 : 1);
   const label = (text: string, x: number, y: number, size: number, colour: string = COLOURS.black) =>
     markup`<text x="${x}" y="${y}" font-size="${size}" fill="${colour}" text-anchor="middle">${text}</text>`;
 
@@ -92,24 +86,26 @@ export function sliceFigure(
   for (let channel = 0; channel < picture.channels; channel++) {
     const y = header + channel * (cell + gap);
     parts.push(
-      markup`<text x="${left - 10}" y="${y + cell / 2 + 5}" text-anchor="end" font-size="13" font-weight="700" fill="${channelStyle(channel).colour}">${channelNames[channel] ?? `channel ${channel + 1}`}</text>`,
+      markup`<text x="${left - 10}" y="${y + cell / 2 + 5}" text-anchor="end" font-size="13" font-weight="700" fill="${channelStyle(channel).colour}">${channelNames[channel]}</text>`,
       image(channelPicture(picture, channel), columnX(0), y, 1),
-      frame(columnX(0), y, COLOURS.faint, 1),
+      border(columnX(0), y, kept === null),
     );
     for (let bit = 0; bit < 8; bit++) {
       const x = columnX(bit + 1);
       const keep = isKept({ channel, bit });
       parts.push(image(slicePicture(picture, { channel, bit }), x, y, keep ? 1 : 0.28));
-      parts.push(frame(x, y, keep ? COLOURS.blue : COLOURS.faint, keep ? 2.5 : 1));
+      parts.push(border(x, y, keep && kept !== null));
     }
   }
   const all = 8 * picture.channels;
   return frameSvg(width, header + picture.channels * (cell + gap), markup`${parts}`, {
     heading: 'An image and its bit slices',
     subheading:
-      kept.length === all
-        ? `all ${all} slices are inputs of the network`
-        : `${kept.length} of ${all} slices are inputs of the network (framed); the others are pruned (faded)`,
+      kept === null
+        ? 'the network takes the 8-bit channels (framed) whole; these are the bits they are made of'
+        : kept.length === all
+          ? `all ${all} slices are inputs of the network`
+          : `${kept.length} of ${all} slices are inputs of the network (framed); the others are pruned (faded)`,
     note: 'White: the bit is 1 (+1 in the network). Black: the bit is 0 (−1). Slice 1 is the least significant bit.',
   });
 }
@@ -190,6 +186,7 @@ export function distortionFigure(result: SensitivityResult, picture: Picture, se
     {
       heading: 'Accuracy on distorted input',
       subheading: `${result.dataset}, ${formatInteger(result.images)} ${result.split} images, mean of ${result.noiseSeeds.length} noise ${result.noiseSeeds.length === 1 ? 'seed' : 'seeds'}; below: one image with that distortion`,
+      note: 'Dashed: the accuracy without noise. Bars: 95 % intervals of the difference from it.',
     },
   );
 }

@@ -1,32 +1,44 @@
 /** Collects what a run's folder holds into the data of its report, and draws its figures as files. */
 import { existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { allSlices, formatArchitecture, type PackedModel } from '@cbnn/runtime';
+import { formatArchitecture, type PackedModel } from '@cbnn/runtime';
 import type { CompactionResult } from '../compact/result.js';
 import { modelCost } from '../cost/cost.js';
 import type { ImageSet } from '../data/dataset.js';
+import { channelNames } from '../sensitivity/analyze.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { errorInterval } from '../statistics.js';
 import { stretchSet } from '../train/batches.js';
 import type { RunConfig } from '../train/config.js';
 import { argmax } from '../train/onnx-trainer.js';
-import { openEngine, type RunImages, readMetrics, readModel } from '../train/run.js';
+import { openEngine, placeOf, type RunImages, readMetrics, readModel } from '../train/run.js';
 import { RunFolder, readJson, writeFileAtomic } from '../train/run-folder.js';
 import { VERSION } from '../version.js';
+import { caveats } from './caveats.js';
 import { compactionFigure } from './compaction-figures.js';
 import { confusionMatrix } from './confusion.js';
-import type { Mistake, NetworkSummary, ReportData } from './data.js';
+import type { NetworkSummary, ReportData } from './data.js';
 import { writeFigure } from './figure.js';
 import { renderReport } from './html.js';
-import { channelNamesOf, distortionFigure, sliceFigure } from './input-figures.js';
-import type { Picture } from './picture.js';
+import { distortionFigure, sliceFigure } from './input-figures.js';
+import { pictureOf, spreadMistakes } from './mistakes.js';
+import { reproductionCommands } from './reproduction-commands.js';
 import { channelSliceFigure, lowestSlicesFigure, sliceNoiseFigure } from './sensitivity-figures.js';
 import { learningFigure } from './training-figures.js';
 
 const MISTAKES_SHOWN = 24;
 
+export interface ReportOptions {
+  readonly signal?: AbortSignal;
+}
+
 /** Writes `report.html` and `figures/` into the run's folder; returns the page's path. */
-export async function reportRun(path: string, config: RunConfig, images: RunImages): Promise<string> {
+export async function reportRun(
+  path: string,
+  config: RunConfig,
+  images: RunImages,
+  { signal }: ReportOptions = {},
+): Promise<string> {
   const folder = new RunFolder(path);
   const read = <T>(...parts: string[]): T | undefined => {
     const file = folder.file(...parts);
@@ -35,10 +47,13 @@ export async function reportRun(path: string, config: RunConfig, images: RunImag
   const sensitivity = read<SensitivityResult>('sensitivity', 'result.json');
   const compaction = read<CompactionResult>('compact', 'result.json');
   const chosen = compaction?.tries.find((t) => t.id === compaction.chosen);
+  const firstTry = compaction?.tries[0];
   const model = readModel(path);
   const compactModel = chosen ? readModel(folder.file('compact', chosen.run)) : null;
 
+  signal?.throwIfAborted();
   const before = await evaluate('baseline', folder.model, model, config, images.validation);
+  signal?.throwIfAborted();
   const after = compactModel
     ? await evaluate(
         'compact',
@@ -52,15 +67,19 @@ export async function reportRun(path: string, config: RunConfig, images: RunImag
   const picture = pictureOf(stretchSet(images.validation, model.input.stretch), 0);
   const classes = images.dataset.classes;
   const metrics = readMetrics(path);
+  const slices = {
+    picture,
+    channelNames: channelNames(config.input.channels),
+    kept: config.input.encoding === 'bit-slices' ? (compactModel ?? model).input.slices : null,
+  };
   const data: ReportData = {
     title: basename(path),
     dataset: images.dataset.title,
-    created: new Date().toISOString().slice(0, 16).replace('T', ' '),
+    created: `${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC`,
     caveats: caveats(config, images, chosen !== undefined),
     networks: { before: before.summary, ...(after && { after: after.summary }) },
     ...(chosen && {
       drop: {
-        points: chosen.drop,
         interval: chosen.interval,
         images: images.validation.count,
         split: 'validation' as const,
@@ -70,13 +89,7 @@ export async function reportRun(path: string, config: RunConfig, images: RunImag
       { label: 'baseline', metrics },
       ...(chosen ? [{ label: 'compact', metrics: readMetrics(folder.file('compact', chosen.run)) }] : []),
     ],
-    ...(config.input.encoding === 'bit-slices' && {
-      slices: {
-        picture,
-        channelNames: channelNamesOf(config.input.channels),
-        kept: (compactModel ?? model).input.slices,
-      },
-    }),
+    slices,
     ...(sensitivity && { sensitivity }),
     ...(compaction && { compaction }),
     costs: [
@@ -89,30 +102,38 @@ export async function reportRun(path: string, config: RunConfig, images: RunImag
       network: shown.summary.label,
       split: 'validation',
     },
-    mistakes: mistakes(images.validation, shown.predictions, classes),
+    mistakes: spreadMistakes(images.validation, shown.predictions, classes, MISTAKES_SHOWN),
     reproduction: {
-      commands: [`cbnn report ${path}`, `config: ${JSON.stringify(config)}`],
+      commands: reproductionCommands({
+        path,
+        config,
+        dataDir: placeOf(folder),
+        validationImages: images.validation.count,
+        sensitivity,
+        compaction,
+        retrainingEpochs: firstTry && read<RunConfig>('compact', firstTry.run, 'config.json')?.epochs,
+      }),
+      config,
       seed: config.seed,
-      device: `${config.device}, ${config.threads} threads`,
+      device: `${config.device}, ${config.threads} ${config.threads === 1 ? 'thread' : 'threads'}`,
       versions: { cbnn: VERSION, node: process.versions.node },
     },
   };
-  const figures = folder.file('figures');
-  if (metrics.length > 0) await writeFigure(figures, 'training', learningFigure('baseline', metrics));
-  await writeFigure(
-    figures,
-    'fig3-bit-slices',
-    sliceFigure(picture, data.slices?.kept ?? allSlices(config.input.channels)),
-  );
+  const draw = async (name: string, svg: string) => {
+    signal?.throwIfAborted();
+    await writeFigure(folder.file('figures'), name, svg);
+  };
+  if (metrics.length > 0) await draw('training', learningFigure('baseline', metrics));
+  await draw('fig3-bit-slices', sliceFigure(picture, slices.kept, slices.channelNames));
   if (sensitivity) {
-    await writeFigure(figures, 'fig1-distorted-input', distortionFigure(sensitivity, picture));
-    await writeFigure(figures, 'fig4-slices', sliceNoiseFigure(sensitivity));
-    await writeFigure(figures, 'fig7-channel-slices', channelSliceFigure(sensitivity));
-    await writeFigure(figures, 'fig8-lowest-slices', lowestSlicesFigure(sensitivity));
+    await draw('fig1-distorted-input', distortionFigure(sensitivity, picture));
+    await draw('fig4-slices', sliceNoiseFigure(sensitivity));
+    await draw('fig7-channel-slices', channelSliceFigure(sensitivity));
+    await draw('fig8-lowest-slices', lowestSlicesFigure(sensitivity));
   }
   if (compaction) {
-    await writeFigure(figures, 'compaction-bytes', compactionFigure(compaction, 'bytes'));
-    await writeFigure(figures, 'compaction-macs', compactionFigure(compaction, 'macs'));
+    await draw('compaction-bytes', compactionFigure(compaction, 'bytes'));
+    await draw('compaction-macs', compactionFigure(compaction, 'macs'));
   }
   const page = folder.file('report.html');
   writeFileAtomic(page, renderReport(data));
@@ -169,31 +190,4 @@ export async function predictPacked(
   } finally {
     await engine.close();
   }
-}
-
-function caveats(config: RunConfig, images: RunImages, compacted: boolean): string[] {
-  const { epochs, dataset } = config;
-  const more = 'compacted networks continue from the baseline, so they have trained for more epochs in total';
-  const lines = [`${epochs} epochs on ${images.train.count.toLocaleString('en')} training images, one seed`];
-  if (compacted) lines.push(more);
-  if (dataset.limit !== null) lines.push(`training images limited to ${dataset.limit.toLocaleString('en')}`);
-  return lines;
-}
-
-function pictureOf(images: ImageSet, index: number): Picture {
-  const { height, width, channels } = images;
-  const size = height * width * channels;
-  return { height, width, channels, pixels: images.pixels.subarray(index * size, (index + 1) * size) };
-}
-
-function mistakes(images: ImageSet, predictions: Uint16Array, classes: readonly string[]): Mistake[] {
-  const found: Mistake[] = [];
-  for (let n = 0; n < images.count && found.length < MISTAKES_SHOWN; n++)
-    if (predictions[n] !== images.labels[n])
-      found.push({
-        picture: pictureOf(images, n),
-        truth: classes[images.labels[n]!]!,
-        predicted: classes[predictions[n]!]!,
-      });
-  return found;
 }

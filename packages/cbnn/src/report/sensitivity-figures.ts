@@ -93,10 +93,6 @@ function noiseFigure(result: SensitivityResult, heading: string, series: readonl
     })),
   );
   const top = Math.max(result.cleanError + 1, ...rows.flat().map((row) => row.high));
-  const bottom = Math.max(
-    0,
-    Math.min(result.cleanError - CLOSE_UP / 3, ...rows.flat().map((row) => row.low)),
-  );
   const panel = (label: string, low: number, high: number) => {
     const marks = series.flatMap(({ colour, symbol }, index) => {
       const data = rows[index]!;
@@ -137,7 +133,7 @@ function noiseFigure(result: SensitivityResult, heading: string, series: readonl
   return renderSvg(
     [
       panel('error rate (%)', 0, Math.min(100, top * 1.04)),
-      panel('error rate (%), close-up', bottom, result.cleanError + CLOSE_UP),
+      panel('error rate (%), close-up', ...closeUp(result.cleanError, rows.flat())),
     ],
     {
       heading,
@@ -149,6 +145,16 @@ function noiseFigure(result: SensitivityResult, heading: string, series: readonl
       note: `Bars: 95 % intervals of the increase over the error rate without noise.${pruned ? ' Slices the network does not keep have no point.' : ''}`,
     },
   );
+}
+
+/**
+ * What the close-up shows: `CLOSE_UP` points above the error rate without noise and a third of that below, and more where
+ * intervals of points in there are wider, as they are of few images.
+ */
+export function closeUp(cleanError: number, rows: readonly Row[]): [low: number, high: number] {
+  const shown = rows.filter((row) => row.error <= cleanError + CLOSE_UP);
+  const low = Math.min(cleanError - CLOSE_UP / 3, ...shown.map((row) => row.low));
+  return [Math.max(0, low), Math.max(cleanError + CLOSE_UP, ...shown.map((row) => row.high))];
 }
 
 /** The part of a line below `high`: each stretch that leaves it ends where it crosses. Breaks are rows of NaN. */
@@ -167,5 +173,5 @@ export function upTo(rows: readonly Row[], high: number): { readonly x: number; 
 
 const BITS = [1, 2, 3, 4, 5, 6, 7, 8];
 
-/** percentage points above the error rate without noise that the close-up shows */
+/** percentage points */
 const CLOSE_UP = 3;

@@ -35,7 +35,7 @@ nav a:hover, nav a:focus-visible { color: var(--accent); border-color: var(--acc
 section { padding-top: 40px; scroll-margin-top: 36px; }
 section:last-of-type { padding-bottom: 56px; }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; box-shadow: var(--shadow); }
-.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(228px, 1fr)); gap: 16px; margin: 0; }
+.numbers { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 16px; margin: 0; }
 .number { padding: 18px 20px; margin: 0; }
 .number dt { color: var(--soft); font-size: .86rem; }
 .number dd { margin: 0; }
@@ -51,7 +51,8 @@ figure { margin: 0; overflow: hidden; }
 figure.card { background: #ffffff; }
 figure .canvas { overflow-x: auto; }
 figure svg { display: block; width: 100%; height: auto; min-width: 480px; max-width: 860px; margin: 0 auto; }
-figure svg.natural { width: auto; max-width: 100%; min-width: 0; }
+figure svg.natural { width: auto; max-width: 100%; }
+figure svg.fixed { width: auto; max-width: none; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 8px 14px; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap; }
@@ -59,7 +60,7 @@ thead th { color: var(--soft); font-weight: 600; font-size: .82rem; }
 tbody tr:last-child > * { border-bottom: 0; }
 tfoot > tr > * { border-top: 1px solid var(--line); border-bottom: 0; font-weight: 650; }
 .right { text-align: right; }
-.wrap { white-space: normal; min-width: 110px; overflow-wrap: anywhere; }
+.wrap { white-space: normal; min-width: 110px; overflow-wrap: break-word; }
 .wrap code { display: block; min-width: 200px; }
 tr.chosen > * { background: var(--accent-soft); }
 .tag { display: inline-block; border-radius: 99px; padding: 1px 9px; font-size: .8rem; font-weight: 600; border: 1px solid currentColor; }
@@ -69,7 +70,7 @@ details[open] > summary { border-bottom: 1px solid var(--line); }
 .mistakes { display: grid; grid-template-columns: repeat(auto-fill, minmax(124px, 1fr)); gap: 14px; padding: 0; margin: 0; list-style: none; }
 .mistakes li { padding: 10px; font-size: .86rem; line-height: 1.35; overflow-wrap: anywhere; }
 .mistakes img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 7px; margin-bottom: 8px; image-rendering: pixelated; }
-pre { margin: 0; padding: 16px 18px; overflow-x: auto; font: .88rem/1.7 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+pre { margin: 0; padding: 16px 18px; white-space: pre-wrap; overflow-wrap: anywhere; font: .88rem/1.7 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 code { font: .92em ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
 @media (max-width: 560px) {
   main, header > div, nav > div { padding: 0 16px; }

@@ -6,8 +6,8 @@ import {
   formatInteger,
   formatInterval,
   formatPercent,
-  formatPoints,
   formatRatio,
+  signed,
 } from './format.js';
 import { escapeText, markup, trusted } from './markup.js';
 import { textTable } from './table.js';
@@ -32,9 +32,9 @@ describe('formats', () => {
     [formatInteger(999), '999'],
     [formatPercent(11.4), '11.40 %'],
     [formatPercent(2.5, 1), '2.5 %'],
-    [formatPoints(0.31), '+0.31 points'],
-    [formatPoints(-0.2), '−0.20 points'],
-    [formatPoints(-0.001), '0.00 points'],
+    [signed(0.31), '+0.31'],
+    [signed(-0.2), '−0.20'],
+    [signed(-0.001), '0.00'],
     [formatInterval([-0.12, 0.45]), '[−0.12, +0.45]'],
     [formatRatio(14_022_016, 3_521_024), '3.98×'],
     [formatRatio(1, 0), 'n/a'],

@@ -5,6 +5,7 @@
 import { allSlices, compareSlices, configError, type PackedModel, type Slice } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
 import type { PackedEngine } from '../engines/packed-onnx.js';
+import { tangoInterval } from '../statistics.js';
 import { stretchSet } from '../train/batches.js';
 import { argmax } from '../train/onnx-trainer.js';
 import { randomizeSlices } from './noise.js';
@@ -57,7 +58,7 @@ export function experiments(kept: readonly Slice[], channels: number): Experimen
   return list;
 }
 
-const channelNames = (channels: number): string[] =>
+export const channelNames = (channels: number): string[] =>
   channels === 3
     ? ['red', 'green', 'blue']
     : channels === 1
@@ -130,7 +131,8 @@ const percent = (wrong: Uint8Array): number =>
 
 /**
  * The increase is the mean over images of d_i = (mean over seeds of noisy error) - clean error of that image; its 95 %
- * interval is normal, from the spread of d_i: paired by image, so that hard images do not widen it.
+ * interval is normal, from the spread of d_i: paired by image, so that hard images do not widen it. It is never narrower
+ * than Tango's interval without any changed image (statistics.ts): that nothing changed on n images proves only so much.
  */
 function measure(clean: Uint8Array, noisy: readonly Uint8Array[]): Measurement {
   const errorBySeed = noisy.map(percent);
@@ -141,6 +143,7 @@ function measure(clean: Uint8Array, noisy: readonly Uint8Array[]): Measurement {
     const d = 100 * (noisy.reduce((sum, wrong) => sum + wrong[i]!, 0) / noisy.length - clean[i]!);
     squares += (d - increase) ** 2;
   }
-  const margin = 1.96 * Math.sqrt(squares / (clean.length - 1) / clean.length);
+  const n = clean.length;
+  const margin = Math.max(1.96 * Math.sqrt(squares / (n - 1) / n), tangoInterval(0, 0, n).high);
   return { error, increase, interval: [increase - margin, increase + margin], errorBySeed };
 }

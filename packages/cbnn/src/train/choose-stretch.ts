@@ -32,7 +32,7 @@ export async function chooseStretch(
     set.count <= count
       ? set
       : takeImages(set, new Random(config.seed, TRIAL).permutation(set.count).subarray(0, count));
-  const train = sample(images.train, TRAINING_IMAGES);
+  const train = sample(images.train, Math.max(TRAINING_IMAGES, 4 * config.batch));
   const validation = sample(images.validation, VALIDATION_IMAGES);
   const trial = async (tried: Stretch | null): Promise<number> => {
     const device = await openDevice(config.device, config.threads);

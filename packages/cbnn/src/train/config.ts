@@ -1,5 +1,5 @@
 /** The configuration of a run: everything that decides its result, written to config.json, validated when read. */
-import { type InputSpec, parseArchitecture } from '@cbnn/runtime';
+import { configError, type InputSpec, parseArchitecture } from '@cbnn/runtime';
 import { z } from 'zod';
 import type { Plan } from '../nn/plan.js';
 
@@ -12,7 +12,12 @@ export const runConfigSchema = z.strictObject({
     source: z.string(),
     /** first training images used; null = all */
     limit: z.int().min(1).nullable(),
-    validation: z.int().min(1),
+    /** height and width that the images of a folder were resized to; null = the default */
+    size: z.int().min(1).nullable(),
+    /** validation images asked for; null = the data set's share */
+    validation: z.int().min(1).nullable(),
+    /** SHA-256 of the training and validation images and labels: the same run never continues on others */
+    sha256: z.string().regex(/^[0-9a-f]{64}$/),
   }),
   technique: z.enum(['bnn', 'float']),
   recipe: z.enum(['modern', 'paper']),
@@ -46,6 +51,26 @@ export const runConfigSchema = z.strictObject({
 });
 
 export type RunConfig = z.infer<typeof runConfigSchema>;
+
+/** Checks `value`, which comes from `where`; members in one order, so that equal configurations have equal JSON. */
+export function parseConfig(value: unknown, where: string): RunConfig {
+  const parsed = runConfigSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw configError(`${where}: ${issue!.path.join('.') || 'configuration'}: ${issue!.message}`);
+}
+
+/** The first member in which two configurations differ, e.g. `epochs: 20 and 30`; null when they are equal. */
+export function configDifference(a: RunConfig, b: RunConfig): string | null {
+  const flat = (value: unknown, name: string): [string, string][] =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.entries(value).flatMap(([key, member]) => flat(member, name ? `${name}.${key}` : key))
+      : [[name, JSON.stringify(value)]];
+  const other = new Map(flat(b, ''));
+  for (const [name, value] of flat(a, ''))
+    if (other.get(name) !== value) return `${name}: ${value} and ${other.get(name) ?? 'none'}`;
+  return null;
+}
 
 /** The input specification of the packed model that this configuration leads to. */
 export function inputSpec(config: RunConfig): InputSpec {

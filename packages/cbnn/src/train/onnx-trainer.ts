@@ -24,13 +24,21 @@ export interface OnnxTrainerOptions {
  */
 const WRONG_WEBGPU_CHANNELS = [6, 9, 18, 30, 51, 54];
 
-function refuseWrongConvolutions(plan: Plan, device: Device): void {
+function refuseWrongConvolutions(plan: Plan, device: Device, batch: number): void {
   if (device.name !== 'webgpu') return;
-  for (const { kind, input, output, index } of planShapes(plan))
-    if (kind === 'conv' && output.channels % 4 === 0 && WRONG_WEBGPU_CHANNELS.includes(input.channels))
-      throw configError(
-        `device webgpu: layer ${index + 1} convolves ${input.channels} channels into ${output.channels}, which this runtime's WebGPU kernels get wrong; choose --device cpu or other widths`,
-      );
+  for (const { kind, input, output, index } of planShapes(plan)) {
+    if (kind !== 'conv') continue;
+    // Forward, gradient of the input, gradient of the weights (where the batch takes the place of the channels).
+    for (const [from, to] of [
+      [input.channels, output.channels],
+      ...(index > 0 ? [[output.channels, input.channels]] : []),
+      [batch, output.channels],
+    ] as const)
+      if (to! % 4 === 0 && WRONG_WEBGPU_CHANNELS.includes(from!))
+        throw configError(
+          `device webgpu: a step of layer ${index + 1} convolves ${from} channels into ${to}, which this runtime's WebGPU kernels get wrong; choose --device cpu, other widths or another --batch`,
+        );
+  }
 }
 
 /** Weight of a step's batch statistics in the running averages (Lasagne's alpha in the paper's code). */
@@ -46,9 +54,9 @@ export async function createOnnxTrainer(
   device: Device,
   options: OnnxTrainerOptions,
 ): Promise<Trainer> {
-  refuseWrongConvolutions(plan, device);
   const technique = techniques[plan.technique];
   const { batch, seed, evaluationBatch = 200 } = options;
+  refuseWrongConvolutions(plan, device, batch);
   const graph = trainingGraph(plan, technique, batch, device);
   const classes = graph.shapes.at(-1)!.output.channels;
   const training = await device.open(graph.bytes);

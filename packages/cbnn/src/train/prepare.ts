@@ -1,27 +1,30 @@
 /** From what a user asks for to a complete configuration: images loaded and split, defaults filled in, options checked. */
 
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import {
   allSlices,
   configError,
   formatArchitecture,
+  formatSlices,
+  inputMagnitudes,
+  limits,
   parseArchitecture,
   parseSlices,
   type Stretch,
   scaleArchitecture,
 } from '@cbnn/runtime';
 import type { Dataset, ImageSet } from '../data/dataset.js';
-import { loadDataset } from '../data/registry.js';
+import { isKnownDataset, loadDataset } from '../data/registry.js';
 import type { OnDataProgress } from '../data/source.js';
-import { splitValidation } from '../data/split.js';
+import { fingerprint, type Split, splitValidation } from '../data/split.js';
+import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
 import { type DeviceName, openDevice } from '../graph/session.js';
-import { type FirstLayer, planShapes, type Slicing } from '../nn/plan.js';
+import { type FirstLayer, type Plan, planShapes, type Slicing } from '../nn/plan.js';
 import { type RecipeName, recipes } from '../nn/recipes.js';
 import type { TechniqueName } from '../techniques/index.js';
 import { chooseStretch, type StretchChoice } from './choose-stretch.js';
-import { planOf, type RunConfig } from './config.js';
+import { parseConfig, planOf, type RunConfig } from './config.js';
 
 /** Small enough for two cores, and the paper's network in form: a sixteenth of its convolutions, a quarter of its widths. */
 export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC';
@@ -29,16 +32,24 @@ export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2
 /** Percentiles of the contrast stretch, where it is used. */
 export const DEFAULT_STRETCH: Stretch = { low: 1, high: 99 };
 
+const DEFAULT_SEED = 1;
+/** More than any machine that trains has cores; a runtime given thousands of threads only stalls. */
+const MOST_THREADS = 256;
+/** float32 holds every integer up to here. */
+const EXACT_FLOAT32 = 2 ** 24;
+
 export interface RunOptions {
   /** a data set's name, or a folder of class folders */
   readonly data: string;
   /** folder that holds data sets by name */
   readonly dataDir: string;
-  /** first training images used; all by default */
+  /** training images used, validation images included; all by default */
   readonly limit?: number;
+  /** height and width that the images of a folder are resized to; 32 by default */
+  readonly size?: number;
   /** validation images; the data set's share by default */
   readonly validation?: number;
-  /** the paper's notation; without the output layer it is given one unit per class */
+  /** the paper's notation, ending with an output layer of one unit per class */
   readonly architecture?: string;
   /** width multipliers of hidden layers */
   readonly width?: number;
@@ -72,6 +83,50 @@ export interface PreparedRun {
   readonly stretchChoice: StretchChoice | null;
 }
 
+/**
+ * Says which of the `given` options a stored configuration contradicts, as `name: stored and given`; null when none does.
+ * Options that are left out take whatever the run has.
+ */
+export function contradiction(
+  stored: RunConfig,
+  given: RunOptions,
+  images: { readonly dataset: Dataset } & Split,
+): string | null {
+  checkOptions(given);
+  const asked = buildConfig(given, images.dataset, images, stored.device);
+  const decides: Readonly<Record<string, (config: RunConfig) => unknown>> = {
+    data: ({ dataset }) => dataset.source,
+    limit: ({ dataset }) => dataset.limit,
+    size: ({ dataset }) => dataset.size,
+    validation: ({ dataset }) => dataset.validation,
+    architecture: ({ architecture }) => architecture,
+    width: ({ architecture }) => architecture,
+    convWidth: ({ architecture }) => architecture,
+    denseWidth: ({ architecture }) => architecture,
+    technique: ({ technique }) => technique,
+    recipe: ({ recipe }) => recipe,
+    input: ({ input }) => input.encoding,
+    slices: ({ input }) => formatSlices(input.slices),
+    slicing: ({ slicing }) => slicing,
+    firstLayer: ({ firstLayer }) => firstLayer,
+    stretch: ({ input }) => (input.stretch ? 'on' : 'off'),
+    epochs: ({ epochs }) => epochs,
+    batch: ({ batch }) => batch,
+    rate: ({ schedule }) => schedule.rates.binary,
+    floatRate: ({ schedule }) => schedule.rates.float,
+    seed: ({ seed }) => seed,
+    threads: ({ threads }) => threads,
+  };
+  for (const [name, value] of Object.entries(given)) {
+    const of = decides[name];
+    if (value === undefined || !of || value === 'auto') continue;
+    if (of(stored) !== of(asked)) return `${name}: ${String(of(stored))} and ${String(of(asked))}`;
+  }
+  if (given.device !== undefined && given.device !== 'auto' && given.device !== stored.device)
+    return `device: ${stored.device} and ${given.device}`;
+  return null;
+}
+
 /** Throws config errors for options that cannot be, before any training; loads the images. */
 export async function prepareRun(
   options: RunOptions,
@@ -81,71 +136,23 @@ export async function prepareRun(
     readonly onNote?: (note: string) => void;
   } = {},
 ): Promise<PreparedRun> {
-  const recipe = recipes[options.recipe ?? 'modern'];
-  const technique = options.technique ?? 'bnn';
-  const isFloat = technique === 'float';
-  const firstLayer = options.firstLayer ?? (isFloat ? 'real' : 'integer');
-  if (isFloat !== (firstLayer === 'real'))
-    throw configError(
-      `first layer ${firstLayer}: technique ${technique} expects ${isFloat ? 'real' : 'integer or binary'} first-layer weights`,
-    );
-  if (options.architecture) parseArchitecture(options.architecture);
-  const encoding = options.input ?? (isFloat ? '8-bit' : 'bit-slices');
-  if (encoding === '8-bit' && options.slices)
-    throw configError('slices: the plain 8-bit input has none; leave --slices out or use --input bit-slices');
+  checkOptions(options);
   const device = await openDevice(options.device ?? 'auto', 1);
-
   const dataset = await loadDataset(options.data, {
     dataDir: options.dataDir,
     ...(options.limit !== undefined && { limit: options.limit }),
+    ...(options.size !== undefined && { size: options.size }),
     ...(hooks.onData && { onProgress: hooks.onData }),
     ...(hooks.signal && { signal: hooks.signal }),
   });
-  const seed = options.seed ?? 1;
   const split = splitValidation(dataset, {
-    seed,
+    seed: options.seed ?? DEFAULT_SEED,
     ...(options.validation !== undefined && { count: options.validation }),
   });
-  const { height, width, channels } = dataset.train;
-  const slices =
-    encoding === '8-bit' ? [] : options.slices ? parseSlices(options.slices, channels) : allSlices(channels);
-  const { rates } = recipe;
-  const config: RunConfig = {
-    formatVersion: 1,
-    dataset: {
-      source: existsSync(options.data) ? resolve(options.data) : options.data,
-      limit: options.limit ?? null,
-      validation: split.validation.count,
-    },
-    technique,
-    recipe: recipe.name,
-    architecture: architectureFor(options, dataset.classes.length),
-    firstLayer,
-    input: { height, width, channels, encoding, slices: [...slices], stretch: null },
-    slicing: options.slicing ?? (encoding === '8-bit' ? 'equal' : recipe.slicing),
-    loss: recipe.loss,
-    epochs: options.epochs ?? recipe.epochs,
-    batch: options.batch ?? recipe.batch,
-    schedule: {
-      kind: recipe.schedule,
-      rates: {
-        binary: options.rate ?? rates.binary,
-        float: options.floatRate ?? (isFloat ? recipe.floatRate : rates.float),
-      },
-      warmup: recipe.warmup,
-      decay: recipe.decay,
-    },
-    augmentation: { ...dataset.augmentation, ...(!recipe.shifts && { shift: 0 }) },
-    calibrationBatches: recipe.calibrationBatches,
-    seed,
-    device: device.name,
-    threads: options.threads ?? Math.max(1, Math.min(8, availableParallelism())),
-  };
-  // The plan is walked once here, so that an impossible architecture is refused before any work.
-  planShapes(planOf(config));
-  const wanted = options.stretch ?? recipe.stretch;
+  const config = buildConfig(options, dataset, split, device.name);
+  const wanted = options.stretch ?? recipes[config.recipe].stretch;
   let stretchChoice: StretchChoice | null = null;
-  let stretch: Stretch | null = wanted === 'on' ? DEFAULT_STRETCH : null;
+  let { stretch } = config.input;
   if (wanted === 'auto') {
     hooks.onNote?.('trying the contrast stretch on validation images (two short trainings)');
     stretchChoice = await chooseStretch(config, split, DEFAULT_STRETCH, hooks.signal);
@@ -154,13 +161,117 @@ export async function prepareRun(
       `contrast stretch ${stretch ? 'on' : 'off'}: validation error of short trainings ${stretchChoice.errorWith.toFixed(1)} % with, ${stretchChoice.errorWithout.toFixed(1)} % without`,
     );
   }
-  return {
-    config: { ...config, input: { ...config.input, stretch } },
-    dataset,
-    train: split.train,
-    validation: split.validation,
-    stretchChoice,
+  return { config: { ...config, input: { ...config.input, stretch } }, dataset, ...split, stretchChoice };
+}
+
+/** What can be refused without having seen the images. */
+function checkOptions(options: RunOptions): void {
+  const isFloat = options.technique === 'float';
+  const firstLayer = options.firstLayer ?? (isFloat ? 'real' : 'integer');
+  if (isFloat !== (firstLayer === 'real'))
+    throw configError(
+      `first layer ${firstLayer}: technique ${options.technique ?? 'bnn'} expects ${isFloat ? 'real' : 'integer or binary'} first-layer weights`,
+    );
+  if (isFloat && options.rate !== undefined)
+    throw configError('rate: technique float has no latent weights; use --float-rate');
+  if (options.threads !== undefined && options.threads > MOST_THREADS)
+    throw configError(`threads: expected at most ${MOST_THREADS}, got ${options.threads}`);
+  if (options.size !== undefined && isKnownDataset(options.data))
+    throw configError(`size: ${options.data} has one size; it is for folders of images`);
+  if (options.architecture) parseArchitecture(options.architecture);
+  if (options.slices) {
+    if (encodingOf(options) === '8-bit')
+      throw configError(
+        'slices: the plain 8-bit input has none; leave --slices out or use --input bit-slices',
+      );
+    parseSlices(options.slices, limits.imageChannels);
+  }
+}
+
+const encodingOf = ({ input, technique }: RunOptions): 'bit-slices' | '8-bit' =>
+  input ?? (technique === 'float' ? '8-bit' : 'bit-slices');
+
+/**
+ * The complete configuration for `options` and the images they lead to; `stretch` as given, off for `auto`. Throws config
+ * errors for what does not fit together.
+ */
+export function buildConfig(
+  options: RunOptions,
+  dataset: Dataset,
+  split: Split,
+  device: RunConfig['device'],
+): RunConfig {
+  const recipe = recipes[options.recipe ?? 'modern'];
+  const technique = options.technique ?? 'bnn';
+  const isFloat = technique === 'float';
+  const encoding = encodingOf(options);
+  const { height, width, channels } = dataset.train;
+  const slices =
+    encoding === '8-bit' ? [] : options.slices ? parseSlices(options.slices, channels) : allSlices(channels);
+  const config: RunConfig = {
+    formatVersion: 1,
+    dataset: {
+      source: isKnownDataset(options.data) ? options.data : resolve(options.data),
+      limit: options.limit ?? null,
+      size: options.size ?? null,
+      validation: options.validation ?? null,
+      sha256: fingerprint(split),
+    },
+    technique,
+    recipe: recipe.name,
+    architecture: architectureFor(options, dataset.classes.length),
+    firstLayer: options.firstLayer ?? (isFloat ? 'real' : 'integer'),
+    input: {
+      height,
+      width,
+      channels,
+      encoding,
+      slices: [...slices],
+      stretch: options.stretch === 'on' ? DEFAULT_STRETCH : null,
+    },
+    slicing: options.slicing ?? (encoding === '8-bit' ? 'equal' : recipe.slicing),
+    loss: recipe.loss,
+    epochs: options.epochs ?? recipe.epochs,
+    batch: options.batch ?? defaultBatch(recipe.batch, split.train.count),
+    schedule: {
+      kind: recipe.schedule,
+      rates: {
+        binary: options.rate ?? recipe.rates.binary,
+        float: options.floatRate ?? (isFloat ? recipe.floatRate : recipe.rates.float),
+      },
+      warmup: recipe.warmup,
+      decay: recipe.decay,
+    },
+    augmentation: { ...dataset.augmentation, ...(!recipe.shifts && { shift: 0 }) },
+    calibrationBatches: recipe.calibrationBatches,
+    seed: options.seed ?? DEFAULT_SEED,
+    device,
+    threads: options.threads ?? Math.max(1, Math.min(8, availableParallelism())),
   };
+  if (config.batch > split.train.count)
+    throw configError(
+      `batch: expected at most the ${split.train.count} training images, got ${config.batch}; use a smaller --batch, or more images`,
+    );
+  checkPackable(planOf(parseConfig(config, 'options')));
+  return config;
+}
+
+/** At least ten steps an epoch on small sets, and a multiple of four (a WebGPU kernel is wrong for others). */
+const defaultBatch = (batch: number, images: number): number =>
+  Math.max(4, Math.min(batch, 4 * Math.floor(images / 40)));
+
+/** Walks the plan, so that an impossible architecture, or sums that float32 would round, are refused before any work. */
+function checkPackable(plan: Plan): void {
+  const [first] = planShapes(plan);
+  if (plan.technique === 'float') return;
+  const largestWeight = plan.firstLayer === 'integer' ? INTEGER_WEIGHT_LIMIT : 1;
+  const magnitudes = inputMagnitudes(plan.input);
+  const perTap = magnitudes.reduce((sum, magnitude) => sum + magnitude, 0);
+  const bound = (first!.fanIn / magnitudes.length) * perTap * largestWeight;
+  if (bound > EXACT_FLOAT32)
+    throw configError(
+      `architecture: sums of the first layer can reach ${bound}, beyond the 2^24 that training computes exactly; begin with a convolution, or use --first-layer binary or --input bit-slices`,
+    );
 }
 
 function architectureFor(options: RunOptions, classes: number): string {

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { configError, dataError, decodeSafetensors, encodeSafetensors } from '@cbnn/runtime';
-import { type RunConfig, runConfigSchema } from './config.js';
+import { configDifference, parseConfig, type RunConfig } from './config.js';
 import type { TrainingState } from './trainer.js';
 
 /** Writes to a temporary name in the same folder, flushes it to the disk, then renames. */
@@ -61,6 +61,28 @@ export class RunFolder {
     return this.file('result.json');
   }
 
+  /**
+   * Makes the folder ready to train `config`: writes config.json, or checks that the run there is the same one. Throws a
+   * config error when the folder already holds a run and `resume` is not set, or one of another configuration.
+   */
+  begin(config: RunConfig, resume: boolean): void {
+    if (existsSync(this.config)) {
+      if (!resume)
+        throw configError(
+          `run ${this.path}: already exists; add --resume to continue it, or choose another --out`,
+        );
+      const difference = configDifference(this.readConfig(), parseConfig(config, 'configuration'));
+      if (difference)
+        throw configError(
+          `run ${this.path}: holds a run of another configuration (${difference}); choose another --out`,
+        );
+    } else if (existsSync(this.checkpoint)) {
+      throw configError(`run ${this.path}: has a checkpoint but no config.json; choose another --out`);
+    }
+    this.removeLeftovers();
+    if (!existsSync(this.config)) writeJsonAtomic(this.config, parseConfig(config, 'configuration'));
+  }
+
   /** Removes what a kill in the middle of a write left under its temporary name. */
   removeLeftovers(): void {
     if (!existsSync(this.path)) return;
@@ -71,7 +93,7 @@ export class RunFolder {
   readConfig(): RunConfig {
     if (!existsSync(this.config))
       throw configError(`run ${this.path}: no config.json there; expected a folder made by \`cbnn train\``);
-    return runConfigSchema.parse(readJson(this.config));
+    return parseConfig(readJson(this.config), this.config);
   }
 }
 

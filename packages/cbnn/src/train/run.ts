@@ -1,10 +1,11 @@
 /** A finished (or unfinished) run, opened again: its configuration, its images, its packed model. */
 import { existsSync, readFileSync } from 'node:fs';
-import { configError, decodeModel, encodeModel, type PackedModel } from '@cbnn/runtime';
+import { resolve } from 'node:path';
+import { configError, dataError, decodeModel, encodeModel, type PackedModel } from '@cbnn/runtime';
 import type { Dataset, ImageSet } from '../data/dataset.js';
 import { loadDataset } from '../data/registry.js';
 import type { OnDataProgress } from '../data/source.js';
-import { splitValidation } from '../data/split.js';
+import { fingerprint, splitValidation } from '../data/split.js';
 import { openPackedOnnx, type PackedEngine } from '../engines/packed-onnx.js';
 import { openDevice } from '../graph/session.js';
 import { packModel } from '../pack/pack.js';
@@ -29,21 +30,44 @@ interface Place {
 
 const placeFile = (folder: RunFolder): string => folder.file('place.json');
 
-/** Loads the images of a run again; `dataDir` overrides where they were. */
+/**
+ * Loads the images of a run again, split as they were; `dataDir` overrides where they were. Throws a data error when they
+ * are no longer the same images.
+ */
 export async function loadRunImages(
   path: string,
-  options: { readonly dataDir?: string; readonly onData?: OnDataProgress } = {},
+  options: {
+    readonly dataDir?: string;
+    readonly onData?: OnDataProgress;
+    readonly signal?: AbortSignal;
+  } = {},
 ): Promise<RunImages & { config: RunConfig }> {
   const folder = new RunFolder(path);
   const config = folder.readConfig();
-  const dataDir = options.dataDir ?? (readJson(placeFile(folder)) as Place).dataDir;
-  const { source, limit, validation } = config.dataset;
+  const { source, limit, size, validation } = config.dataset;
+  const dataDir = options.dataDir ?? placeOf(folder);
   const dataset = await loadDataset(source, {
     dataDir,
     ...(limit !== null && { limit }),
+    ...(size !== null && { size }),
     ...(options.onData && { onProgress: options.onData }),
+    ...(options.signal && { signal: options.signal }),
   });
-  return { config, dataset, ...splitValidation(dataset, { seed: config.seed, count: validation }) };
+  const split = splitValidation(dataset, {
+    seed: config.seed,
+    ...(validation !== null && { count: validation }),
+  });
+  if (fingerprint(split) !== config.dataset.sha256)
+    throw dataError(
+      `run ${path}: the images of ${source} in ${dataDir} are not those it was trained on; restore them, or train anew`,
+    );
+  return { config, dataset, ...split };
+}
+
+/** The data folder that a run was trained from. */
+export function placeOf(folder: RunFolder): string {
+  const file = placeFile(folder);
+  return existsSync(file) ? (readJson(file) as Place).dataDir : 'data';
 }
 
 /** Trains a prepared run in `path`, then packs it where its technique has a packed form. */
@@ -55,14 +79,15 @@ export async function trainRun(
   options: TrainOptions = {},
 ): Promise<TrainingResult> {
   const folder = new RunFolder(path);
-  const result = await train(config, images, path, options);
-  writeJsonAtomic(placeFile(folder), { dataDir } satisfies Place);
+  folder.begin(config, options.resume === true);
+  writeJsonAtomic(placeFile(folder), { dataDir: resolve(dataDir) } satisfies Place);
+  const result = await train(config, images, path, { ...options, resume: true });
   if (config.technique === 'bnn') {
     const { state } = readCheckpoint(folder.best);
     const model = packModel(planOf(config), state, images.dataset.classes, {
       technique: config.technique,
       recipe: config.recipe,
-      dataset: images.dataset.title,
+      dataset: images.dataset.name,
       epochs: config.epochs,
       seed: config.seed,
       validationError: result.validationError,

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeModel, runReference } from '@cbnn/runtime';
@@ -13,6 +13,7 @@ import { Random } from '../random.js';
 import type { RunConfig } from './config.js';
 import { argmax } from './onnx-trainer.js';
 import { loadTrainer, trainRun } from './run.js';
+import { RunFolder, readCheckpoint } from './run-folder.js';
 import { train } from './train.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-train-'));
@@ -21,7 +22,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const slices = [0, 1, 2].flatMap((channel) => [4, 5, 6, 7].map((bit) => ({ channel, bit })));
 const config: RunConfig = {
   formatVersion: 1,
-  dataset: { source: 'signs', limit: null, validation: 60 },
+  dataset: { source: 'signs', limit: null, size: null, validation: 60, sha256: '0'.repeat(64) },
   technique: 'bnn',
   recipe: 'modern',
   architecture: '6C3-MP2-9C3-MP2-16FC-12FC',
@@ -114,37 +115,39 @@ describe('a training run', () => {
 const program = join(import.meta.dirname, '..', '..', 'bin', 'cbnn.js');
 
 describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))('the program', () => {
-  const run = (out: string, killAfter?: number): Promise<number | null> =>
+  const options =
+    '--arch 6C3-MP2-9C3-MP2-12FC --epochs 2 --limit 800 --threads 1 --stretch off --resume --checkpoint-seconds 0';
+  /** Resolves to how it ended; killed as soon as `when` holds. */
+  const run = (out: string, when?: () => boolean): Promise<number | NodeJS.Signals | null> =>
     new Promise((resolve) => {
-      const args = [
-        program,
-        'train',
-        'signs',
-        '--arch',
-        '6C3-MP2-9C3-MP2-12FC',
-        '--epochs',
-        '2',
-        '--limit',
-        '800',
-      ];
       const child = spawn(
         process.execPath,
-        [...args, '--threads', '1', '--stretch', 'off', '--resume', '--out', out],
+        [program, 'train', 'signs', ...options.split(' '), '--out', out],
         {
           stdio: 'ignore',
         },
       );
-      const timer = killAfter === undefined ? null : setTimeout(() => child.kill('SIGKILL'), killAfter);
-      child.once('exit', (code) => {
-        if (timer) clearTimeout(timer);
-        resolve(code);
+      const watch = setInterval(() => when?.() && child.kill('SIGKILL'), 5);
+      child.once('exit', (code, signal) => {
+        clearInterval(watch);
+        resolve(signal ?? code);
       });
     });
+  const writtenSince = (path: string, time: number) => existsSync(path) && statSync(path).mtimeMs > time;
 
   it('killed with SIGKILL and resumed ends equal to an unbroken run', async () => {
     expect(await run(join(folder, 'whole'))).toBe(0);
-    for (const delay of [900, 1700, 2600]) await run(join(folder, 'killed'), delay);
-    expect(await run(join(folder, 'killed'))).toBe(0);
+    const killed = new RunFolder(join(folder, 'killed'));
+    // Before its first step, then twice right after, or in the middle of, writing a checkpoint between two steps.
+    expect(await run(killed.path, () => existsSync(killed.config))).toBe('SIGKILL');
+    for (let kill = 0; kill < 2; kill++) {
+      const begun = Date.now();
+      expect(await run(killed.path, () => writtenSince(killed.checkpoint, begun))).toBe('SIGKILL');
+    }
+    expect(readCheckpoint(killed.checkpoint).position).toMatchObject({ epoch: 0 });
+    writeFileSync(killed.file('checkpoint.safetensors.123.tmp'), 'half a checkpoint');
+    expect(await run(killed.path)).toBe(0);
     expect(checkpoint('killed').equals(checkpoint('whole'))).toBe(true);
-  });
+    expect(readdirSync(killed.path).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  }, 180_000);
 });

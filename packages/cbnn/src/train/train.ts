@@ -12,14 +12,7 @@ import { ratesAt } from '../nn/recipes.js';
 import { stretchSet, TrainingBatches } from './batches.js';
 import { planOf, type RunConfig } from './config.js';
 import { argmax, createOnnxTrainer } from './onnx-trainer.js';
-import {
-  type Position,
-  RunFolder,
-  readCheckpoint,
-  writeCheckpoint,
-  writeFileAtomic,
-  writeJsonAtomic,
-} from './run-folder.js';
+import { type Position, RunFolder, readCheckpoint, writeCheckpoint, writeFileAtomic } from './run-folder.js';
 import type { Trainer, TrainingState } from './trainer.js';
 
 /** One line of metrics.jsonl, written after every epoch. Errors in percent. */
@@ -85,7 +78,7 @@ export function errorRate(predictions: Uint16Array, labels: Uint16Array): number
 
 /**
  * Trains `config` on `train`, choosing the best epoch on `validation`, in the folder `path`.
- * Throws a config error when the folder already holds a run and `resume` is not set.
+ * Throws a config error when the folder already holds a run and `resume` is not set, or another run.
  */
 export async function train(
   config: RunConfig,
@@ -93,23 +86,18 @@ export async function train(
   path: string,
   options: TrainOptions = {},
 ): Promise<TrainingResult> {
-  const folder = new RunFolder(path);
-  const resuming = existsSync(folder.checkpoint);
-  if (existsSync(folder.config) && !options.resume)
-    throw configError(`run ${path}: already exists; add --resume to continue it, or choose another --out`);
   if (images.train.count < config.batch)
     throw dataError(
       `training: expected at least one batch of ${config.batch} images, got ${images.train.count}`,
     );
-  folder.removeLeftovers();
-  if (!existsSync(folder.config)) writeJsonAtomic(folder.config, config);
-
+  const folder = new RunFolder(path);
+  folder.begin(config, options.resume === true);
   const device = await openDevice(config.device, config.threads);
   const trainer = await createOnnxTrainer(planOf(config), device, { batch: config.batch, seed: config.seed });
   options.onStart?.(trainer.description);
   try {
     let position: Position = { epoch: 0, step: 0, lossSum: 0, correct: 0, best: null, metricsLines: 0 };
-    if (resuming) {
+    if (existsSync(folder.checkpoint)) {
       const saved = readCheckpoint(folder.checkpoint);
       trainer.restore(saved.state);
       position = saved.position;

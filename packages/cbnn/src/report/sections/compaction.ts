@@ -1,7 +1,7 @@
 /** Sections about size: what the compaction tried, and where bytes and MACs are. */
-import type { CompactionTry } from '../../compact/result.js';
+import type { Candidate, CompactionTry } from '../../compact/result.js';
 import type { LayerCost, NetworkCost } from '../../cost/cost.js';
-import { compactionFigure } from '../compaction-figures.js';
+import { acceptanceRule, compactionFigure } from '../compaction-figures.js';
 import { costFigure } from '../cost-figures.js';
 import type { NamedCost, ReportData } from '../data.js';
 import { details, figureCard, grid, htmlTable, type Section, tag } from '../elements.js';
@@ -18,7 +18,8 @@ import { type Markup, markup } from '../markup.js';
 
 export function compactionSection({ compaction }: ReportData): Section | null {
   if (!compaction) return null;
-  const { baseline, tries, chosen, maxDrop, acceptance } = compaction;
+  const { baseline, tries, chosen, acceptance, test } = compaction;
+  const slices = (one: Candidate) => (one.slices.length > 0 ? one.slices.length : '8-bit');
   const verdict = (one: CompactionTry): Markup =>
     one.id === chosen
       ? tag('chosen', 'accent')
@@ -30,7 +31,7 @@ export function compactionSection({ compaction }: ReportData): Section | null {
       cells: [
         'baseline',
         markup`<code>${baseline.architecture}</code>`,
-        baseline.slices.length,
+        slices(baseline),
         formatBytes(baseline.bytes),
         formatCount(baseline.macs),
         formatPercent(baseline.validationError),
@@ -45,7 +46,7 @@ export function compactionSection({ compaction }: ReportData): Section | null {
       cells: [
         one.id,
         markup`<code>${one.architecture}</code>`,
-        one.slices.length,
+        slices(one),
         formatBytes(one.bytes),
         formatCount(one.macs),
         formatPercent(one.validationError),
@@ -63,7 +64,7 @@ export function compactionSection({ compaction }: ReportData): Section | null {
       { header: 'slices', align: 'right' },
       { header: 'file', align: 'right' },
       { header: 'MACs', align: 'right' },
-      { header: 'validation error', align: 'right' },
+      { header: 'error', align: 'right' },
       { header: 'drop, points', align: 'right' },
       { header: '95 % interval', align: 'right' },
       { header: '' },
@@ -75,23 +76,26 @@ export function compactionSection({ compaction }: ReportData): Section | null {
   const outcome = best
     ? `The smallest accepted one is ${formatRatio(baseline.bytes, best.bytes)} smaller than the baseline.`
     : 'None was accepted.';
-  const rule =
-    acceptance === 'confident'
-      ? `the whole 95 % interval of its drop lies below ${maxDrop} ${points(maxDrop)}`
-      : `its measured drop is at most ${maxDrop} ${points(maxDrop)}`;
+  const cut =
+    !compaction.finished &&
+    ` The search was cut off after ${tries.length} ${tries.length === 1 ? 'try' : 'tries'}.`;
+  const wider =
+    acceptance === 'confident' &&
+    ' The 95 % intervals shown are two-sided and so a little wider: that of an accepted candidate may end above the bound.';
+  const tested =
+    test &&
+    ` On the ${formatInteger(test.images)} test images, asked once after the search, the error rate is ${formatPercent(test.compactError)} after ${formatPercent(test.baselineError)} for the baseline: ${signed(test.compactError - test.baselineError)} points, 95\u00a0% interval ${formatInterval(test.interval)}.`;
   return {
     id: 'compaction',
     title: 'Compaction',
     short: 'Compaction',
-    lead: `Slices pruned, layers narrowed, then trained again. A candidate is accepted when ${rule}, on ${formatInteger(compaction.validationImages)} validation images. ${outcome}`,
+    lead: markup`Slices pruned, layers narrowed, then trained again. A candidate is accepted when ${acceptanceRule(compaction)}, on ${formatInteger(compaction.validationImages)} validation images.${wider} ${outcome}${cut}${tested}`,
     body: markup`${grid(
       figureCard(compactionFigure(compaction, 'bytes')),
       figureCard(compactionFigure(compaction, 'macs')),
-    )}${details(`All ${tries.length} tries`, table)}`,
+    )}${details(`All ${tries.length} tries, on validation images`, table)}`,
   };
 }
-
-const points = (count: number): string => (count === 1 ? 'point' : 'points');
 
 export function costSection({ costs }: ReportData): Section | null {
   if (!costs || costs.length === 0) return null;

@@ -1,11 +1,11 @@
 /** The last sections: how to get the same numbers again, and what has not been measured yet. */
 import type { ReportData, ReportPart } from '../data.js';
-import { htmlTable, type Section } from '../elements.js';
+import { details, htmlTable, type Section } from '../elements.js';
 import { markup } from '../markup.js';
 
 export function reproductionSection({ reproduction }: ReportData): Section | null {
   if (!reproduction) return null;
-  const { commands, seed, device, versions } = reproduction;
+  const { commands, config, seed, device, versions } = reproduction;
   const facts: readonly (readonly [string, string | number])[] = [
     ['seed', seed],
     ['device', device],
@@ -15,11 +15,11 @@ export function reproductionSection({ reproduction }: ReportData): Section | nul
     id: 'reproduction',
     title: 'How to reproduce it',
     short: 'Reproduce',
-    lead: 'The same seed on the same kind of device gives the same bits.',
+    lead: 'Paste these into a shell. The same seed, threads and kind of device give the same bits.',
     body: markup`<div class="card"><pre>${commands.join('\n')}</pre></div><div class="card">${htmlTable(
       [{ header: 'what' }, { header: 'value', align: 'wrap' }],
       facts.map(([name, value]) => ({ cells: [name, value] })),
-    )}</div>`,
+    )}</div>${config && details('The whole configuration (config.json)', markup`<pre>${JSON.stringify(config)}</pre>`)}`,
   };
 }
 
@@ -51,7 +51,7 @@ export function missingSection(data: ReportData): Section | null {
     body: markup`<div class="card">${htmlTable(
       [{ header: 'part', align: 'wrap' }, { header: 'command' }],
       missing.map((part) => ({
-        cells: [PARTS[part][0], markup`<code>${data.commands?.[part] ?? PARTS[part][1]}</code>`],
+        cells: [PARTS[part][0], markup`<code>${PARTS[part][1]}</code>`],
       })),
     )}</div>`,
   };

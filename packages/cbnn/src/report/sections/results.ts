@@ -1,5 +1,5 @@
 /** Sections that show one measurement each: training, slices, sensitivity, confusion, mistakes. */
-import { confusionCells, confusionFigure } from '../confusion.js';
+import { confusionCells, confusionFigure, isLarge } from '../confusion.js';
 import type { ReportData } from '../data.js';
 import { details, figureCard, grid, htmlTable, type Section } from '../elements.js';
 import { formatInteger, formatInterval, formatPercent, signed } from '../format.js';
@@ -27,7 +27,7 @@ export function slicesSection({ slices }: ReportData): Section | null {
     id: 'slices',
     title: 'Bit slices',
     short: 'Slices',
-    lead: 'What the first layer sees: each bit of each colour channel is an input channel of +1 and −1. High bits carry shapes; low bits look like noise, and often are.',
+    lead: `${slices.kept ? 'What the first layer sees: each bit of each colour channel is an input channel of +1 and −1.' : 'What the 8-bit values that the first layer sees are made of.'} High bits carry shapes; low bits look like noise, and often are.`,
     body: figureCard(sliceFigure(slices.picture, slices.kept, slices.channelNames)),
   };
 }
@@ -43,9 +43,7 @@ export function sensitivitySection({ sensitivity, slices }: ReportData): Section
   const rows = sensitivity.points.map((point) => ({
     cells: [
       scopes[point.scope],
-      point.channel === null
-        ? 'all'
-        : (sensitivity.channelNames[point.channel] ?? `channel ${point.channel + 1}`),
+      point.channel === null ? 'all' : sensitivity.channelNames[point.channel],
       point.bit + 1,
       formatPercent(point.error),
       signed(point.increase),
@@ -97,15 +95,15 @@ export function confusionSection({ confusion }: ReportData): Section | null {
       cells: [name(truth), name(predicted), formatInteger(count), formatPercent(100 * share, 1)],
     })),
   );
+  const list = mixed.length > 0 && markup`<div class="card">${table}</div>`;
   return {
     id: 'confusion',
     title: 'Confusion',
     short: 'Confusion',
     lead: 'Rows are true classes, columns what the network said. Everything off the diagonal is a mistake.',
-    body: grid(
-      figureCard(confusionFigure(confusion), 'natural'),
-      mixed.length > 0 && markup`<div class="card">${table}</div>`,
-    ),
+    body: isLarge(confusion.classes.length)
+      ? markup`${figureCard(confusionFigure(confusion), 'fixed')}${list}`
+      : grid(figureCard(confusionFigure(confusion), 'natural'), list),
   };
 }
 

@@ -4,13 +4,24 @@ import { htmlTable, type Section } from '../elements.js';
 import { formatBytes, formatCount, formatInteger, formatPercent, formatRatio, signed } from '../format.js';
 import { type Insert, type Markup, markup } from '../markup.js';
 
-export function summarySection({ networks, drop, caveats }: ReportData): Section | null {
+export function summarySection({ networks, drop, compaction, caveats }: ReportData): Section | null {
   if (!networks) return null;
   const { before, after } = networks;
   // the number that counts, in large, is the one after where there is one
   const shown = after ?? before;
+  const test = after && compaction?.test;
   const numbers = [
-    number('Accuracy', accuracy(shown), after ? accuracyChange(before, after, drop) : spread(before)),
+    test &&
+      number(
+        'Test accuracy',
+        accuracy(test.compactError),
+        accuracyChange(test.baselineError, test.compactError, { ...test, split: 'test' }),
+      ),
+    number(
+      shown.split === 'test' ? 'Test accuracy' : 'Validation accuracy',
+      accuracy(shown.error),
+      after ? accuracyChange(before.error, after.error, drop) : spread(before),
+    ),
     number(
       'Packed model',
       formatBytes(shown.bytes),
@@ -34,7 +45,7 @@ export function summarySection({ networks, drop, caveats }: ReportData): Section
   };
 }
 
-const accuracy = (network: NetworkSummary): string => formatPercent(100 - network.error);
+const accuracy = (error: number): string => formatPercent(100 - error);
 
 function number(label: string, value: Insert, note: Insert): Markup {
   return markup`<div class="number card"><dt>${label}</dt><dd class="big">${value}</dd><dd class="change">${note}</dd></div>`;
@@ -54,12 +65,13 @@ function spread({ interval, images, split }: NetworkSummary): string {
   return `95\u00a0% interval ${low.toFixed(2)} to ${high.toFixed(2)}, ${formatInteger(images)} ${split} images`;
 }
 
-function accuracyChange(before: NetworkSummary, after: NetworkSummary, drop: ReportData['drop']): Insert {
-  const was = `was ${accuracy(before)}`;
+/** From error rates to a change of accuracy; `drop` is their paired comparison. */
+function accuracyChange(before: number, after: number, drop: ReportData['drop']): Insert {
+  const change = markup`was ${accuracy(before)}: <b>${signed(before - after)} points</b>`;
   // without a paired comparison there is no interval: the difference of the two numbers is all there is to say
-  if (!drop) return markup`${was}: <b>${signed(before.error - after.error)} points</b>`;
+  if (!drop) return change;
   const [low, high] = [-drop.interval[1], -drop.interval[0]];
-  return markup`${was}: <b>${signed(-drop.points)} points</b> (95\u00a0% interval ${signed(low)} to ${signed(high)}, ${formatInteger(drop.images)} ${drop.split} images)`;
+  return markup`${change} (95\u00a0% interval ${signed(low)} to ${signed(high)}, ${formatInteger(drop.images)} ${drop.split} images)`;
 }
 
 function networkTable(before: NetworkSummary, after: NetworkSummary | undefined): Markup {
@@ -71,7 +83,7 @@ function networkTable(before: NetworkSummary, after: NetworkSummary | undefined)
       one.slices ? `${one.slices[0]} of ${one.slices[1]}` : '8-bit input',
       formatPercent(one.error),
       `${one.interval[0].toFixed(2)} to ${one.interval[1].toFixed(2)}`,
-      `${formatInteger(one.images)} ${one.split}`,
+      formatInteger(one.images),
     ],
   });
   return htmlTable(
@@ -79,7 +91,7 @@ function networkTable(before: NetworkSummary, after: NetworkSummary | undefined)
       { header: 'network' },
       { header: 'architecture', align: 'wrap' },
       { header: 'slices' },
-      { header: 'error', align: 'right' },
+      { header: `${before.split} error`, align: 'right' },
       { header: '95 % interval', align: 'right' },
       { header: 'images', align: 'right' },
     ],

@@ -1,0 +1,204 @@
+/** Commands on a packed model: eval, inspect, verify. */
+import { existsSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import {
+  configError,
+  dataError,
+  formatArchitecture,
+  formatSlices,
+  internalError,
+  type PackedModel,
+} from '@cbnn/runtime';
+import type { Command } from 'commander';
+import { modelCost } from '../cost/cost.js';
+import { type ImageSet, spreadImages } from '../data/dataset.js';
+import { loadDataset } from '../data/registry.js';
+import { confusionMatrix } from '../report/confusion.js';
+import { formatBytes, formatCount, formatInteger } from '../report/format.js';
+import { predictPacked } from '../report/run-report.js';
+import { textTable } from '../report/table.js';
+import { errorInterval } from '../statistics.js';
+import { readModel } from '../train/run.js';
+import { RunFolder } from '../train/run-folder.js';
+import { errorRate } from '../train/train.js';
+import { verifyRun } from '../verify/verify.js';
+import { note, progressBar, result } from './console.js';
+import { oneOf, positiveInteger } from './options.js';
+import { dataDirOption, loadRun, type RunFlags, runDataDirOption, stopSignal } from './shared.js';
+
+const splits = ['validation', 'test'] as const;
+type SplitName = (typeof splits)[number];
+
+export function addEvaluationCommands(program: Command): void {
+  program
+    .command('eval')
+    .description('accuracy, confusion matrix and bytes of a packed model')
+    .argument('<model>', "a run's folder, or a packed model file")
+    .option('--data <name>', 'data set or folder, for a model file without a run')
+    .option('--split <split>', 'validation (of a run; its default) or test', oneOf(splits))
+    .option('--threads <n>', 'threads', positiveInteger, availableParallelism())
+    .addOption(dataDirOption())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cbnn eval runs/cifar10 --split test\n  cbnn eval model.safetensors --data ./my-images',
+    )
+    .action(evalCommand);
+  program
+    .command('inspect')
+    .description("a packed model's layers, kept slices, MACs, bit operations and bytes")
+    .argument('<model>', "a run's folder, or a packed model file")
+    .addHelpText('after', '\nExample:\n  cbnn inspect runs/cifar10')
+    .action((path: string) => {
+      const model = readModel(path);
+      result(describe(model, path), { model: path, cost: modelCost(model), input: model.input });
+    });
+  program
+    .command('verify')
+    .description("compare a run's training graph with the reference engine on its packed model, bit by bit")
+    .argument('<run>', 'folder of a finished bnn run')
+    .option('--split <split>', 'validation or test', oneOf(splits), 'validation')
+    .option('--images <n>', 'images used at most', positiveInteger)
+    .option('--threads <n>', 'threads', positiveInteger, availableParallelism())
+    .addOption(runDataDirOption())
+    .addHelpText(
+      'after',
+      '\nExample:\n  cbnn verify runs/cifar10 --split test --images 500\nThe reference engine is slow on purpose: about 10 images a second and thread for the default network.',
+    )
+    .action(verifyCommand);
+}
+
+async function verifyCommand(
+  path: string,
+  flags: RunFlags & { split: SplitName; images?: number; threads: number },
+): Promise<void> {
+  const signal = stopSignal();
+  const loaded = await loadRun(path, flags, signal);
+  const all = flags.split === 'test' ? loaded.dataset.test : loaded.validation;
+  const bar = progressBar('verify');
+  const found = await verifyRun(path, spreadImages(all, flags.images), {
+    workers: flags.threads,
+    signal,
+    onProgress: (done, total) => bar.update(done, total, 'images'),
+  });
+  bar.stop();
+  const different =
+    found.differentClasses + found.layers.reduce((sum, l) => sum + l.differentSums + l.differentBits, 0);
+  const table = textTable(
+    [
+      { header: 'layer' },
+      { header: 'sums', align: 'right' },
+      { header: 'different', align: 'right' },
+      { header: 'bits', align: 'right' },
+      { header: 'different', align: 'right' },
+    ],
+    found.layers.map((l, k) => [
+      String(k + 1),
+      formatInteger(l.sums),
+      formatInteger(l.differentSums),
+      formatInteger(l.bits),
+      formatInteger(l.differentBits),
+    ]),
+  );
+  result(
+    `${table}\n${formatInteger(found.images)} ${flags.split} images: ${formatInteger(found.differentClasses)} classes differ; ${different === 0 ? 'training and packed model are the same network' : 'training and packed model DIFFER'}`,
+    { run: path, split: flags.split, ...found },
+  );
+  if (different > 0)
+    throw internalError(`verify ${path}: ${different} values of the packed model differ from training's`);
+}
+
+interface EvalFlags extends RunFlags {
+  readonly data?: string;
+  readonly split?: SplitName;
+  readonly threads: number;
+}
+
+async function evalCommand(path: string, flags: EvalFlags): Promise<void> {
+  const model = readModel(path);
+  const { images, classes, split } = await evaluationImages(path, model, flags);
+  if (classes.length !== model.classes.length)
+    throw dataError(
+      `eval ${path}: expected images of the model's ${model.classes.length} classes, got ${classes.length}; choose other --data`,
+    );
+  const predictions = await predictPacked(model, images, flags.threads);
+  const error = errorRate(predictions, images.labels);
+  const interval = errorInterval(Math.round((error * images.count) / 100), images.count);
+  const width = model.classes.length;
+  const matrix = confusionMatrix(images.labels, predictions, width);
+  const rows = model.classes.map((name, i) => [
+    name,
+    ...Array.from(matrix.subarray(i * width, (i + 1) * width), String),
+  ]);
+  note(describe(model, path));
+  result(
+    `\nconfusion matrix (rows: true class, columns: predicted class)\n${textTable([{ header: '' }, ...model.classes.map((_, i) => ({ header: String(i), align: 'right' as const }))], rows)}\n${split} error ${error.toFixed(2)} % [${interval.low.toFixed(2)}, ${interval.high.toFixed(2)}], accuracy ${(100 - error).toFixed(2)} % on ${images.count} images`,
+    {
+      model: path,
+      split,
+      images: images.count,
+      error,
+      interval,
+      matrix: Array.from(matrix),
+      cost: modelCost(model),
+    },
+  );
+}
+
+/** A run has validation and test images of its own; a model file is evaluated on the test images of what `--data` names. */
+async function evaluationImages(
+  path: string,
+  model: PackedModel,
+  flags: EvalFlags,
+): Promise<{ images: ImageSet; classes: readonly string[]; split: SplitName }> {
+  const signal = stopSignal();
+  if (existsSync(new RunFolder(path).config)) {
+    if (flags.data !== undefined)
+      throw configError(
+        `eval ${path}: a run knows its images; leave --data out, or give its model.safetensors`,
+      );
+    const { dataset, validation } = await loadRun(path, flags, signal);
+    const split = flags.split ?? 'validation';
+    return { images: split === 'test' ? dataset.test : validation, classes: dataset.classes, split };
+  }
+  if (flags.split === 'validation')
+    throw configError(
+      `eval ${path}: a model file has no validation images; use --split test, or give its run`,
+    );
+  const dataset = await loadDataset(flags.data ?? model.provenance.dataset, {
+    dataDir: flags.dataDir ?? 'data',
+    signal,
+  });
+  return { images: dataset.test, classes: dataset.classes, split: 'test' };
+}
+
+function describe(model: PackedModel, path: string): string {
+  const cost = modelCost(model);
+  const { input } = model;
+  const run = new RunFolder(path);
+  const file = existsSync(run.config) ? run.model : path;
+  const table = textTable(
+    [
+      { header: 'layer' },
+      { header: 'weights', align: 'right' },
+      { header: 'bits', align: 'right' },
+      { header: 'weight bytes', align: 'right' },
+      { header: 'other bytes', align: 'right' },
+      { header: 'MACs', align: 'right' },
+      { header: 'bit ops', align: 'right' },
+    ],
+    cost.layers.map((layer) => [
+      layer.name,
+      String(layer.weights),
+      String(layer.weightBits),
+      String(layer.weightBytes),
+      String(layer.otherBytes),
+      formatCount(layer.macs),
+      formatCount(layer.bitOperations),
+    ]),
+  );
+  const seen =
+    input.encoding === '8-bit'
+      ? 'plain 8-bit image'
+      : `slices ${formatSlices(input.slices)} (${input.slices.length} of ${8 * input.channels})`;
+  return `${formatArchitecture(model.layers)}\ninput ${input.height}x${input.width}x${input.channels}, ${seen}, contrast stretch ${input.stretch ? `${input.stretch.low}..${input.stretch.high} %` : 'off'}\n${table}\ntotal ${formatCount(cost.weights)} weights, ${formatCount(cost.macs)} MACs, ${formatCount(cost.bitOperations)} bit operations, file ${formatBytes(statSync(file).size)}`;
+}
