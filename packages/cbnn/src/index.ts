@@ -9,11 +9,13 @@ export { type Dataset, type ImageSet, spreadImages } from './data/dataset.js';
 export { datasets, loadDataset } from './data/registry.js';
 export { splitValidation } from './data/split.js';
 export { datasetStatistics } from './data/statistics.js';
+export { openEngine, predictPacked } from './engines/evaluate.js';
 export { openPackedOnnx, type PackedEngine } from './engines/packed-onnx.js';
 export { type Device, type DeviceName, openDevice } from './graph/session.js';
 export { packModel } from './pack/pack.js';
+export { argmax, errorRate } from './predictions.js';
 export { confusionMatrix } from './report/confusion.js';
-export { predictPacked, reportRun } from './report/run-report.js';
+export { reportRun } from './report/run-report.js';
 export { analyzeSensitivity, type Measurement, type SensitivityOptions } from './sensitivity/analyze.js';
 export { choosePruning, type Pruning } from './sensitivity/prune.js';
 export type { SensitivityPoint, SensitivityResult } from './sensitivity/result.js';
@@ -21,10 +23,9 @@ export { type RunSensitivityOptions, runSensitivity, sensitivityOf } from './sen
 export { errorInterval, pairedInterval } from './statistics.js';
 export type { RunConfig } from './train/config.js';
 export { type PreparedRun, prepareRun, type RunOptions } from './train/prepare.js';
-export { loadRunImages, loadTrainer, openEngine, type RunImages, readModel, trainRun } from './train/run.js';
+export { loadRunImages, loadTrainer, type RunImages, readModel, trainRun } from './train/run.js';
 export {
   type EpochMetrics,
-  errorRate,
   predict,
   type TrainingProgress,
   type TrainingResult,

@@ -3,16 +3,18 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { configError } from '@cbnn/runtime';
 import type { Command } from 'commander';
 import { modelCost, networkCost, uniformStorage } from '../cost/cost.js';
+import { stretchSet } from '../data/stretch-set.js';
+import { wrongOf } from '../engines/evaluate.js';
+import { errorRate, percentWrong } from '../predictions.js';
 import { formatBytes, formatCount, formatDuration } from '../report/format.js';
 import { reportRun } from '../report/run-report.js';
 import { textTable } from '../report/table.js';
 import { runSensitivity } from '../sensitivity/run-sensitivity.js';
-import { stretchSet } from '../train/batches.js';
 import { planOf } from '../train/config.js';
 import { prepareRun, type RunOptions } from '../train/prepare.js';
-import { loadTrainer, readModel, trainRun, wrongOf } from '../train/run.js';
+import { loadTrainer, readModel, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
-import { errorRate, predict } from '../train/train.js';
+import { predict } from '../train/train.js';
 import { note, result, trainingBar } from './console.js';
 import { showCompaction, showSensitivity } from './run-commands.js';
 import { stopSignal } from './shared.js';
@@ -60,7 +62,7 @@ export function addDemoCommand(program: Command): void {
         signal,
       });
       note('5/5 the report');
-      const page = await reportRun(out, config, prepared);
+      const page = await reportRun(out, config, prepared, { signal });
 
       const trainer = await loadTrainer(`${out}/float`);
       const { test } = prepared.dataset;
@@ -75,7 +77,7 @@ export function addDemoCommand(program: Command): void {
       const baseline = modelCost(readModel(out));
       const accuracy = (error: number) => `${(100 - error).toFixed(1)} %`;
       const bnnError =
-        compaction.test?.baselineError ?? errorOf(await wrongOf(readModel(out), test, config.threads));
+        compaction.test?.baselineError ?? percentWrong(await wrongOf(readModel(out), test, config.threads));
       const rows = [
         ['float', accuracy(floatError), formatBytes(float.bytes), formatCount(float.macs)],
         ['BNN', accuracy(bnnError), formatBytes(compaction.baseline.bytes), formatCount(baseline.macs)],
@@ -105,9 +107,6 @@ export function addDemoCommand(program: Command): void {
       }
     });
 }
-
-const errorOf = (wrong: Uint8Array): number =>
-  (100 * wrong.reduce((sum, bit) => sum + bit, 0)) / wrong.length;
 
 /** Only a run, or an empty folder, is ever removed. */
 function clearEarlierDemo(out: string): void {

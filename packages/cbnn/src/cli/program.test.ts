@@ -39,111 +39,134 @@ const options =
   '--arch 6C3-MP2-8C3-MP2-16FC-12FC --epochs 2 --limit 700 --batch 50 --stretch off --threads 1';
 const train = (...more: string[]) => cbnn('train', 'signs', ...options.split(' '), ...more);
 
-describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))('the program', () => {
-  beforeAll(async () => {
-    const { code, lines } = await train('--out', 'run');
-    expect(code).toBe(0);
-    expect(lines.filter((line) => line['task'] === 'train').map((line) => line['epoch'])).toEqual([1, 2]);
-    expect(lines.at(-1)).toMatchObject({ epochs: 2, run: 'run' });
-  });
+describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
+  'the program',
+  { timeout: 180_000 },
+  () => {
+    beforeAll(async () => {
+      const { code, lines } = await train('--out', 'run');
+      expect(code).toBe(0);
+      expect(lines.filter((line) => line['task'] === 'train').map((line) => line['epoch'])).toEqual([1, 2]);
+      expect(lines.at(-1)).toMatchObject({ epochs: 2, run: 'run' });
+    });
 
-  it('evaluates, inspects and verifies a run and its model file', async () => {
-    const test = (await cbnn('eval', 'run', '--split', 'test')).lines.at(-1)!;
-    expect(test).toMatchObject({ split: 'test', images: 2000 });
-    expect((test['matrix'] as number[]).reduce((sum, n) => sum + n)).toBe(2000);
-    const file = (await cbnn('eval', 'run/model.safetensors')).lines.at(-1)!;
-    expect(file['matrix']).toEqual(test['matrix']);
-    const inspected = (await cbnn('inspect', 'run')).lines.at(-1) as { cost: { layers: unknown[] } };
-    expect(inspected.cost.layers).toHaveLength(4);
-    const verified = await cbnn('verify', 'run', '--split', 'test', '--images', '60', '--threads', '2');
-    expect(verified.code).toBe(0);
-    expect(verified.lines.at(-1)).toMatchObject({ images: 60, differentClasses: 0 });
-  });
+    it('evaluates, inspects and verifies a run and its model file', async () => {
+      const test = (await cbnn('eval', 'run', '--split', 'test')).lines.at(-1)!;
+      expect(test).toMatchObject({ split: 'test', images: 2000 });
+      expect((test['matrix'] as number[]).reduce((sum, n) => sum + n)).toBe(2000);
+      const file = (await cbnn('eval', 'run/model.safetensors')).lines.at(-1)!;
+      expect(file['matrix']).toEqual(test['matrix']);
+      const inspected = (await cbnn('inspect', 'run')).lines.at(-1) as { cost: { layers: unknown[] } };
+      expect(inspected.cost.layers).toHaveLength(4);
+      const verified = await cbnn('verify', 'run', '--split', 'test', '--images', '60', '--threads', '2');
+      expect(verified.code).toBe(0);
+      expect(verified.lines.at(-1)).toMatchObject({ images: 60, differentClasses: 0 });
+    });
 
-  it('analyses, compacts and reports', async () => {
-    const sensitivity = (await cbnn('sensitivity', 'run', '--seeds', '1')).lines.at(-1) as {
-      points: unknown[];
-    };
-    expect(sensitivity.points).toHaveLength(64);
-    const args = [
-      'compact',
-      'run',
-      '--max-drop',
-      '100',
-      '--accept',
-      'estimate',
-      '--tries',
-      '2',
-      '--epochs',
-      '1',
-    ];
-    const compacted = (await cbnn(...args)).lines.at(-1)!;
-    expect(compacted).toMatchObject({ finished: false, test: { images: 2000 } });
-    expect(compacted['tries']).toHaveLength(2);
-    expect((await cbnn('report', 'run')).code).toBe(0);
-    const page = readFileSync(join(folder, 'run', 'report.html'), 'utf8');
-    expect(page).not.toMatch(/(src|href)="(https?:)?\/\//);
-    expect(existsSync(join(folder, 'run', 'figures', 'fig4-slices.png'))).toBe(true);
-  });
+    it('analyses, compacts and reports', async () => {
+      const sensitivity = (await cbnn('sensitivity', 'run', '--seeds', '1')).lines.at(-1) as {
+        points: unknown[];
+      };
+      expect(sensitivity.points).toHaveLength(64);
+      const args = [
+        'compact',
+        'run',
+        '--max-drop',
+        '100',
+        '--accept',
+        'estimate',
+        '--tries',
+        '2',
+        '--epochs',
+        '1',
+      ];
+      const compacted = (await cbnn(...args)).lines.at(-1)!;
+      expect(compacted).toMatchObject({ finished: false, test: { images: 2000 } });
+      expect(compacted['tries']).toHaveLength(2);
+      expect((await cbnn('report', 'run')).code).toBe(0);
+      const page = readFileSync(join(folder, 'run', 'report.html'), 'utf8');
+      expect(page).not.toMatch(/(src|href)="(https?:)?\/\//);
+      expect(existsSync(join(folder, 'run', 'figures', 'fig4-slices.png'))).toBe(true);
+    });
 
-  it('resumes by the same command, and refuses to continue as another run', async () => {
-    expect((await train('--out', 'run', '--resume')).code).toBe(0);
-    expect(
-      (await cbnn('train', 'signs', '--out', 'run', '--resume', '--arch', '6C3-MP2-8C3-MP2-16FC-12FC')).code,
-    ).toBe(0);
-    const again = await train('--out', 'run');
-    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('add --resume') });
-    const longer = await cbnn(
-      'train',
-      'signs',
-      ...options.replace('epochs 2', 'epochs 3').split(' '),
-      '--out',
-      'run',
-      '--resume',
-    );
-    expect(longer).toMatchObject({ code: 1, stderr: expect.stringContaining('epochs: 2 and 3') });
-  });
+    it('resumes by the same command, and refuses to continue as another run', async () => {
+      expect((await train('--out', 'run', '--resume')).code).toBe(0);
+      expect(
+        (await cbnn('train', 'signs', '--out', 'run', '--resume', '--arch', '6C3-MP2-8C3-MP2-16FC-12FC'))
+          .code,
+      ).toBe(0);
+      const again = await train('--out', 'run');
+      expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('add --resume') });
+      const longer = await cbnn(
+        'train',
+        'signs',
+        ...options.replace('epochs 2', 'epochs 3').split(' '),
+        '--out',
+        'run',
+        '--resume',
+      );
+      expect(longer).toMatchObject({ code: 1, stderr: expect.stringContaining('epochs: 2 and 3') });
+    });
 
-  it.each([
-    [['train', 'sings'], 'signs'],
-    [['train', 'signs', '--technique', 'bbn'], 'Did you mean bnn'],
-    [['train', 'signs', '--slices', '0:9'], 'expected bits of 0..7'],
-    [['train', 'signs', '--technique', 'float', '--rate', '1'], 'use --float-rate'],
-    [['train', 'signs', '--arch', '8C3-13FC'], 'expected an output layer of 12FC'],
-    [['train', 'signs', '--size', '16'], 'signs has one size'],
-    [['eval', 'nothing-there'], 'expected a packed model file or the folder of a finished bnn run'],
-    [['sensitivity', '.'], 'no config.json there'],
-    [['trian', 'signs'], 'train'],
-  ])('refuses %j with a hint', async (args, hint) => {
-    const { code, stderr } = await cbnn(...args, ...(args[0] === 'train' ? ['--out', 'refused'] : []));
-    expect(code).toBe(1);
-    expect(stderr).toContain(hint);
-    expect(stderr).not.toContain('    at ');
-    expect(existsSync(join(folder, 'refused'))).toBe(false);
-  });
+    it.each([
+      [['train', 'sings'], 'signs'],
+      [['train', 'signs', '--technique', 'bbn'], 'Did you mean bnn'],
+      [['train', 'signs', '--slices', '0:9'], 'expected bits of 0..7'],
+      [['train', 'signs', '--technique', 'float', '--rate', '1'], 'use --float-rate'],
+      [['train', 'signs', '--arch', '8C3-13FC'], 'expected an output layer of 12FC'],
+      [['train', 'signs', '--size', '16'], 'signs has one size'],
+      [['eval', 'nothing-there'], 'expected a packed model file or the folder of a finished bnn run'],
+      [['sensitivity', '.'], 'no config.json there'],
+      [['trian', 'signs'], 'train'],
+    ])('refuses %j with a hint', async (args, hint) => {
+      const { code, stderr } = await cbnn(...args, ...(args[0] === 'train' ? ['--out', 'refused'] : []));
+      expect(code).toBe(1);
+      expect(stderr).toContain(hint);
+      expect(stderr).not.toContain('    at ');
+      expect(existsSync(join(folder, 'refused'))).toBe(false);
+    });
 
-  it('refuses to make room for a demo among other files', async () => {
-    mkdirSync(join(folder, 'precious'));
-    writeFileSync(join(folder, 'precious', 'file'), 'x');
-    const { code, stderr } = await cbnn('demo', '--out', 'precious');
-    expect([code, stderr]).toEqual([1, expect.stringContaining('expected a new folder')]);
-    expect(existsSync(join(folder, 'precious', 'file'))).toBe(true);
-  });
+    it("runs the README's library example", async () => {
+      const readme = readFileSync(join(import.meta.dirname, '..', '..', '..', '..', 'README.md'), 'utf8');
+      const example = /```ts\n([\s\S]*?)```/.exec(readme)![1]!;
+      // Its own words, on fewer images.
+      const small = example
+        .replace("'cbnn'", `'${new URL('../../dist/index.js', import.meta.url).href}'`)
+        .replace(
+          'epochs: 5',
+          "epochs: 1, limit: 400, architecture: '6C3-MP2-8FC-12FC', stretch: 'off', threads: 1",
+        )
+        .replace('maxDrop: 1', 'maxDrop: 100');
+      expect(small).not.toContain('epochs: 5');
+      writeFileSync(join(folder, 'example.mjs'), small);
+      const { stdout } = await promisify(execFile)(process.execPath, ['example.mjs'], { cwd: folder });
+      expect(stdout).toMatch(/report\.html \d /);
+      expect(existsSync(join(folder, 'runs', 'signs', 'report.html'))).toBe(true);
+    });
 
-  // util-linux's script gives the program a terminal.
-  const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux');
-  it.skipIf(!hasScript)('ends on a terminal after an error in the middle of a bar', () => {
-    mkdirSync(join(folder, 'broken', 'a'), { recursive: true });
-    mkdirSync(join(folder, 'broken', 'b'));
-    for (const name of ['a/1.png', 'a/2.png', 'b/1.png', 'b/2.png'])
-      writeFileSync(join(folder, 'broken', name), 'not a picture');
-    const { status, stdout } = spawnSync(
-      'script',
-      ['-qec', `${process.execPath} ${program} train broken`, '/dev/null'],
-      { cwd: folder, encoding: 'utf8', timeout: 30_000 },
-    );
-    expect(status).toBe(1);
-    expect(stdout).toContain('1.png');
-    expect(stdout.lastIndexOf('\u001b[?25h')).toBeGreaterThan(stdout.lastIndexOf('\u001b[?25l'));
-  });
-});
+    it('refuses to make room for a demo among other files', async () => {
+      mkdirSync(join(folder, 'precious'));
+      writeFileSync(join(folder, 'precious', 'file'), 'x');
+      const { code, stderr } = await cbnn('demo', '--out', 'precious');
+      expect([code, stderr]).toEqual([1, expect.stringContaining('expected a new folder')]);
+      expect(existsSync(join(folder, 'precious', 'file'))).toBe(true);
+    });
+
+    // util-linux's script gives the program a terminal.
+    const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux');
+    it.skipIf(!hasScript)('ends on a terminal after an error in the middle of a bar', () => {
+      mkdirSync(join(folder, 'broken', 'a'), { recursive: true });
+      mkdirSync(join(folder, 'broken', 'b'));
+      for (const name of ['a/1.png', 'a/2.png', 'b/1.png', 'b/2.png'])
+        writeFileSync(join(folder, 'broken', name), 'not a picture');
+      const { status, stdout } = spawnSync(
+        'script',
+        ['-qec', `${process.execPath} ${program} train broken`, '/dev/null'],
+        { cwd: folder, encoding: 'utf8', timeout: 30_000 },
+      );
+      expect(status).toBe(1);
+      expect(stdout).toContain('1.png');
+      expect(stdout.lastIndexOf('\u001b[?25h')).toBeGreaterThan(stdout.lastIndexOf('\u001b[?25l'));
+    });
+  },
+);

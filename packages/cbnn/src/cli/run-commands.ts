@@ -74,8 +74,9 @@ export function addRunCommands(program: Command): void {
     .addOption(runDataDirOption())
     .addHelpText('after', '\nExample:\n  cbnn report runs/cifar10')
     .action(async (path: string, flags: RunFlags) => {
-      const loaded = await loadRun(path, flags, stopSignal());
-      const page = await reportRun(path, loaded.config, loaded);
+      const signal = stopSignal();
+      const loaded = await loadRun(path, flags, signal);
+      const page = await reportRun(path, loaded.config, loaded, { signal });
       result(`report: ${page}`, { report: page });
     });
 }
@@ -88,7 +89,7 @@ async function sensitivityCommand(path: string, flags: SensitivityFlags): Promis
     ...(flags.images !== undefined && { images: flags.images }),
     signal,
   });
-  await reportRun(path, loaded.config, loaded);
+  await reportRun(path, loaded.config, loaded, { signal });
   const table = textTable(
     [
       { header: 'noise in' },
@@ -125,7 +126,7 @@ async function compactCommand(path: string, flags: CompactFlags): Promise<void> 
     signal,
     ...(epochs !== undefined && { epochs }),
   });
-  const page = await reportRun(path, loaded.config, loaded);
+  const page = await reportRun(path, loaded.config, loaded, { signal });
   result(`${compactionText(found)}\nreport: ${page}`, found);
 }
 

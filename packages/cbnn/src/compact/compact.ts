@@ -17,11 +17,13 @@ import {
   sha256,
 } from '@cbnn/runtime';
 import { modelCost } from '../cost/cost.js';
+import { wrongOf } from '../engines/evaluate.js';
+import { percentWrong } from '../predictions.js';
 import { choosePruning } from '../sensitivity/prune.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { pairedInterval } from '../statistics.js';
 import { planOf, type RunConfig } from '../train/config.js';
-import { placeOf, type RunImages, readModel, trainRun, wrongOf } from '../train/run.js';
+import { placeOf, type RunImages, readModel, trainRun } from '../train/run.js';
 import { RunFolder, readCheckpoint, writeJsonAtomic } from '../train/run-folder.js';
 import type { TrainingProgress } from '../train/train.js';
 import { inheritState } from './inherit.js';
@@ -132,8 +134,8 @@ export async function compact(
     );
     const { low, high } = pairedInterval(before, after);
     test = {
-      baselineError: percent(before),
-      compactError: percent(after),
+      baselineError: percentWrong(before),
+      compactError: percentWrong(after),
       interval: [low, high],
       images: before.length,
     };
@@ -206,12 +208,9 @@ function measureNetwork(path: string, wrong: Uint8Array): NetworkMeasure {
     bytes: statSync(new RunFolder(path).model).size,
     macs: cost.macs,
     weights: cost.weights,
-    validationError: percent(wrong),
+    validationError: percentWrong(wrong),
   };
 }
-
-const percent = (wrong: Uint8Array): number =>
-  (100 * wrong.reduce((sum, bit) => sum + bit, 0)) / wrong.length;
 
 const tried = (tries: readonly CompactionTry[]): TriedWidths[] =>
   tries.map(({ convWidth, denseWidth, accepted }) => ({ conv: convWidth, dense: denseWidth, accepted }));

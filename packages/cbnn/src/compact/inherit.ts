@@ -6,7 +6,7 @@
 import { internalError } from '@cbnn/runtime';
 import { names } from '../graph/names.js';
 import { type Plan, planShapes } from '../nn/plan.js';
-import type { TrainingState } from '../train/trainer.js';
+import type { TrainingState } from '../nn/state.js';
 
 /** The state of `to` cut out of the state of `from`; `to` has the same layers, none wider, and a subset of the slices. */
 export function inheritState(from: Plan, state: TrainingState, to: Plan): TrainingState {

@@ -17,8 +17,8 @@ import {
 import { Graph, type Value } from '../graph/graph.js';
 import { flatten } from '../graph/operations/dense.js';
 import type { Device } from '../graph/session.js';
+import { writeInputPlanes } from '../nn/input-planes.js';
 import { inputChannels } from '../nn/plan.js';
-import { writeInputPlanes } from '../train/input.js';
 
 /** float32 holds every integer up to here. */
 const EXACT = 2 ** 24;

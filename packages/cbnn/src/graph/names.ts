@@ -15,6 +15,8 @@ export const names = {
   activations: (layer: number): string => `layers.${layer}.activations`,
   gradient: (parameter: string): string => `gradient.${parameter}`,
   next: (tensor: string): string => `next.${tensor}`,
+  /** whether a tensor of the state is one of Adam's moments */
+  isMoment: (tensor: string): boolean => tensor.startsWith('adam.'),
   firstMoment: (parameter: string): string => `adam.m.${parameter}`,
   secondMoment: (parameter: string): string => `adam.v.${parameter}`,
 } as const;

@@ -1,7 +1,6 @@
 /** From a plan to graphs: the forward pass, the complete training step, and the evaluation pass. */
 import type { KernelShape } from '@cbnn/runtime';
 import { inputChannels, layerParameters, type Parameter, type Plan, planShapes } from '../nn/plan.js';
-import type { Technique } from '../techniques/technique.js';
 import { Graph, type Value } from './graph.js';
 import { names } from './names.js';
 import { batchNorm, type Normalization } from './operations/batch-norm.js';
@@ -10,6 +9,7 @@ import { dense, flatten } from './operations/dense.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool } from './operations/pooling.js';
 import { adam } from './optimizer.js';
+import type { Technique } from './technique.js';
 
 export interface NetworkGraph {
   readonly bytes: Uint8Array;

@@ -1,8 +1,10 @@
 /** The plan of a network: everything that decides its graph, its parameters and its packed form. */
 import { type InputSpec, type KernelShape, kernelShapes, type LayerSpec } from '@cbnn/runtime';
-import type { LossName } from '../graph/operations/losses.js';
-import type { TechniqueName } from '../techniques/technique.js';
 
+/** What the output layer is trained with. */
+export type LossName = 'squared-hinge' | 'cross-entropy';
+/** Techniques: a file each in techniques/. */
+export type TechniqueName = 'bnn' | 'float';
 /** How bit slices enter the first layer: all +-1, or slice k as +-2^k / 255 (so that they add up to the image). */
 export type Slicing = 'equal' | 'place-value';
 /** Weights of the first layer: rounded to -127..127 with the rounding in the loop, one bit each, or real. */

@@ -3,9 +3,15 @@
  * what short runs on CIFAR-10 taught (place values, Glorot-scaled rates ten times higher, cosine schedule, fresh
  * batch-norm statistics before every evaluation).
  */
-import type { LossName } from '../graph/operations/losses.js';
-import type { Rates } from '../train/trainer.js';
-import type { Slicing } from './plan.js';
+import type { LossName, Slicing } from './plan.js';
+
+/** Learning rates of one step, before Adam's bias correction. */
+export interface Rates {
+  /** of latent weights; each layer multiplies it by its Glorot factor */
+  readonly binary: number;
+  /** of batch norm and of a first layer with real or integer weights */
+  readonly float: number;
+}
 
 export const recipeNames = ['modern', 'paper'] as const;
 export type RecipeName = (typeof recipeNames)[number];

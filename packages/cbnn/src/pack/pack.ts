@@ -14,8 +14,8 @@ import {
 import { names } from '../graph/names.js';
 import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
 import { type Plan, placeFactors, planShapes } from '../nn/plan.js';
+import type { TrainingState } from '../nn/state.js';
 import { techniques } from '../techniques/index.js';
-import type { TrainingState } from '../train/trainer.js';
 import { foldScores, foldThreshold } from './threshold.js';
 
 /**

@@ -5,13 +5,13 @@ import { formatArchitecture, type PackedModel } from '@cbnn/runtime';
 import type { CompactionResult } from '../compact/result.js';
 import { modelCost } from '../cost/cost.js';
 import type { ImageSet } from '../data/dataset.js';
+import { stretchSet } from '../data/stretch-set.js';
+import { predictPacked } from '../engines/evaluate.js';
 import { channelNames } from '../sensitivity/analyze.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { errorInterval } from '../statistics.js';
-import { stretchSet } from '../train/batches.js';
 import type { RunConfig } from '../train/config.js';
-import { argmax } from '../train/onnx-trainer.js';
-import { openEngine, placeOf, type RunImages, readMetrics, readModel } from '../train/run.js';
+import { placeOf, type RunImages, readMetrics, readModel } from '../train/run.js';
 import { RunFolder, readJson, writeFileAtomic } from '../train/run-folder.js';
 import { VERSION } from '../version.js';
 import { caveats } from './caveats.js';
@@ -173,21 +173,4 @@ async function evaluate(
       }),
     },
   };
-}
-
-/** Classes that `model` gives raw `images`. */
-export async function predictPacked(
-  model: PackedModel,
-  images: ImageSet,
-  threads: number,
-): Promise<Uint16Array> {
-  const engine = await openEngine(model, threads);
-  try {
-    const prepared = stretchSet(images, model.input.stretch);
-    const scores = await engine.scores(prepared.pixels, images.count);
-    const classes = model.classes.length;
-    return Uint16Array.from({ length: images.count }, (_, n) => argmax(scores, n, classes));
-  } finally {
-    await engine.close();
-  }
 }

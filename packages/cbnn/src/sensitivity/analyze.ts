@@ -4,10 +4,11 @@
  */
 import { allSlices, compareSlices, configError, type PackedModel, type Slice } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
+import { stretchSet } from '../data/stretch-set.js';
+import { wrongImages } from '../engines/evaluate.js';
 import type { PackedEngine } from '../engines/packed-onnx.js';
+import { percentWrong } from '../predictions.js';
 import { tangoInterval } from '../statistics.js';
-import { stretchSet } from '../train/batches.js';
-import { argmax } from '../train/onnx-trainer.js';
 import { randomizeSlices } from './noise.js';
 import type { NoiseScope, SensitivityPoint, SensitivityResult } from './result.js';
 
@@ -105,7 +106,7 @@ export async function analyzeSensitivity(
     channels,
     channelNames: channelNames(channels),
     keptSlices: kept,
-    cleanError: percent(cleanWrong),
+    cleanError: percentWrong(cleanWrong),
     points: list.map(
       (experiment): SensitivityPoint => ({
         ...experiment,
@@ -115,29 +116,15 @@ export async function analyzeSensitivity(
   };
 }
 
-/** 1 where the engine's class is not the label. */
-export async function wrongImages(
-  engine: PackedEngine,
-  images: ImageSet,
-  pixels: Uint8Array,
-): Promise<Uint8Array> {
-  const scores = await engine.scores(pixels, images.count);
-  const classes = scores.length / images.count;
-  return Uint8Array.from(images.labels, (label, n) => (argmax(scores, n, classes) === label ? 0 : 1));
-}
-
-const percent = (wrong: Uint8Array): number =>
-  (100 * wrong.reduce((sum, bit) => sum + bit, 0)) / wrong.length;
-
 /**
  * The increase is the mean over images of d_i = (mean over seeds of noisy error) - clean error of that image; its 95 %
  * interval is normal, from the spread of d_i: paired by image, so that hard images do not widen it. It is never narrower
  * than Tango's interval without any changed image (statistics.ts): that nothing changed on n images proves only so much.
  */
 function measure(clean: Uint8Array, noisy: readonly Uint8Array[]): Measurement {
-  const errorBySeed = noisy.map(percent);
+  const errorBySeed = noisy.map(percentWrong);
   const error = errorBySeed.reduce((sum, value) => sum + value, 0) / noisy.length;
-  const increase = error - percent(clean);
+  const increase = error - percentWrong(clean);
   let squares = 0;
   for (let i = 0; i < clean.length; i++) {
     const d = 100 * (noisy.reduce((sum, wrong) => sum + wrong[i]!, 0) / noisy.length - clean[i]!);

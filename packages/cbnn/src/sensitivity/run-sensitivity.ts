@@ -2,7 +2,8 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { encodeModel, sha256 } from '@cbnn/runtime';
 import { spreadImages } from '../data/dataset.js';
-import { openEngine, type RunImages, readModel } from '../train/run.js';
+import { openEngine } from '../engines/evaluate.js';
+import { type RunImages, readModel } from '../train/run.js';
 import { RunFolder, readJson, writeFileAtomic, writeJsonAtomic } from '../train/run-folder.js';
 import { analyzeSensitivity, type Measurement } from './analyze.js';
 import type { SensitivityResult } from './result.js';

@@ -1,7 +1,7 @@
 import { normalizeAndSign } from '../graph/operations/batch-norm.js';
 import { binarize, placeValues, roundToIntegers } from '../graph/operations/quantizers.js';
+import type { Technique } from '../graph/technique.js';
 import { placeFactors } from '../nn/plan.js';
-import type { Technique } from './technique.js';
 
 /** Binary weights and activations; the first layer's weights are integers unless the plan says otherwise. */
 export const bnn: Technique = {

@@ -1,8 +1,8 @@
 import { batchNorm } from '../graph/operations/batch-norm.js';
 import { relu } from '../graph/operations/quantizers.js';
+import type { Technique } from '../graph/technique.js';
 import { placeFactors } from '../nn/plan.js';
 import { placeFlat } from './bnn.js';
-import type { Technique } from './technique.js';
 
 /** Full precision: the same network with real weights and ReLU. */
 export const float: Technique = {

@@ -2,23 +2,12 @@
  * Training batches: a fresh shuffle every epoch, mirrored and shifted images. Every choice depends only on
  * (seed, epoch, image), so any batch of any epoch can be made without those before it.
  */
-import { type Stretch, stretchInto } from '@cbnn/runtime';
 import type { AugmentationPolicy, ImageSet } from '../data/dataset.js';
 import { Random } from '../random.js';
 import type { ImageBatch } from './trainer.js';
 
 const SHUFFLE = 2;
 const AUGMENT = 3;
-
-/** The images after the contrast stretch; the same set when there is none. */
-export function stretchSet(images: ImageSet, stretch: Stretch | null): ImageSet {
-  if (!stretch) return images;
-  const pixels = new Uint8Array(images.pixels.length);
-  const size = images.height * images.width * images.channels;
-  for (let at = 0; at < pixels.length; at += size)
-    stretchInto(images.pixels.subarray(at, at + size), stretch, pixels.subarray(at, at + size));
-  return { ...images, pixels };
-}
 
 export class TrainingBatches {
   readonly steps: number;

@@ -1,13 +1,14 @@
 /** Decides by two short trainings whether the contrast stretch helps: recipe `modern` asks validation images. */
 import type { Stretch } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
-import { openDevice } from '../graph/session.js';
+import { stretchSet } from '../data/stretch-set.js';
 import { ratesAt } from '../nn/recipes.js';
+import { errorRate } from '../predictions.js';
 import { Random } from '../random.js';
-import { stretchSet, TrainingBatches } from './batches.js';
-import { planOf, type RunConfig } from './config.js';
-import { createOnnxTrainer } from './onnx-trainer.js';
-import { errorRate, predict } from './train.js';
+import { TrainingBatches } from './batches.js';
+import type { RunConfig } from './config.js';
+import { openTrainer } from './open-trainer.js';
+import { predict } from './train.js';
 
 export interface StretchChoice {
   readonly stretch: Stretch | null;
@@ -35,11 +36,7 @@ export async function chooseStretch(
   const train = sample(images.train, Math.max(TRAINING_IMAGES, 4 * config.batch));
   const validation = sample(images.validation, VALIDATION_IMAGES);
   const trial = async (tried: Stretch | null): Promise<number> => {
-    const device = await openDevice(config.device, config.threads);
-    const trainer = await createOnnxTrainer(planOf(config), device, {
-      batch: config.batch,
-      seed: config.seed,
-    });
+    const trainer = await openTrainer(config);
     try {
       const batches = new TrainingBatches(
         stretchSet(train, tried),

@@ -6,10 +6,13 @@ import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
 import { adamRate } from '../graph/optimizer.js';
 import type { Device, Feeds, Session } from '../graph/session.js';
 import { initialValue } from '../nn/initialize.js';
+import { writeInputPlanes } from '../nn/input-planes.js';
 import { inputChannels, type Plan, planShapes } from '../nn/plan.js';
+import type { Rates } from '../nn/recipes.js';
+import type { TrainingState } from '../nn/state.js';
+import { argmax } from '../predictions.js';
 import { techniques } from '../techniques/index.js';
-import { writeInputPlanes } from './input.js';
-import type { ImageBatch, Rates, StepResult, Trainer, TrainingState } from './trainer.js';
+import type { ImageBatch, StepResult, Trainer } from './trainer.js';
 
 export interface OnnxTrainerOptions {
   readonly batch: number;
@@ -214,7 +217,7 @@ export async function createOnnxTrainer(
       for (const [name, tensor] of state()) {
         const given = saved.get(name);
         // A state kept for its weights has no moments; training does not continue from it.
-        if (!given && name.startsWith('adam.')) continue;
+        if (!given && names.isMoment(name)) continue;
         if (!given || given.data.length !== tensor.data.length)
           throw internalError(
             `checkpoint: tensor ${name}: expected ${tensor.data.length} values, got ${given?.data.length ?? 'none'}`,
@@ -242,13 +245,6 @@ export function evaluationFeeds({ parameters, shapes }: NetworkGraph, state: Tra
     };
   }
   return feeds;
-}
-
-/** Index of the largest score of row `n`; the first wins ties. */
-export function argmax(scores: ArrayLike<number>, n: number, classes: number): number {
-  let best = 0;
-  for (let c = 1; c < classes; c++) if (scores[n * classes + c]! > scores[n * classes + best]!) best = c;
-  return best;
 }
 
 function countCorrect(scores: Float32Array, labels: Uint16Array, classes: number): number {

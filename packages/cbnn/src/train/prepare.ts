@@ -20,9 +20,8 @@ import type { OnDataProgress } from '../data/source.js';
 import { fingerprint, type Split, splitValidation } from '../data/split.js';
 import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
 import { type DeviceName, openDevice } from '../graph/session.js';
-import { type FirstLayer, type Plan, planShapes, type Slicing } from '../nn/plan.js';
+import { type FirstLayer, type Plan, planShapes, type Slicing, type TechniqueName } from '../nn/plan.js';
 import { type RecipeName, recipes } from '../nn/recipes.js';
-import type { TechniqueName } from '../techniques/index.js';
 import { chooseStretch, type StretchChoice } from './choose-stretch.js';
 import { parseConfig, planOf, type RunConfig } from './config.js';
 

@@ -14,8 +14,8 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { configError, dataError, decodeSafetensors, encodeSafetensors } from '@cbnn/runtime';
+import type { TrainingState } from '../nn/state.js';
 import { configDifference, parseConfig, type RunConfig } from './config.js';
-import type { TrainingState } from './trainer.js';
 
 /** Writes to a temporary name in the same folder, flushes it to the disk, then renames. */
 export function writeFileAtomic(path: string, data: Uint8Array | string): void {

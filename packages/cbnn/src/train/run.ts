@@ -6,13 +6,9 @@ import type { Dataset, ImageSet } from '../data/dataset.js';
 import { loadDataset } from '../data/registry.js';
 import type { OnDataProgress } from '../data/source.js';
 import { fingerprint, splitValidation } from '../data/split.js';
-import { openPackedOnnx, type PackedEngine } from '../engines/packed-onnx.js';
-import { openDevice } from '../graph/session.js';
 import { packModel } from '../pack/pack.js';
-import { wrongImages } from '../sensitivity/analyze.js';
-import { stretchSet } from './batches.js';
 import { planOf, type RunConfig } from './config.js';
-import { createOnnxTrainer } from './onnx-trainer.js';
+import { openTrainer } from './open-trainer.js';
 import { RunFolder, readCheckpoint, readJson, writeFileAtomic, writeJsonAtomic } from './run-folder.js';
 import { type EpochMetrics, type TrainingResult, type TrainOptions, train } from './train.js';
 import type { Trainer } from './trainer.js';
@@ -102,8 +98,7 @@ export async function trainRun(
 export async function loadTrainer(path: string): Promise<Trainer> {
   const folder = new RunFolder(path);
   const config = folder.readConfig();
-  const device = await openDevice(config.device, config.threads);
-  const trainer = await createOnnxTrainer(planOf(config), device, { batch: config.batch, seed: config.seed });
+  const trainer = await openTrainer(config);
   trainer.restore(readCheckpoint(folder.best).state);
   return trainer;
 }
@@ -124,20 +119,4 @@ export function readMetrics(path: string): EpochMetrics[] {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as EpochMetrics);
-}
-
-/** Opens the fastest exact engine that is there. */
-export async function openEngine(model: PackedModel, threads: number): Promise<PackedEngine> {
-  return openPackedOnnx(model, await openDevice('auto', threads));
-}
-
-/** 1 per raw image that `model` classifies wrongly. */
-export async function wrongOf(model: PackedModel, images: ImageSet, threads: number): Promise<Uint8Array> {
-  const engine = await openEngine(model, threads);
-  try {
-    const prepared = stretchSet(images, model.input.stretch);
-    return await wrongImages(engine, prepared, prepared.pixels);
-  } finally {
-    await engine.close();
-  }
 }

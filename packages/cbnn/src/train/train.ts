@@ -7,13 +7,16 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { configError, dataError } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
-import { openDevice } from '../graph/session.js';
+import { stretchSet } from '../data/stretch-set.js';
+import { names } from '../graph/names.js';
 import { ratesAt } from '../nn/recipes.js';
-import { stretchSet, TrainingBatches } from './batches.js';
-import { planOf, type RunConfig } from './config.js';
-import { argmax, createOnnxTrainer } from './onnx-trainer.js';
+import type { TrainingState } from '../nn/state.js';
+import { argmax, errorRate } from '../predictions.js';
+import { TrainingBatches } from './batches.js';
+import type { RunConfig } from './config.js';
+import { openTrainer } from './open-trainer.js';
 import { type Position, RunFolder, readCheckpoint, writeCheckpoint, writeFileAtomic } from './run-folder.js';
-import type { Trainer, TrainingState } from './trainer.js';
+import type { Trainer } from './trainer.js';
 
 /** One line of metrics.jsonl, written after every epoch. Errors in percent. */
 export interface EpochMetrics {
@@ -70,12 +73,6 @@ export async function predict(trainer: Trainer, images: ImageSet): Promise<Uint1
   return Uint16Array.from({ length: images.count }, (_, n) => argmax(scores, n, classes));
 }
 
-export function errorRate(predictions: Uint16Array, labels: Uint16Array): number {
-  let wrong = 0;
-  for (let n = 0; n < labels.length; n++) if (predictions[n] !== labels[n]) wrong++;
-  return (100 * wrong) / labels.length;
-}
-
 /**
  * Trains `config` on `train`, choosing the best epoch on `validation`, in the folder `path`.
  * Throws a config error when the folder already holds a run and `resume` is not set, or another run.
@@ -92,8 +89,7 @@ export async function train(
     );
   const folder = new RunFolder(path);
   folder.begin(config, options.resume === true);
-  const device = await openDevice(config.device, config.threads);
-  const trainer = await createOnnxTrainer(planOf(config), device, { batch: config.batch, seed: config.seed });
+  const trainer = await openTrainer(config);
   options.onStart?.(trainer.description);
   try {
     let position: Position = { epoch: 0, step: 0, lossSum: 0, correct: 0, best: null, metricsLines: 0 };
@@ -204,7 +200,7 @@ async function runEpochs(
     // `<=` as in the paper's code: of equal epochs the later one counts.
     if (!best || validationError <= best.validationError) {
       best = { epoch: epoch + 1, validationError };
-      const weights = new Map([...trainer.state()].filter(([name]) => !name.startsWith('adam.')));
+      const weights = new Map([...trainer.state()].filter(([name]) => !names.isMoment(name)));
       writeCheckpoint(folder.best, weights, {
         epoch: epoch + 1,
         step: 0,

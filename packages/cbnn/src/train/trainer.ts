@@ -2,6 +2,8 @@
  * What trains a network: plan in; steps, evaluation and checkpoints out. Nothing above this interface knows whether
  * an ONNX graph or another engine runs.
  */
+import type { Rates } from '../nn/recipes.js';
+import type { TrainingState } from '../nn/state.js';
 
 /** Images as they enter a network: already stretched and augmented. */
 export interface ImageBatch {
@@ -11,25 +13,11 @@ export interface ImageBatch {
   readonly labels: Uint16Array;
 }
 
-/** Learning rates of one step, before Adam's bias correction. */
-export interface Rates {
-  /** of latent weights; each layer multiplies it by its Glorot factor */
-  readonly binary: number;
-  /** of batch norm and of a first layer with real or integer weights */
-  readonly float: number;
-}
-
 export interface StepResult {
   readonly loss: number;
   /** images of the batch that the network, before this step, classified correctly */
   readonly correct: number;
 }
-
-/** Named tensors that make up the whole state of training, moments and statistics included. */
-export type TrainingState = ReadonlyMap<
-  string,
-  { readonly shape: readonly number[]; readonly data: Float32Array }
->;
 
 export interface Trainer {
   /** what runs, in one line */

@@ -7,14 +7,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { configError, decodeModel } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
+import { stretchSet } from '../data/stretch-set.js';
 import { names } from '../graph/names.js';
 import { evaluationGraph, type NetworkGraph } from '../graph/network.js';
 import { type Feeds, openDevice } from '../graph/session.js';
+import { writeInputPlanes } from '../nn/input-planes.js';
+import { argmax } from '../predictions.js';
 import { techniques } from '../techniques/index.js';
-import { stretchSet } from '../train/batches.js';
 import { planOf } from '../train/config.js';
-import { writeInputPlanes } from '../train/input.js';
-import { argmax, evaluationFeeds } from '../train/onnx-trainer.js';
+import { evaluationFeeds } from '../train/onnx-trainer.js';
 import { RunFolder, readCheckpoint } from '../train/run-folder.js';
 import { addDifferences, compareWithReference, type Differences, type GraphOutputs } from './compare.js';
 

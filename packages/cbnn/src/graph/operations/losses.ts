@@ -1,7 +1,5 @@
+import type { LossName } from '../../nn/plan.js';
 import type { Graph, Value } from '../graph.js';
-
-/** What the output layer is trained with. */
-export type LossName = 'squared-hinge' | 'cross-entropy';
 
 /** A scalar; scores and targets `[N][classes]`, targets +-1 one-hot. */
 export function loss(g: Graph, name: LossName, scores: Value, targets: Value): Value {

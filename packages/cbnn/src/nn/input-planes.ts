@@ -1,6 +1,6 @@
 /** Images as the first layer sees them: planes of +-1 per kept slice, or of 2x - 255 per channel. */
 import type { InputSpec } from '@cbnn/runtime';
-import { inputChannels } from '../nn/plan.js';
+import { inputChannels } from './plan.js';
 
 /** Pixels `[count][H][W][C]` -> `[count][channels][H][W]`, written into `out`. */
 export function writeInputPlanes(

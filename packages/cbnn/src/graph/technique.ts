@@ -1,13 +1,11 @@
 /**
- * A technique names the quantizers of a layer; everything else about training is shared. To add one, write a file
- * beside bnn.ts and list it in index.ts.
+ * A technique names the quantizers of a layer; everything else about training is shared. To add one, write a file in
+ * techniques/ and list it in its index.ts.
  */
 import type { KernelShape } from '@cbnn/runtime';
-import type { Graph, Value } from '../graph/graph.js';
-import type { Normalization, Normalized } from '../graph/operations/batch-norm.js';
-import type { Plan } from '../nn/plan.js';
-
-export type TechniqueName = 'bnn' | 'float';
+import type { Plan, TechniqueName } from '../nn/plan.js';
+import type { Graph, Value } from './graph.js';
+import type { Normalization, Normalized } from './operations/batch-norm.js';
 
 export interface Technique {
   readonly name: TechniqueName;

@@ -1,0 +1,47 @@
+/** Packed models on whole image sets, with the fastest exact engine that is there. */
+import type { PackedModel } from '@cbnn/runtime';
+import type { ImageSet } from '../data/dataset.js';
+import { stretchSet } from '../data/stretch-set.js';
+import { openDevice } from '../graph/session.js';
+import { argmax } from '../predictions.js';
+import { openPackedOnnx, type PackedEngine } from './packed-onnx.js';
+
+export async function openEngine(model: PackedModel, threads: number): Promise<PackedEngine> {
+  return openPackedOnnx(model, await openDevice('auto', threads));
+}
+
+/** Classes that `model` gives raw `images`. */
+export async function predictPacked(
+  model: PackedModel,
+  images: ImageSet,
+  threads: number,
+): Promise<Uint16Array> {
+  const engine = await openEngine(model, threads);
+  try {
+    return await classesOf(engine, stretchSet(images, model.input.stretch).pixels, images.count);
+  } finally {
+    await engine.close();
+  }
+}
+
+/** 1 per raw image that `model` classifies wrongly. */
+export async function wrongOf(model: PackedModel, images: ImageSet, threads: number): Promise<Uint8Array> {
+  return marks(await predictPacked(model, images, threads), images.labels);
+}
+
+/** 1 per image whose `pixels`, already stretched, the engine does not give its label. */
+export async function wrongImages(
+  engine: PackedEngine,
+  images: ImageSet,
+  pixels: Uint8Array,
+): Promise<Uint8Array> {
+  return marks(await classesOf(engine, pixels, images.count), images.labels);
+}
+
+async function classesOf(engine: PackedEngine, pixels: Uint8Array, count: number): Promise<Uint16Array> {
+  const scores = await engine.scores(pixels, count);
+  return Uint16Array.from({ length: count }, (_, n) => argmax(scores, n, scores.length / count));
+}
+
+const marks = (predictions: Uint16Array, labels: Uint16Array): Uint8Array =>
+  Uint8Array.from(labels, (label, n) => (predictions[n] === label ? 0 : 1));

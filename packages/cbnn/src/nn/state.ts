@@ -1,0 +1,5 @@
+/** Named tensors that make up the whole state of training, moments and statistics included. */
+export type TrainingState = ReadonlyMap<
+  string,
+  { readonly shape: readonly number[]; readonly data: Float32Array }
+>;
