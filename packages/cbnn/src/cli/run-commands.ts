@@ -27,6 +27,7 @@ interface CompactFlags extends RunFlags {
   readonly accept: 'confident' | 'estimate';
   readonly tries: number;
   readonly epochs?: number;
+  readonly rateFactor: number;
 }
 
 export function addRunCommands(program: Command): void {
@@ -61,6 +62,12 @@ export function addRunCommands(program: Command): void {
     )
     .option('--tries <n>', 'networks retrained at most', positiveInteger, 8)
     .option('--epochs <n>', "epochs of every retraining (default: the run's)", positiveInteger)
+    .option(
+      '--rate-factor <factor>',
+      "peak learning rates of retraining, relative to the run's",
+      positiveNumber,
+      0.2,
+    )
     .addOption(runDataDirOption())
     .addHelpText(
       'after',
@@ -117,12 +124,13 @@ async function compactCommand(path: string, flags: CompactFlags): Promise<void> 
   const signal = stopSignal();
   const loaded = await loadRun(path, flags, signal);
   const sensitivity = await showSensitivity(sensitivityOf, path, loaded, { signal });
-  const { maxDrop, shrink, accept, tries, epochs } = flags;
+  const { maxDrop, shrink, accept, tries, epochs, rateFactor } = flags;
   const found = await showCompaction(path, loaded.config, loaded, sensitivity, {
     maxDrop,
     shrink,
     acceptance: accept,
     maxTries: tries,
+    rateFactor,
     signal,
     ...(epochs !== undefined && { epochs }),
   });

@@ -43,6 +43,11 @@ export interface CompactOptions {
   readonly maxTries?: number;
   /** epochs of every retraining; the baseline's by default */
   readonly epochs?: number;
+  /**
+   * peak learning rates of the retrainings, relative to the baseline's; 0.2 by default: a candidate starts from trained
+   * weights, which the full rate would first undo
+   */
+  readonly rateFactor?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: CompactionEvent) => void;
 }
@@ -70,6 +75,7 @@ export async function compact(
   options: CompactOptions = {},
 ): Promise<CompactionResult> {
   const { maxDrop = 1, shrink = 'separate', acceptance = 'confident', maxTries = 8 } = options;
+  const { epochs = config.epochs, rateFactor = 0.2 } = options;
   if (config.technique !== 'bnn')
     throw configError(`compact: expected a run of technique bnn, got ${config.technique}`);
   const folder = new RunFolder(path);
@@ -81,6 +87,7 @@ export async function compact(
     maxDrop,
     shrink,
     acceptance,
+    retraining: { epochs, rateFactor },
     validationImages: images.validation.count,
     baseline: {
       convWidth: 1,
@@ -163,11 +170,16 @@ export async function compact(
 
   async function attempt(id: number, { slices, reason, ...widths }: Try): Promise<CompactionTry> {
     const architecture = architectureOf(widths);
+    const { rates } = config.schedule;
     const tryConfig: RunConfig = {
       ...config,
       architecture,
       input: { ...config.input, slices: [...slices] },
-      epochs: options.epochs ?? config.epochs,
+      epochs,
+      schedule: {
+        ...config.schedule,
+        rates: { binary: rates.binary * rateFactor, float: rates.float * rateFactor },
+      },
     };
     const name = sha256(new TextEncoder().encode(`${baseline} ${JSON.stringify(tryConfig)}`));
     const run = `try-${name.slice(0, 12)}`;

@@ -39,6 +39,8 @@ export interface CompactionResult {
   readonly maxDrop: number;
   readonly shrink: 'paper' | 'separate';
   readonly acceptance: 'confident' | 'estimate';
+  /** of every candidate; `rateFactor`: peak learning rates relative to the baseline's */
+  readonly retraining: { readonly epochs: number; readonly rateFactor: number };
   readonly validationImages: number;
   readonly baseline: Candidate & NetworkMeasure;
   readonly tries: readonly CompactionTry[];

@@ -106,13 +106,18 @@ describe('the commands', () => {
   test('ask the same questions', () => {
     const [, sensitivity, compact, report] = commandsOf(config, {
       sensitivity: { ...sampleSensitivity(), noiseSeeds: [1], images: 200 },
-      compaction: { ...sampleCompaction(), maxDrop: 0.5, shrink: 'paper', acceptance: 'estimate' },
-      retrainingEpochs: 7,
+      compaction: {
+        ...sampleCompaction(),
+        maxDrop: 0.5,
+        shrink: 'paper',
+        acceptance: 'estimate',
+        retraining: { epochs: 7, rateFactor: 0.5 },
+      },
     });
     expect(parse(sensitivity!)).toEqual({ operands: ['runs/a'], flags: { seeds: 1, images: 200 } });
     expect(parse(compact!)).toEqual({
       operands: ['runs/a'],
-      flags: { maxDrop: 0.5, shrink: 'paper', accept: 'estimate', tries: 6, epochs: 7 },
+      flags: { maxDrop: 0.5, shrink: 'paper', accept: 'estimate', tries: 6, epochs: 7, rateFactor: 0.5 },
     });
     expect(parse(report!)).toEqual({ operands: ['runs/a'], flags: {} });
   });

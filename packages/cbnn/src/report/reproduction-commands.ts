@@ -18,8 +18,6 @@ export interface MadeRun {
   readonly validationImages: number;
   readonly sensitivity?: SensitivityResult | undefined;
   readonly compaction?: CompactionResult | undefined;
-  /** epochs of the compaction's retrainings */
-  readonly retrainingEpochs?: number | undefined;
 }
 
 type Value = string | number | null | undefined;
@@ -47,7 +45,7 @@ export function reproductionCommands(run: MadeRun): string[] {
     );
   }
   if (compaction) {
-    const { maxDrop, shrink, acceptance, tries } = compaction;
+    const { maxDrop, shrink, acceptance, tries, retraining } = compaction;
     commands.push(
       command('compact', path, [
         ['max-drop', maxDrop],
@@ -55,7 +53,8 @@ export function reproductionCommands(run: MadeRun): string[] {
         ['accept', acceptance],
         // as many as there were: a search that was cut short would otherwise go on
         ['tries', tries.length || null],
-        ['epochs', run.retrainingEpochs, config.epochs],
+        ['epochs', retraining.epochs, config.epochs],
+        ['rate-factor', retraining.rateFactor],
       ]),
     );
   }

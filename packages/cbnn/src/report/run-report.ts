@@ -47,7 +47,6 @@ export async function reportRun(
   const sensitivity = read<SensitivityResult>('sensitivity', 'result.json');
   const compaction = read<CompactionResult>('compact', 'result.json');
   const chosen = compaction?.tries.find((t) => t.id === compaction.chosen);
-  const firstTry = compaction?.tries[0];
   const model = readModel(path);
   const compactModel = chosen ? readModel(folder.file('compact', chosen.run)) : null;
 
@@ -111,7 +110,6 @@ export async function reportRun(
         validationImages: images.validation.count,
         sensitivity,
         compaction,
-        retrainingEpochs: firstTry && read<RunConfig>('compact', firstTry.run, 'config.json')?.epochs,
       }),
       config,
       seed: config.seed,

@@ -113,6 +113,7 @@ export function sampleCompaction(): CompactionResult {
     finished: true,
     shrink: 'separate',
     acceptance: 'confident',
+    retraining: { epochs: 10, rateFactor: 0.2 },
     validationImages: 5000,
     baseline: {
       convWidth: 1,
