@@ -16,18 +16,22 @@ import { loadTrainer, readModel, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { predict } from '../train/train.js';
 import { note, result, trainingBar } from './console.js';
+import { positiveInteger } from './options.js';
 import { showCompaction, showSensitivity } from './run-commands.js';
 import { stopSignal } from './shared.js';
 
 const ARCHITECTURE = '16C3-16C3-MP2-32C3-32C3-MP2-64C3-MP2-64FC-12FC';
-const EPOCHS = 8;
+const IMAGES = 8000;
 
 export function addDemoCommand(program: Command): void {
   program
     .command('demo')
     .description('the main job on generated images, in a few minutes')
     .option('--out <folder>', "the run's folder, made anew", 'runs/demo')
-    .action(async ({ out }: { out: string }) => {
+    .option('--epochs <n>', 'epochs of the BNN and of every retraining (float: half)', positiveInteger, 8)
+    .option('--limit <n>', 'use only this many training images', positiveInteger, IMAGES)
+    .addHelpText('after', '\nExamples:\n  cbnn demo\n  cbnn demo --epochs 2 --limit 2000 --out runs/quick')
+    .action(async ({ out, epochs, limit }: { out: string; epochs: number; limit: number }) => {
       const begun = Date.now();
       const signal = stopSignal();
       clearEarlierDemo(out);
@@ -35,22 +39,23 @@ export function addDemoCommand(program: Command): void {
         data: 'signs',
         dataDir: 'data',
         architecture: ARCHITECTURE,
-        epochs: EPOCHS,
+        epochs,
+        limit,
         batch: 50,
-        rate: 5e-3,
-        validation: 1500,
+        validation: Math.ceil((limit * 1500) / IMAGES),
         stretch: 'on',
       };
+      const floatEpochs = Math.ceil(epochs / 2);
 
       note('1/5 generating images: traffic-sign-like shapes, 12 classes');
-      const prepared = await prepareRun(common, { signal });
+      const prepared = await prepareRun({ ...common, rate: 5e-3 }, { signal });
       const { config } = prepared;
       note(
         `2/5 training a BNN on ${prepared.train.count} images (${prepared.validation.count} for validation)`,
       );
       await trainShown('bnn', config);
       note('    and the same network in full precision, to compare');
-      const floatRun = await prepareRun({ ...common, technique: 'float', epochs: 4 }, { signal });
+      const floatRun = await prepareRun({ ...common, technique: 'float', epochs: floatEpochs }, { signal });
       await trainShown('float', floatRun.config, `${out}/float`);
       note('3/5 which input bits matter? random bits in their place, on validation images');
       const sensitivity = await showSensitivity(runSensitivity, out, prepared, { seeds: 1, signal });
@@ -91,7 +96,7 @@ export function addDemoCommand(program: Command): void {
         ]);
       const seconds = (Date.now() - begun) / 1000;
       result(
-        `\n${textTable([{ header: `${test.count} generated test images` }, { header: 'accuracy', align: 'right' }, { header: 'bytes', align: 'right' }, { header: 'MACs', align: 'right' }], rows)}\n${chosen ? 'the compact BNN continues from the BNN: 16 epochs in all, the BNN 8, float 4\n' : 'no network was within the bound\n'}${formatDuration(seconds)}; report: ${page}`,
+        `\n${textTable([{ header: `${test.count} generated test images` }, { header: 'accuracy', align: 'right' }, { header: 'bytes', align: 'right' }, { header: 'MACs', align: 'right' }], rows)}\n${chosen ? `the compact BNN continues from the BNN: ${2 * epochs} epochs in all, the BNN ${epochs}, float ${floatEpochs}\n` : 'no network was within the bound\n'}${formatDuration(seconds)}; report: ${page}`,
         {
           seconds,
           report: page,

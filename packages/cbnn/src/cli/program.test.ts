@@ -144,6 +144,13 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       expect(existsSync(join(folder, 'runs', 'signs', 'report.html'))).toBe(true);
     });
 
+    it('gives a small demo', async () => {
+      const { code, lines, stderr } = await cbnn('demo', '--epochs', '1', '--limit', '600', '--out', 'demo');
+      expect([code, stderr]).toEqual([0, expect.stringContaining('5/5 the report')]);
+      expect(lines.at(-1)).toMatchObject({ float: { macs: expect.any(Number) }, compaction: { maxDrop: 2 } });
+      expect(existsSync(join(folder, 'demo', 'report.html'))).toBe(true);
+    });
+
     it('refuses to make room for a demo among other files', async () => {
       mkdirSync(join(folder, 'precious'));
       writeFileSync(join(folder, 'precious', 'file'), 'x');
