@@ -9,7 +9,7 @@ const kills = Number(process.argv[2] ?? 20);
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-kills-'));
 const program = new URL('../packages/cbnn/bin/cbnn.js', import.meta.url).pathname;
 const options =
-  '--arch 8C3-MP2-16C3-MP2-32FC-12FC --epochs 3 --limit 1000 --stretch off --threads 1 --resume --checkpoint-seconds 0';
+  '--arch 8C3-MP2-16C3-MP2-32FC-12FC --epochs 30 --limit 1000 --stretch off --threads 1 --resume --checkpoint-seconds 0';
 
 /** Runs until the end, or until `wait` ms after its first step's checkpoint could exist; resolves to the exit code. */
 function train(out, wait) {

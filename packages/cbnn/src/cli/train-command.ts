@@ -24,7 +24,7 @@ export function addTrainCommand(program: Command): void {
   program
     .command('train')
     .description('train a network on labelled images')
-    .argument('<data>', 'a data set (see `cbnn data`), or a folder of class folders')
+    .argument('<data>', 'a data set (see `cbnn data`), or a folder of class folders or of IDX files')
     .addOption(dataDirOption())
     .option('--out <folder>', "the run's folder (default: runs/<data>)")
     .option('--resume', 'continue an interrupted run in --out')

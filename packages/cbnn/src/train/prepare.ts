@@ -15,6 +15,7 @@ import {
   scaleArchitecture,
 } from '@cbnn/runtime';
 import type { Dataset, ImageSet } from '../data/dataset.js';
+import { isIdxFolder } from '../data/mnist.js';
 import { isKnownDataset, loadDataset } from '../data/registry.js';
 import type { OnDataProgress } from '../data/source.js';
 import { fingerprint, type Split, splitValidation } from '../data/split.js';
@@ -38,7 +39,7 @@ const MOST_THREADS = 256;
 const EXACT_FLOAT32 = 2 ** 24;
 
 export interface RunOptions {
-  /** a data set's name, or a folder of class folders */
+  /** a data set's name, or a folder of class folders or of IDX files */
   readonly data: string;
   /** folder that holds data sets by name */
   readonly dataDir: string;
@@ -175,7 +176,7 @@ function checkOptions(options: RunOptions): void {
     throw configError('rate: technique float has no latent weights; use --float-rate');
   if (options.threads !== undefined && options.threads > MOST_THREADS)
     throw configError(`threads: expected at most ${MOST_THREADS}, got ${options.threads}`);
-  if (options.size !== undefined && isKnownDataset(options.data))
+  if (options.size !== undefined && (isKnownDataset(options.data) || isIdxFolder(options.data)))
     throw configError(`size: ${options.data} has one size; it is for folders of images`);
   if (options.architecture) parseArchitecture(options.architecture);
   if (options.slices) {
