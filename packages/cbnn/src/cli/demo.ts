@@ -21,7 +21,9 @@ import { showCompaction, showSensitivity } from './run-commands.js';
 import { stopSignal } from './shared.js';
 
 const ARCHITECTURE = '16C3-16C3-MP2-32C3-32C3-MP2-64C3-MP2-64FC-12FC';
+/** Training images of the generated set, and how many of them validate. */
 const IMAGES = 8000;
+const VALIDATION_IMAGES = 1500;
 
 export function addDemoCommand(program: Command): void {
   program
@@ -29,9 +31,9 @@ export function addDemoCommand(program: Command): void {
     .description('the main job on generated images, in a few minutes')
     .option('--out <folder>', "the run's folder, made anew", 'runs/demo')
     .option('--epochs <n>', 'epochs of the BNN and of every retraining (float: half)', positiveInteger, 8)
-    .option('--limit <n>', 'use only this many training images', positiveInteger, IMAGES)
+    .option('--limit <n>', 'use only this many training images', positiveInteger)
     .addHelpText('after', '\nExamples:\n  cbnn demo\n  cbnn demo --epochs 2 --limit 2000 --out runs/quick')
-    .action(async ({ out, epochs, limit }: { out: string; epochs: number; limit: number }) => {
+    .action(async ({ out, epochs, limit }: { out: string; epochs: number; limit?: number }) => {
       const begun = Date.now();
       const signal = stopSignal();
       clearEarlierDemo(out);
@@ -40,9 +42,9 @@ export function addDemoCommand(program: Command): void {
         dataDir: 'data',
         architecture: ARCHITECTURE,
         epochs,
-        limit,
+        ...(limit !== undefined && { limit }),
         batch: 50,
-        validation: Math.ceil((limit * 1500) / IMAGES),
+        validation: Math.ceil(((limit ?? IMAGES) * VALIDATION_IMAGES) / IMAGES),
         stretch: 'on',
       };
       const floatEpochs = Math.ceil(epochs / 2);
