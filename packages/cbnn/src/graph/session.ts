@@ -37,12 +37,12 @@ interface Ort {
 
 /** Opens `name`; `auto` prefers native, then wasm. Throws a config error when the device is not there. */
 export async function openDevice(name: DeviceName, threads: number): Promise<Device> {
-  if (name === 'wasm') return wasmDevice(threads);
+  if (name === 'wasm') return wasmDevice();
   const native = await importNative();
   if (native)
     return await nativeDevice(native.ort, native.version, name === 'webgpu' ? 'webgpu' : 'cpu', threads);
   if (name === 'auto') {
-    const wasm = await wasmDevice(threads);
+    const wasm = await wasmDevice();
     const hint = 'onnxruntime-node, which is not installed here, trains several times faster';
     return {
       ...wasm,
@@ -116,13 +116,14 @@ async function findChannelBlock(open: Device['open']): Promise<number> {
   return 0;
 }
 
-async function wasmDevice(threads: number): Promise<Device> {
+/** One thread, whatever was asked for: with more, this build fetches its worker from a file: address, which Node refuses. */
+async function wasmDevice(): Promise<Device> {
   const ort = await import('onnxruntime-web/wasm');
-  ort.env.wasm.numThreads = threads;
+  ort.env.wasm.numThreads = 1;
   return {
     name: 'wasm',
     channelBlock: 0,
-    description: `wasm: ONNX Runtime ${ort.env.versions.web ?? ort.env.versions.common} WebAssembly, ${threads} thread${threads === 1 ? '' : 's'}`,
+    description: `wasm: ONNX Runtime ${ort.env.versions.web ?? ort.env.versions.common} WebAssembly, 1 thread`,
     open: (model) =>
       openSession(
         ort,

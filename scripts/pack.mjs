@@ -1,0 +1,22 @@
+// Packs the published workspaces into `packed/`, each with README and LICENSE. `npm run pack`: a script of its own, because
+// ignore-scripts (.npmrc) keeps npm from running `prepack`.
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+mkdirSync(`${root}packed`, { recursive: true });
+for (const name of ['runtime', 'cbnn']) {
+  const folder = `${root}packages/${name}`;
+  const copies = ['README.md', 'LICENSE'];
+  for (const file of copies) copyFileSync(root + file, `${folder}/${file}`);
+  try {
+    execFileSync('npm', ['pack', '--pack-destination', `${root}packed`], {
+      cwd: folder,
+      stdio: 'inherit',
+      shell: process.platform === 'win32',
+    });
+  } finally {
+    for (const file of copies) rmSync(`${folder}/${file}`);
+  }
+}
