@@ -2,6 +2,7 @@
 import { parseArchitecture } from '@cbnn/runtime';
 import { describe, expect, it } from 'vitest';
 import { type Plan, placeFactors } from '../nn/plan.js';
+import { Random } from '../random.js';
 import { techniques } from '../techniques/index.js';
 import { type OracleParameters, oracleAdam, oracleStep } from '../testing/oracle.js';
 import {
@@ -20,6 +21,8 @@ import { type DeviceName, openDevice } from './session.js';
 
 const BATCH = 4;
 const RATE = 0.01;
+/** How far a central difference reaches: float32 losses tell slopes to 1e-4 with it. */
+const PROBE = 1e-3;
 
 /** WebGPU needs a Vulkan driver; CBNN_TEST_WEBGPU=1 says there is one (software is enough). */
 const devices: DeviceName[] = [
@@ -50,13 +53,8 @@ interface Tensor {
   readonly data: Float32Array;
 }
 
-async function graphStep(
-  device: DeviceName,
-  toy: ToyNetwork,
-  images: Float64Array,
-  labels: ArrayLike<number>,
-  start: readonly OracleParameters[],
-) {
+/** The training graph of `toy` on `device`; `step` runs it once from given parameters. */
+async function openToy(device: DeviceName, toy: ToyNetwork) {
   const plan = planOf(toy);
   const { channelBlock, open } = await openDevice(device, 1);
   const graph = trainingGraph(plan, techniques[plan.technique], BATCH, { channelBlock, expose: true });
@@ -69,36 +67,39 @@ async function graphStep(
     tensor(shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
   const { height, width, channels } = toy.input;
   const classes = graph.shapes.at(-1)!.output.channels;
-  const targets = zeros([BATCH, classes]);
-  targets.data.fill(-1);
-  for (let n = 0; n < BATCH; n++) targets.data[n * classes + labels[n]!] = 1;
-  const feeds: Record<string, Tensor> = {
-    [names.images]: tensor([BATCH, channels, height, width], images),
-    [names.targets]: targets,
-  };
-  const outputs: Record<string, Tensor> = {
-    [names.loss]: zeros([]),
-    [names.scores]: zeros([BATCH, classes]),
-  };
-  for (const parameter of graph.parameters) {
-    const { name, shape, role, kernelLayer, group } = parameter;
-    feeds[name] = tensor(shape, start[kernelLayer]![role]);
-    feeds[names.firstMoment(name)] = zeros(shape);
-    feeds[names.secondMoment(name)] = zeros(shape);
-    feeds[names.rate[group]] = tensor([], [adamRate(RATE, 1)]);
-    outputs[names.gradient(name)] = zeros(shape);
-    outputs[names.next(name)] = zeros(shape);
+
+  async function step(images: Float64Array, labels: ArrayLike<number>, start: readonly OracleParameters[]) {
+    const targets = zeros([BATCH, classes]);
+    targets.data.fill(-1);
+    for (let n = 0; n < BATCH; n++) targets.data[n * classes + labels[n]!] = 1;
+    const feeds: Record<string, Tensor> = {
+      [names.images]: tensor([BATCH, channels, height, width], images),
+      [names.targets]: targets,
+    };
+    const outputs: Record<string, Tensor> = {
+      [names.loss]: zeros([]),
+      [names.scores]: zeros([BATCH, classes]),
+    };
+    for (const parameter of graph.parameters) {
+      const { name, shape, role, kernelLayer, group } = parameter;
+      feeds[name] = tensor(shape, start[kernelLayer]![role]);
+      feeds[names.firstMoment(name)] = zeros(shape);
+      feeds[names.secondMoment(name)] = zeros(shape);
+      feeds[names.rate[group]] = tensor([], [adamRate(RATE, 1)]);
+      outputs[names.gradient(name)] = zeros(shape);
+      outputs[names.next(name)] = zeros(shape);
+    }
+    for (const { index, output, pooled, kind } of graph.shapes) {
+      outputs[names.mean(index)] = zeros([output.channels]);
+      outputs[names.variance(index)] = zeros([output.channels]);
+      outputs[names.sums(index)] = zeros(
+        kind === 'conv' ? [BATCH, output.channels, pooled.height, pooled.width] : [BATCH, output.channels],
+      );
+    }
+    await session.run(feeds, outputs);
+    return outputs;
   }
-  for (const { index, output, pooled, kind } of graph.shapes) {
-    outputs[names.mean(index)] = zeros([output.channels]);
-    outputs[names.variance(index)] = zeros([output.channels]);
-    outputs[names.sums(index)] = zeros(
-      kind === 'conv' ? [BATCH, output.channels, pooled.height, pooled.width] : [BATCH, output.channels],
-    );
-  }
-  await session.run(feeds, outputs);
-  await session.close();
-  return { graph, outputs, place: placeFactors(plan) };
+  return { graph, place: placeFactors(plan), step, close: () => session.close() };
 }
 
 /** Largest difference relative to the largest magnitude. */
@@ -112,16 +113,19 @@ function worst(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   return difference / largest;
 }
 
+/** WebGPU convolves 9 channels into 4 wrongly (see onnx-trainer.ts, which refuses such plans there). */
+const usableOn = (device: DeviceName, toys: readonly ToyNetwork[]) =>
+  toys.filter(({ input }) => device !== 'webgpu' || input.channels !== 9);
+
 describe.each(devices)('one training step on %s equals the float64 oracle', (device) => {
-  // WebGPU convolves 9 channels into 4 wrongly (see onnx-trainer.ts, which refuses such plans there).
-  const usable = [...toyNetworks, wideToyNetwork].filter(
-    ({ input }) => device !== 'webgpu' || input.channels !== 9,
-  );
+  const usable = usableOn(device, [...toyNetworks, wideToyNetwork]);
   it.each(usable.map((toy) => [toy.name, toy] as const))('%s', async (_, toy) => {
     const layers = toyLayers(toy, 'relu');
     const parameters = toyParameters(layers, 1);
     const { images, labels } = toyBatch(toy, BATCH, 2);
-    const { graph, outputs, place } = await graphStep(device, toy, images, labels, parameters);
+    const { graph, place, step, close } = await openToy(device, toy);
+    const outputs = await step(images, labels, parameters);
+    await close();
     const [first, ...others] = layers;
     const expected = oracleStep(
       [{ ...first!, place: place ? Float64Array.from(place) : null }, ...others],
@@ -161,5 +165,43 @@ describe.each(devices)('one training step on %s equals the float64 oracle', (dev
       );
       expect(worst(outputs[names.next(name)]!.data, next), `update of ${name}`).toBeLessThan(1e-5);
     }
+  });
+});
+
+/**
+ * The provider's own loss, moved along a random direction in one tensor at a time, against its own gradient: no oracle in
+ * between. Only where the loss is smooth: everywhere in real networks, after the last sign in binary ones.
+ */
+describe.each(devices)('gradients on %s are the slopes of its own loss', (device) => {
+  it.each(usableOn(device, toyNetworks).map((toy) => [toy.name, toy] as const))('%s', async (_, toy) => {
+    const layers = toyLayers(toy, 'relu');
+    const start = toyParameters(layers, 41);
+    const { images, labels } = toyBatch(toy, BATCH, 42);
+    const { graph, step, close } = await openToy(device, toy);
+    const outputs = await step(images, labels, start);
+    const smooth = graph.parameters.filter(
+      ({ role, kernelLayer }) =>
+        toy.first === 'real' || (kernelLayer === layers.length - 1 && role !== 'weights'),
+    );
+    expect(smooth.length).toBe(toy.first === 'real' ? 3 * layers.length : 2);
+    for (const { name, role, kernelLayer } of smooth) {
+      const gradient = outputs[names.gradient(name)]!.data;
+      // Along the gradient itself, disturbed so that single entries count: the slope is then far from zero.
+      const size = Math.hypot(...gradient);
+      const random = new Random(43, kernelLayer);
+      const direction = gradient.map((g) => (g / size) * (0.5 + random.uniform()));
+      const lossAt = async (distance: number) => {
+        const moved = start.map((own, layer) =>
+          layer === kernelLayer
+            ? { ...own, [role]: own[role].map((value, i) => value + distance * direction[i]!) }
+            : own,
+        );
+        return (await step(images, labels, moved))[names.loss]!.data[0]!;
+      };
+      const slope = ((await lossAt(PROBE)) - (await lossAt(-PROBE))) / (2 * PROBE);
+      const expected = gradient.reduce((sum, g, i) => sum + g * direction[i]!, 0);
+      expect(Math.abs(slope - expected) / expected, `slope along ${name}`).toBeLessThan(0.01);
+    }
+    await close();
   });
 });
