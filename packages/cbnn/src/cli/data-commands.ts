@@ -2,12 +2,18 @@ import { type Command, Option } from 'commander';
 import { getDataset } from '../data/acquisition.js';
 import { contactSheet } from '../data/contact-sheet.js';
 import { datasets, loadDataset } from '../data/registry.js';
+import type { ReadingChoices } from '../data/source.js';
 import { datasetStatistics } from '../data/statistics.js';
 import { formatInteger } from '../report/format.js';
 import { textTable } from '../report/table.js';
 import { writeFileAtomic } from '../train/run-folder.js';
 import { progressBar, result } from './console.js';
-import { dataDirOption, stopSignal } from './shared.js';
+import { addReadingOptions, dataDirOption, stopSignal } from './shared.js';
+
+interface ShowFlags extends ReadingChoices {
+  readonly dataDir?: string;
+  readonly sheet: string;
+}
 
 export function addDataCommands(program: Command): void {
   const data = program
@@ -30,16 +36,17 @@ export function addDataCommands(program: Command): void {
         },
       );
     });
-  data
-    .command('show')
+  addReadingOptions(data.command('show'))
     .description('counts, class balance, and a contact sheet as PNG')
     .argument('<data>', 'a data set, or a folder of class folders or IDX files')
     .addOption(dataDirOption())
     .addOption(new Option('--sheet <file>', 'where to write the contact sheet').default('contact-sheet.png'))
-    .action(async (name: string, { dataDir = 'data', sheet }: { dataDir?: string; sheet: string }) => {
+    .action(async (name: string, { dataDir = 'data', sheet, ...choices }: ShowFlags) => {
       const bar = progressBar('data');
       const dataset = await loadDataset(name, {
+        ...choices,
         dataDir,
+        signal: stopSignal(),
         onProgress: ({ done, total, stage }) => bar.update(done, total ?? done, stage),
       }).finally(() => bar.stop());
       const statistics = datasetStatistics(dataset);

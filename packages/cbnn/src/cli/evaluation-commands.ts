@@ -12,7 +12,9 @@ import {
 import type { Command } from 'commander';
 import { modelCost } from '../cost/cost.js';
 import { type ImageSet, spreadImages } from '../data/dataset.js';
-import { loadDataset } from '../data/registry.js';
+import { isIdxFolder } from '../data/mnist.js';
+import { isKnownDataset, loadDataset } from '../data/registry.js';
+import type { ReadingChoices } from '../data/source.js';
 import { predictPacked } from '../engines/evaluate.js';
 import { errorRate } from '../predictions.js';
 import { confusionMatrix } from '../report/confusion.js';
@@ -24,14 +26,20 @@ import { RunFolder } from '../train/run-folder.js';
 import { verifyRun } from '../verify/verify.js';
 import { note, progressBar, result } from './console.js';
 import { oneOf, positiveInteger } from './options.js';
-import { dataDirOption, loadRun, type RunFlags, runDataDirOption, stopSignal } from './shared.js';
+import {
+  addReadingOptions,
+  dataDirOption,
+  loadRun,
+  type RunFlags,
+  runDataDirOption,
+  stopSignal,
+} from './shared.js';
 
 const splits = ['validation', 'test'] as const;
 type SplitName = (typeof splits)[number];
 
 export function addEvaluationCommands(program: Command): void {
-  program
-    .command('eval')
+  addReadingOptions(program.command('eval'))
     .description('accuracy, confusion matrix and bytes of a packed model')
     .argument('<model>', "a run's folder, or a packed model file")
     .option('--data <name>', 'data set or folder, for a model file without a run')
@@ -107,7 +115,7 @@ async function verifyCommand(
     throw internalError(`verify ${path}: ${different} values of the packed model differ from training's`);
 }
 
-interface EvalFlags extends RunFlags {
+interface EvalFlags extends RunFlags, ReadingChoices {
   readonly data?: string;
   readonly split?: SplitName;
   readonly threads: number;
@@ -152,9 +160,10 @@ async function evaluationImages(
 ): Promise<{ images: ImageSet; classes: readonly string[]; split: SplitName }> {
   const signal = stopSignal();
   if (existsSync(new RunFolder(path).config)) {
-    if (flags.data !== undefined)
+    const { data, size, roi, quality, testShare } = flags;
+    if ([data, size, roi, quality, testShare].some((given) => given !== undefined))
       throw configError(
-        `eval ${path}: a run knows its images; leave --data out, or give its model.safetensors`,
+        `eval ${path}: a run knows its images and how to read them; leave --data and the like out, or give its model.safetensors`,
       );
     const { dataset, validation } = await loadRun(path, flags, signal);
     const split = flags.split ?? 'validation';
@@ -164,10 +173,11 @@ async function evaluationImages(
     throw configError(
       `eval ${path}: a model file has no validation images; use --split test, or give its run`,
     );
-  const dataset = await loadDataset(flags.data ?? model.provenance.dataset, {
-    dataDir: flags.dataDir ?? 'data',
-    signal,
-  });
+  const { data = model.provenance.dataset, dataDir = 'data', split: _, threads: __, ...choices } = flags;
+  // Pictures of a folder have no size of their own: they take the model's.
+  const { height, width } = model.input;
+  const size = !isKnownDataset(data) && height === width && !isIdxFolder(data) ? { size: height } : {};
+  const dataset = await loadDataset(data, { ...size, ...choices, dataDir, signal });
   return { images: dataset.test, classes: dataset.classes, split: 'test' };
 }
 

@@ -23,6 +23,13 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+export function share(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < 1))
+    throw new InvalidArgumentError(`expected a number between 0 and 1, got "${text}".`);
+  return value;
+}
+
 /** One of `names`, or an error with the nearest. */
 export function oneOf<Name extends string>(names: readonly Name[]): (text: string) => Name {
   return (text) => {

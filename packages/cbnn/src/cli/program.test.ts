@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { plainPng } from '../data/testing/pictures.js';
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'cbnn.js');
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-program-'));
@@ -63,6 +64,25 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       expect(verified.lines.at(-1)).toMatchObject({ images: 60, differentClasses: 0 });
     });
 
+    it('reads pictures of another size for a run, and for its model file alone', async () => {
+      for (const name of ['dark', 'light'])
+        for (let i = 0; i < 20; i++) {
+          mkdirSync(join(folder, 'pictures', name), { recursive: true });
+          const value = name === 'dark' ? 3 * i : 255 - 3 * i;
+          writeFileSync(join(folder, 'pictures', name, `${i}.png`), plainPng(value, value, 5 * i));
+        }
+      const few = '--size 12 --test-share 0.5 --arch 4C3-MP2-2FC --epochs 1 --stretch off --threads 1';
+      expect((await cbnn('train', './pictures', ...few.split(' '), '--out', 'small')).code).toBe(0);
+      const run = (await cbnn('eval', 'small', '--split', 'test')).lines.at(-1);
+      expect(run).toMatchObject({ images: 20 });
+      const file = ['eval', 'small/model.safetensors', '--data', './pictures', '--test-share', '0.5'];
+      expect((await cbnn(...file)).lines.at(-1)).toMatchObject({ images: 20, matrix: run!['matrix'] });
+      expect(await cbnn('eval', 'small', '--size', '12')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('a run knows its images'),
+      });
+    });
+
     it('analyses, compacts and reports', async () => {
       const sensitivity = (await cbnn('sensitivity', 'run', '--seeds', '1')).lines.at(-1) as {
         points: unknown[];
@@ -115,6 +135,8 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       [['train', 'signs', '--technique', 'float', '--rate', '1'], 'use --float-rate'],
       [['train', 'signs', '--arch', '8C3-13FC'], 'expected an output layer of 12FC'],
       [['train', 'signs', '--size', '16'], 'signs has one size'],
+      [['train', 'signs', '--roi', 'whole'], 'roi: signs has no regions of interest; this is for gtsrb'],
+      [['data', 'show', 'signs', '--test-share', '0.5'], 'signs has a test set of its own'],
       [['eval', 'nothing-there'], 'expected a packed model file or the folder of a finished bnn run'],
       [['sensitivity', '.'], 'no config.json there'],
       [['trian', 'signs'], 'train'],

@@ -1,6 +1,7 @@
-import { Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { loadRunImages } from '../train/run.js';
 import { progressBar } from './console.js';
+import { oneOf, positiveInteger, share } from './options.js';
 
 /** `--data-dir`, by default the environment's CBNN_DATA. */
 export const dataDirOption = (): Option =>
@@ -9,6 +10,26 @@ export const dataDirOption = (): Option =>
 /** The same for commands on runs, which remember where their images were. */
 export const runDataDirOption = (): Option =>
   new Option('--data-dir <folder>', 'folder that holds data sets by name, where it has moved since training');
+
+/** Adds the options that say how images are read, where the data set leaves it open. */
+export const addReadingOptions = (command: Command): Command =>
+  command
+    .option(
+      '--size <pixels>',
+      'folders of images: height and width that they are resized to (default: 32)',
+      positiveInteger,
+    )
+    .option('--test-share <share>', 'folders and chars74k: share of test images (default: 0.2)', share)
+    .option(
+      '--roi <how>',
+      'gtsrb: crop to the sign, or take the whole picture (default: crop)',
+      oneOf(['crop', 'whole'] as const),
+    )
+    .option(
+      '--quality <which>',
+      'chars74k: good pictures, or both good and bad (default: both)',
+      oneOf(['good', 'both'] as const),
+    );
 
 export interface RunFlags {
   readonly dataDir?: string;

@@ -10,7 +10,7 @@ import { placeOf, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { note, progressBar, result, trainingBar } from './console.js';
 import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.js';
-import { dataDirOption, loadRun, stopSignal } from './shared.js';
+import { addReadingOptions, dataDirOption, loadRun, stopSignal } from './shared.js';
 
 interface TrainFlags extends Omit<RunOptions, 'data' | 'dataDir' | 'architecture'> {
   readonly dataDir?: string;
@@ -21,8 +21,7 @@ interface TrainFlags extends Omit<RunOptions, 'data' | 'dataDir' | 'architecture
 }
 
 export function addTrainCommand(program: Command): void {
-  program
-    .command('train')
+  addReadingOptions(program.command('train'))
     .description('train a network on labelled images')
     .argument('<data>', 'a data set (see `cbnn data`), or a folder of class folders or of IDX files')
     .addOption(dataDirOption())
@@ -44,11 +43,6 @@ export function addTrainCommand(program: Command): void {
     .option('--rate <rate>', 'peak learning rate of latent weights', positiveNumber)
     .option('--float-rate <rate>', 'peak learning rate of batch norm and real weights', positiveNumber)
     .option('--limit <n>', 'use only this many training images, validation images included', positiveInteger)
-    .option(
-      '--size <pixels>',
-      'height and width that a folder of images is resized to (default: 32)',
-      positiveInteger,
-    )
     .option('--validation <n>', 'validation images', positiveInteger)
     .option('--seed <n>', 'seed of everything random', wholeNumber)
     .addOption(new Option('--device <name>', deviceNames.join(', ')).argParser(oneOf(deviceNames)))

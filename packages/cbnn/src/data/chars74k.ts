@@ -66,5 +66,6 @@ export const chars74k: DatasetSource = {
     'English/Img/BadImag/Bmp/Sample001 ... Sample062',
   ].join('\n'),
   sortedByClass: true,
+  choices: ['quality', 'testShare'],
   read: readChars74k,
 };

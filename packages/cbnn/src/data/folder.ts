@@ -115,6 +115,10 @@ export async function readFolder(folder: string, options: ReadOptions = {}): Pro
     const images = await readPictures(files, size, 'reading images', options);
     return { ...rest, classes, ...splitTest(images, classes, options) };
   }
+  if (options.testShare !== undefined)
+    throw configError(
+      `test share: ${folder} has a test folder of its own; leave it out, or give the pictures in one folder`,
+    );
   const others = listFolder(folder)
     .map((entry) => entry.name)
     .filter((entry) => entry !== 'train' && entry !== 'test');

@@ -75,7 +75,7 @@ describe('GTSRB', () => {
   it('keeps the border on request', async () => {
     const folder = temporaryFolder();
     writeFiles(folder, files());
-    const { train } = await readGtsrb(folder, { roi: false });
+    const { train } = await readGtsrb(folder, { roi: 'whole' });
     expect(train.pixels[0]).toBe(0);
     expect(train.pixels[(16 * 32 + 16) * 3]).toBe(200);
   });

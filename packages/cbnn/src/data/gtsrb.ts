@@ -126,14 +126,14 @@ function readTable(table: string, images: string, label: number | null): Entry[]
 }
 
 async function readImages(entries: readonly Entry[], stage: string, options: ReadOptions): Promise<ImageSet> {
-  const roi = options.roi ?? true;
+  const crops = options.roi !== 'whole';
   const pixels = new Uint8Array(entries.length * PIXELS);
   const labels = new Uint16Array(entries.length);
   await forEachFile(entries, stage, options, (entry, i) => {
     let image = readPpm(readBytes(entry.path), shortPath(entry.path));
     // The table tells the size as filmed: a file of another size was resized since, and its region is no longer there.
     const isAsFilmed = image.width === entry.width && image.height === entry.height;
-    if (roi && isAsFilmed)
+    if (crops && isAsFilmed)
       image = crop(image, entry.left, entry.top, entry.right - entry.left + 1, entry.bottom - entry.top + 1);
     pixels.set(resize(image, SIDE, SIDE).pixels, i * PIXELS);
     labels[i] = entry.label;
@@ -142,7 +142,7 @@ async function readImages(entries: readonly Entry[], stage: string, options: Rea
 }
 
 /**
- * Reads GTSRB from `folder`, or `GTSRB` below it. Images are cropped to their region of interest unless `roi` is false;
+ * Reads GTSRB from `folder`, or `GTSRB` below it. Images are cropped to their region of interest unless `roi` is `whole`;
  * a file whose size is not the table's has been resized before and is taken whole, each by itself.
  */
 export async function readGtsrb(folder: string, options: ReadOptions = {}): Promise<Dataset> {
@@ -207,5 +207,6 @@ export const gtsrb: DatasetSource = {
     'GTSRB/Final_Test/GT-final_test.csv',
   ].join('\n'),
   sortedByClass: true,
+  choices: ['roi'],
   read: readGtsrb,
 };

@@ -9,7 +9,7 @@ import { readFolder } from './folder.js';
 import { signs } from './generated.js';
 import { gtsrb } from './gtsrb.js';
 import { fashionMnist, isIdxFolder, mnist, readIdxFolder } from './mnist.js';
-import { type DatasetSource, datasetFolder, type ReadOptions } from './source.js';
+import { type DatasetSource, datasetFolder, type ReadingChoices, type ReadOptions } from './source.js';
 import { svhn, svhnExtra } from './svhn.js';
 
 /** All data sets known by name. */
@@ -45,14 +45,38 @@ export function findDataset(name: string): DatasetSource {
   throw unknownName('data set', name, names, 'a folder of images');
 }
 
+/** Of folders of images. */
+const FOLDER_CHOICES: readonly (keyof ReadingChoices)[] = ['size', 'testShare'];
+
+/** Why a data set refuses a choice that it does not leave open, and which ones do. */
+const FIXED: Readonly<Record<keyof ReadingChoices, string>> = {
+  size: 'has one size; this is for folders of images',
+  roi: 'has no regions of interest; this is for gtsrb',
+  quality: 'has pictures of one quality; this is for chars74k',
+  testShare: 'has a test set of its own; this is for folders of images and for chars74k',
+};
+
+/** Throws a config error for a choice that the data set does not leave open. */
+export function checkChoices(nameOrFolder: string, choices: ReadingChoices): void {
+  const open = isKnownDataset(nameOrFolder)
+    ? (findDataset(nameOrFolder).choices ?? [])
+    : isIdxFolder(nameOrFolder)
+      ? []
+      : FOLDER_CHOICES;
+  for (const [name, why] of Object.entries(FIXED) as [keyof ReadingChoices, string][])
+    if (choices[name] !== undefined && !open.includes(name))
+      throw configError(`${name === 'testShare' ? 'test share' : name}: ${nameOrFolder} ${why}`);
+}
+
 /**
  * Reads a data set by name from its folder under `dataDir`, or a folder of class folders or of IDX files.
- * Throws a config error for an unknown name and a data error for missing or damaged files.
+ * Throws a config error for an unknown name or a choice that is not open, and a data error for missing or damaged files.
  */
 export async function loadDataset(nameOrFolder: string, options: LoadOptions): Promise<Dataset> {
   const { limit } = options;
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 1))
     throw configError(`limit: expected a positive integer, got ${limit}`);
+  checkChoices(nameOrFolder, options);
   // A name that is known always means that data set; a folder of the same name can be given as ./name.
   if (!isKnownDataset(nameOrFolder) && isFolder(nameOrFolder)) {
     const read = isIdxFolder(nameOrFolder) ? readIdxFolder : readFolder;

@@ -13,18 +13,22 @@ export interface DataProgress {
 
 export type OnDataProgress = (progress: DataProgress) => void;
 
-/** Options of all readers; a reader ignores those that do not concern it. */
-export interface ReadOptions {
+/** What a user may choose about how images are read, where the data set leaves it open. */
+export interface ReadingChoices {
   /** height and width that images are resized to; 32 by default. For image folders only: the others have a fixed size. */
   readonly size?: number;
-  /** GTSRB: crop to the region of interest; true by default */
-  readonly roi?: boolean;
+  /** GTSRB: `crop` (default) to the region of interest, or the `whole` picture */
+  readonly roi?: 'crop' | 'whole';
   /** Chars74K: which pictures; `both` by default */
   readonly quality?: 'good' | 'both';
-  /** seed of a train/test split that the data set itself does not have (image folders, Chars74K), and of `signs`; 1 by default */
-  readonly seed?: number;
   /** share of the images that becomes the test set where the data set has none, in (0, 1); 0.2 by default */
   readonly testShare?: number;
+}
+
+/** Options of all readers; a reader ignores those that do not concern it. */
+export interface ReadOptions extends ReadingChoices {
+  /** seed of a train/test split that the data set itself does not have (image folders, Chars74K), and of `signs`; 1 by default */
+  readonly seed?: number;
   /** `signs`: images to make; 8000 and 2000 by default */
   readonly trainCount?: number;
   readonly testCount?: number;
@@ -60,6 +64,8 @@ export interface DatasetSource {
   readonly layout: string;
   /** whether training images come sorted by class: then a limit must take every k-th image, not the first ones */
   readonly sortedByClass: boolean;
+  /** what it leaves open; nothing where absent */
+  readonly choices?: readonly (keyof ReadingChoices)[];
   /** Reads it from `folder`. Throws a data error that names the file and, where there is one, the byte offset. */
   read(folder: string, options: ReadOptions): Promise<Dataset>;
 }

@@ -12,8 +12,13 @@ export const runConfigSchema = z.strictObject({
     source: z.string(),
     /** first training images used; null = all */
     limit: z.int().min(1).nullable(),
-    /** height and width that the images of a folder were resized to; null = the default */
-    size: z.int().min(1).nullable(),
+    /** how the images were read, where that was chosen; defaults are absent */
+    choices: z.strictObject({
+      size: z.int().min(1).exactOptional(),
+      roi: z.enum(['crop', 'whole']).exactOptional(),
+      quality: z.enum(['good', 'both']).exactOptional(),
+      testShare: z.number().gt(0).lt(1).exactOptional(),
+    }),
     /** validation images asked for; null = the data set's share */
     validation: z.int().min(1).nullable(),
     /** SHA-256 of the training and validation images and labels: the same run never continues on others */

@@ -15,9 +15,8 @@ import {
   scaleArchitecture,
 } from '@cbnn/runtime';
 import type { Dataset, ImageSet } from '../data/dataset.js';
-import { isIdxFolder } from '../data/mnist.js';
-import { isKnownDataset, loadDataset } from '../data/registry.js';
-import type { OnDataProgress } from '../data/source.js';
+import { checkChoices, isKnownDataset, loadDataset } from '../data/registry.js';
+import type { OnDataProgress, ReadingChoices } from '../data/source.js';
 import { fingerprint, type Split, splitValidation } from '../data/split.js';
 import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
 import { type DeviceName, openDevice } from '../graph/session.js';
@@ -38,15 +37,13 @@ const MOST_THREADS = 256;
 /** float32 holds every integer up to here. */
 const EXACT_FLOAT32 = 2 ** 24;
 
-export interface RunOptions {
+export interface RunOptions extends ReadingChoices {
   /** a data set's name, or a folder of class folders or of IDX files */
   readonly data: string;
   /** folder that holds data sets by name */
   readonly dataDir: string;
   /** training images used, validation images included; all by default */
   readonly limit?: number;
-  /** height and width that the images of a folder are resized to; 32 by default */
-  readonly size?: number;
   /** validation images; the data set's share by default */
   readonly validation?: number;
   /** the paper's notation, ending with an output layer of one unit per class */
@@ -97,7 +94,10 @@ export function contradiction(
   const decides: Readonly<Record<string, (config: RunConfig) => unknown>> = {
     data: ({ dataset }) => dataset.source,
     limit: ({ dataset }) => dataset.limit,
-    size: ({ dataset }) => dataset.size,
+    size: ({ dataset }) => dataset.choices.size,
+    roi: ({ dataset }) => dataset.choices.roi,
+    quality: ({ dataset }) => dataset.choices.quality,
+    testShare: ({ dataset }) => dataset.choices.testShare,
     validation: ({ dataset }) => dataset.validation,
     architecture: ({ architecture }) => architecture,
     width: ({ architecture }) => architecture,
@@ -120,7 +120,8 @@ export function contradiction(
   for (const [name, value] of Object.entries(given)) {
     const of = decides[name];
     if (value === undefined || !of || value === 'auto') continue;
-    if (of(stored) !== of(asked)) return `${name}: ${String(of(stored))} and ${String(of(asked))}`;
+    if (of(stored) !== of(asked))
+      return `${name}: ${String(of(stored) ?? 'default')} and ${String(of(asked) ?? 'default')}`;
   }
   if (given.device !== undefined && given.device !== 'auto' && given.device !== stored.device)
     return `device: ${stored.device} and ${given.device}`;
@@ -141,7 +142,7 @@ export async function prepareRun(
   const dataset = await loadDataset(options.data, {
     dataDir: options.dataDir,
     ...(options.limit !== undefined && { limit: options.limit }),
-    ...(options.size !== undefined && { size: options.size }),
+    ...choicesOf(options),
     ...(hooks.onData && { onProgress: hooks.onData }),
     ...(hooks.signal && { signal: hooks.signal }),
   });
@@ -176,8 +177,7 @@ function checkOptions(options: RunOptions): void {
     throw configError('rate: technique float has no latent weights; use --float-rate');
   if (options.threads !== undefined && options.threads > MOST_THREADS)
     throw configError(`threads: expected at most ${MOST_THREADS}, got ${options.threads}`);
-  if (options.size !== undefined && (isKnownDataset(options.data) || isIdxFolder(options.data)))
-    throw configError(`size: ${options.data} has one size; it is for folders of images`);
+  checkChoices(options.data, choicesOf(options));
   if (options.architecture) parseArchitecture(options.architecture);
   if (options.slices) {
     if (encodingOf(options) === '8-bit')
@@ -187,6 +187,14 @@ function checkOptions(options: RunOptions): void {
     parseSlices(options.slices, limits.imageChannels);
   }
 }
+
+/** What of `options` is about reading, and given. */
+const choicesOf = ({ size, roi, quality, testShare }: RunOptions): ReadingChoices => ({
+  ...(size !== undefined && { size }),
+  ...(roi !== undefined && { roi }),
+  ...(quality !== undefined && { quality }),
+  ...(testShare !== undefined && { testShare }),
+});
 
 const encodingOf = ({ input, technique }: RunOptions): 'bit-slices' | '8-bit' =>
   input ?? (technique === 'float' ? '8-bit' : 'bit-slices');
@@ -213,7 +221,7 @@ export function buildConfig(
     dataset: {
       source: isKnownDataset(options.data) ? options.data : resolve(options.data),
       limit: options.limit ?? null,
-      size: options.size ?? null,
+      choices: choicesOf(options),
       validation: options.validation ?? null,
       sha256: fingerprint(split),
     },

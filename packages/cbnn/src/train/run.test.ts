@@ -35,9 +35,9 @@ it('reopens with the very images on each side that it was trained on', async () 
   const folder = temporaryFolder();
   const data = smallImages(folder);
   const path = join(folder, 'run');
-  for (const validation of [undefined, 6, 11]) {
+  for (const options of [{}, { validation: 6 }, { validation: 11 }, { testShare: 0.5 }]) {
     rmSync(path, { recursive: true, force: true });
-    const run = await prepareRun({ ...small(data), ...(validation !== undefined && { validation }) });
+    const run = await prepareRun({ ...small(data), ...options });
     await trainRun(run.config, run, path, 'nowhere');
     const again = await loadRunImages(path);
     expect(again.config).toEqual(run.config);
@@ -71,6 +71,7 @@ it('says which option a stored run contradicts, and takes what was left out from
   expect(against({ architecture, slices: 'top2' })).toMatch(/^slices: .* and /);
   expect(against({ architecture, stretch: 'on' })).toBe('stretch: off and on');
   expect(against({ architecture, rate: 0.01 })).toBe('rate: 0.02 and 0.01');
+  expect(against({ architecture, testShare: 0.5 })).toBe('testShare: default and 0.5');
   expect(against({ architecture, seed: 2 })).toBe('seed: 1 and 2');
 });
 

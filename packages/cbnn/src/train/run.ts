@@ -40,12 +40,12 @@ export async function loadRunImages(
 ): Promise<RunImages & { config: RunConfig }> {
   const folder = new RunFolder(path);
   const config = folder.readConfig();
-  const { source, limit, size, validation } = config.dataset;
+  const { source, limit, choices, validation } = config.dataset;
   const dataDir = options.dataDir ?? placeOf(folder);
   const dataset = await loadDataset(source, {
     dataDir,
     ...(limit !== null && { limit }),
-    ...(size !== null && { size }),
+    ...choices,
     ...(options.onData && { onProgress: options.onData }),
     ...(options.signal && { signal: options.signal }),
   });

@@ -23,7 +23,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const slices = [0, 1, 2].flatMap((channel) => [4, 5, 6, 7].map((bit) => ({ channel, bit })));
 const config: RunConfig = {
   formatVersion: 1,
-  dataset: { source: 'signs', limit: null, size: null, validation: 60, sha256: '0'.repeat(64) },
+  dataset: { source: 'signs', limit: null, choices: {}, validation: 60, sha256: '0'.repeat(64) },
   technique: 'bnn',
   recipe: 'modern',
   architecture: '6C3-MP2-9C3-MP2-16FC-12FC',
