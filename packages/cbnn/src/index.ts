@@ -3,6 +3,7 @@ export { CbnnError, type PackedModel } from '@cbnn/runtime';
 export { type CompactionEvent, type CompactOptions, compact } from './compact/compact.js';
 export type { Candidate, CompactionResult, CompactionTry } from './compact/result.js';
 export { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost/cost.js';
+export { type FinishedNetwork, finishedNetwork } from './cost/finished-network.js';
 export { getDataset } from './data/acquisition.js';
 export { contactSheet } from './data/contact-sheet.js';
 export { type Dataset, type ImageSet, spreadImages } from './data/dataset.js';

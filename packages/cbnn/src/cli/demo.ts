@@ -2,19 +2,15 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { configError } from '@cbnn/runtime';
 import type { Command } from 'commander';
-import { modelCost, networkCost, uniformStorage } from '../cost/cost.js';
-import { stretchSet } from '../data/stretch-set.js';
-import { wrongOf } from '../engines/evaluate.js';
-import { errorRate, percentWrong } from '../predictions.js';
+import { finishedNetwork } from '../cost/finished-network.js';
+import { errorRate } from '../predictions.js';
 import { formatBytes, formatCount, formatDuration } from '../report/format.js';
 import { reportRun } from '../report/run-report.js';
 import { textTable } from '../report/table.js';
 import { runSensitivity } from '../sensitivity/run-sensitivity.js';
-import { planOf } from '../train/config.js';
 import { prepareRun, type RunOptions } from '../train/prepare.js';
-import { loadTrainer, readModel, trainRun } from '../train/run.js';
+import { trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
-import { predict } from '../train/train.js';
 import { note, result, trainingBar } from './console.js';
 import { positiveInteger } from './options.js';
 import { showCompaction, showSensitivity } from './run-commands.js';
@@ -71,23 +67,17 @@ export function addDemoCommand(program: Command): void {
       note('5/5 the report');
       const page = await reportRun(out, config, prepared, { signal });
 
-      const trainer = await loadTrainer(`${out}/float`);
       const { test } = prepared.dataset;
-      const floatError = errorRate(
-        await predict(trainer, stretchSet(test, floatRun.config.input.stretch)),
-        test.labels,
-      );
-      await trainer.close();
-      const plan = planOf(floatRun.config);
-      const float = networkCost(plan.input, plan.layers, uniformStorage(plan.layers, 32));
+      const float = finishedNetwork(`${out}/float`);
+      const floatError = errorRate(await float.predict(test, config.threads), test.labels);
+      const bnn = finishedNetwork(out);
       const chosen = compaction.tries.find((t) => t.id === compaction.chosen);
-      const baseline = modelCost(readModel(out));
       const accuracy = (error: number) => `${(100 - error).toFixed(1)} %`;
       const bnnError =
-        compaction.test?.baselineError ?? percentWrong(await wrongOf(readModel(out), test, config.threads));
+        compaction.test?.baselineError ?? errorRate(await bnn.predict(test, config.threads), test.labels);
       const rows = [
-        ['float', accuracy(floatError), formatBytes(float.bytes), formatCount(float.macs)],
-        ['BNN', accuracy(bnnError), formatBytes(compaction.baseline.bytes), formatCount(baseline.macs)],
+        ['float', accuracy(floatError), formatBytes(float.bytes), formatCount(float.cost.macs)],
+        ['BNN', accuracy(bnnError), formatBytes(bnn.bytes), formatCount(bnn.cost.macs)],
       ];
       if (chosen && compaction.test)
         rows.push([
@@ -102,7 +92,7 @@ export function addDemoCommand(program: Command): void {
         {
           seconds,
           report: page,
-          float: { error: floatError, bytes: float.bytes, macs: float.macs },
+          float: { error: floatError, bytes: float.bytes, macs: float.cost.macs },
           compaction,
         },
       );

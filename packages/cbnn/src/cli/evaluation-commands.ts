@@ -1,21 +1,13 @@
-/** Commands on a packed model: eval, inspect, verify. */
-import { existsSync, statSync } from 'node:fs';
+/** Commands on a finished network: eval, inspect, verify. */
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import {
-  configError,
-  dataError,
-  formatArchitecture,
-  formatSlices,
-  internalError,
-  type PackedModel,
-} from '@cbnn/runtime';
+import { configError, dataError, formatArchitecture, formatSlices, internalError } from '@cbnn/runtime';
 import type { Command } from 'commander';
-import { modelCost } from '../cost/cost.js';
+import { type FinishedNetwork, finishedNetwork } from '../cost/finished-network.js';
 import { type ImageSet, spreadImages } from '../data/dataset.js';
 import { isIdxFolder } from '../data/mnist.js';
 import { isKnownDataset, loadDataset } from '../data/registry.js';
 import type { ReadingChoices } from '../data/source.js';
-import { predictPacked } from '../engines/evaluate.js';
 import { errorRate } from '../predictions.js';
 import { confusionMatrix } from '../report/confusion.js';
 import { formatBytes, formatCount, formatInteger } from '../report/format.js';
@@ -40,7 +32,7 @@ type SplitName = (typeof splits)[number];
 
 export function addEvaluationCommands(program: Command): void {
   addReadingOptions(program.command('eval'))
-    .description('accuracy, confusion matrix and bytes of a packed model')
+    .description('accuracy, confusion matrix and bytes of a finished run or a packed model')
     .argument('<model>', "a run's folder, or a packed model file")
     .option('--data <name>', 'data set or folder, for a model file without a run')
     .option('--split <split>', 'validation (of a run; its default) or test', oneOf(splits))
@@ -53,12 +45,12 @@ export function addEvaluationCommands(program: Command): void {
     .action(evalCommand);
   program
     .command('inspect')
-    .description("a packed model's layers, kept slices, MACs, bit operations and bytes")
+    .description('layers, kept slices, MACs, bit operations and bytes of a finished run or a packed model')
     .argument('<model>', "a run's folder, or a packed model file")
     .addHelpText('after', '\nExample:\n  cbnn inspect runs/cifar10')
     .action((path: string) => {
-      const model = readModel(path);
-      result(describe(model, path), { model: path, cost: modelCost(model), input: model.input });
+      const network = finishedNetwork(path);
+      result(describe(network), { model: path, cost: network.cost, input: network.input });
     });
   program
     .command('verify')
@@ -122,24 +114,20 @@ interface EvalFlags extends RunFlags, ReadingChoices {
 }
 
 async function evalCommand(path: string, flags: EvalFlags): Promise<void> {
-  const model = readModel(path);
-  const { images, classes, split } = await evaluationImages(path, model, flags);
-  if (classes.length !== model.classes.length)
-    throw dataError(
-      `eval ${path}: expected images of the model's ${model.classes.length} classes, got ${classes.length}; choose other --data`,
-    );
-  const predictions = await predictPacked(model, images, flags.threads);
+  const network = finishedNetwork(path);
+  const { images, classes, split } = await evaluationImages(path, flags);
+  const predictions = await network.predict(images, flags.threads);
   const error = errorRate(predictions, images.labels);
   const interval = errorInterval(Math.round((error * images.count) / 100), images.count);
-  const width = model.classes.length;
+  const width = classes.length;
   const matrix = confusionMatrix(images.labels, predictions, width);
-  const rows = model.classes.map((name, i) => [
+  const rows = classes.map((name, i) => [
     name,
     ...Array.from(matrix.subarray(i * width, (i + 1) * width), String),
   ]);
-  note(describe(model, path));
+  note(describe(network));
   result(
-    `\nconfusion matrix (rows: true class, columns: predicted class)\n${textTable([{ header: '' }, ...model.classes.map((_, i) => ({ header: String(i), align: 'right' as const }))], rows)}\n${split} error ${error.toFixed(2)} % [${interval.low.toFixed(2)}, ${interval.high.toFixed(2)}], accuracy ${(100 - error).toFixed(2)} % on ${images.count} images`,
+    `\nconfusion matrix (rows: true class, columns: predicted class)\n${textTable([{ header: '' }, ...classes.map((_, i) => ({ header: String(i), align: 'right' as const }))], rows)}\n${split} error ${error.toFixed(2)} % [${interval.low.toFixed(2)}, ${interval.high.toFixed(2)}], accuracy ${(100 - error).toFixed(2)} % on ${images.count} images`,
     {
       model: path,
       split,
@@ -147,7 +135,7 @@ async function evalCommand(path: string, flags: EvalFlags): Promise<void> {
       error,
       interval,
       matrix: Array.from(matrix),
-      cost: modelCost(model),
+      cost: network.cost,
     },
   );
 }
@@ -155,7 +143,6 @@ async function evalCommand(path: string, flags: EvalFlags): Promise<void> {
 /** A run has validation and test images of its own; a model file is evaluated on the test images of what `--data` names. */
 async function evaluationImages(
   path: string,
-  model: PackedModel,
   flags: EvalFlags,
 ): Promise<{ images: ImageSet; classes: readonly string[]; split: SplitName }> {
   const signal = stopSignal();
@@ -173,19 +160,20 @@ async function evaluationImages(
     throw configError(
       `eval ${path}: a model file has no validation images; use --split test, or give its run`,
     );
+  const model = readModel(path);
   const { data = model.provenance.dataset, dataDir = 'data', split: _, threads: __, ...choices } = flags;
   // Pictures of a folder have no size of their own: they take the model's.
   const { height, width } = model.input;
   const size = !isKnownDataset(data) && height === width && !isIdxFolder(data) ? { size: height } : {};
   const dataset = await loadDataset(data, { ...size, ...choices, dataDir, signal });
-  return { images: dataset.test, classes: dataset.classes, split: 'test' };
+  if (dataset.classes.length !== model.classes.length)
+    throw dataError(
+      `eval ${path}: expected images of the model's ${model.classes.length} classes, got ${dataset.classes.length}; choose other --data`,
+    );
+  return { images: dataset.test, classes: model.classes, split: 'test' };
 }
 
-function describe(model: PackedModel, path: string): string {
-  const cost = modelCost(model);
-  const { input } = model;
-  const run = new RunFolder(path);
-  const file = existsSync(run.config) ? run.model : path;
+function describe({ input, layers, cost, bytes, isPacked }: FinishedNetwork): string {
   const table = textTable(
     [
       { header: 'layer' },
@@ -210,5 +198,5 @@ function describe(model: PackedModel, path: string): string {
     input.encoding === '8-bit'
       ? 'plain 8-bit image'
       : `slices ${formatSlices(input.slices)} (${input.slices.length} of ${8 * input.channels})`;
-  return `${formatArchitecture(model.layers)}\ninput ${input.height}x${input.width}x${input.channels}, ${seen}, contrast stretch ${input.stretch ? `${input.stretch.low}..${input.stretch.high} %` : 'off'}\n${table}\ntotal ${formatCount(cost.weights)} weights, ${formatCount(cost.macs)} MACs, ${formatCount(cost.bitOperations)} bit operations, file ${formatBytes(statSync(file).size)}`;
+  return `${formatArchitecture(layers)}\ninput ${input.height}x${input.width}x${input.channels}, ${seen}, contrast stretch ${input.stretch ? `${input.stretch.low}..${input.stretch.high} %` : 'off'}\n${table}\ntotal ${formatCount(cost.weights)} weights, ${formatCount(cost.macs)} MACs, ${formatCount(cost.bitOperations)} bit operations, ${isPacked ? 'file' : 'float32 weights and batch norm'} ${formatBytes(bytes)}`;
 }

@@ -64,6 +64,21 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       expect(verified.lines.at(-1)).toMatchObject({ images: 60, differentClasses: 0 });
     });
 
+    it('evaluates, inspects and reports a network that is not packed', async () => {
+      const float = '--technique float --arch 4C3-MP2-12FC --epochs 1 --limit 300 --stretch off --threads 1';
+      expect((await cbnn('train', 'signs', ...float.split(' '), '--out', 'float')).code).toBe(0);
+      const { error, matrix } = (await cbnn('eval', 'float', '--split', 'test')).lines.at(-1)!;
+      const right = Array.from({ length: 12 }, (_, i) => (matrix as number[])[13 * i]!);
+      expect(error).toBeCloseTo(100 - right.reduce((sum, n) => sum + n) / 20, 6);
+      const { cost } = (await cbnn('inspect', 'float')).lines.at(-1)!;
+      // 4 * 3 * 9 + 4 * 16 * 16 * 12 weights, and a scale and an offset for each of 16 outputs
+      expect(cost).toMatchObject({ bytes: 4 * (108 + 12_288) + 8 * 16, floatMacs: 4 * 27 * 1024 + 12_288 });
+      expect((await cbnn('report', 'float')).code).toBe(0);
+      const page = readFileSync(join(folder, 'float', 'report.html'), 'utf8');
+      expect(page).toContain('Model in float32');
+      expect(page).not.toContain('cbnn sensitivity');
+    });
+
     it('reads pictures of another size for a run, and for its model file alone', async () => {
       for (const name of ['dark', 'light'])
         for (let i = 0; i < 20; i++) {

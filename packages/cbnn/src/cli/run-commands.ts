@@ -77,7 +77,7 @@ export function addRunCommands(program: Command): void {
   program
     .command('report')
     .description('one self-contained HTML page about a run, and its figures as SVG and PNG')
-    .argument('<run>', 'folder of a finished bnn run')
+    .argument('<run>', 'folder of a finished run')
     .addOption(runDataDirOption())
     .addHelpText('after', '\nExample:\n  cbnn report runs/cifar10')
     .action(async (path: string, flags: RunFlags) => {

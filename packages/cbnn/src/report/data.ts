@@ -57,7 +57,7 @@ export interface NetworkSummary {
   /** e.g. `baseline`, `compact` */
   readonly label: string;
   readonly architecture: string;
-  /** percent, measured on the packed model */
+  /** percent, measured on the packed model where there is one */
   readonly error: number;
   /** 95 % interval of `error`, percent */
   readonly interval: readonly [number, number];
@@ -65,8 +65,9 @@ export interface NetworkSummary {
   readonly split: ImageSplit;
   readonly weights: number;
   readonly macs: number;
-  /** bytes of the packed model's file */
+  /** of the packed model's file; of float32 numbers where the technique has no packed form */
   readonly bytes: number;
+  readonly isPacked: boolean;
   /** kept input slices and all there are; absent for 8-bit input */
   readonly slices?: readonly [kept: number, all: number];
 }

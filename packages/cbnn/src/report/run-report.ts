@@ -1,17 +1,16 @@
 /** Collects what a run's folder holds into the data of its report, and draws its figures as files. */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { formatArchitecture, type PackedModel } from '@cbnn/runtime';
+import { formatArchitecture } from '@cbnn/runtime';
 import type { CompactionResult } from '../compact/result.js';
-import { modelCost } from '../cost/cost.js';
+import { type FinishedNetwork, finishedNetwork } from '../cost/finished-network.js';
 import type { ImageSet } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
-import { predictPacked } from '../engines/evaluate.js';
 import { channelNames } from '../sensitivity/analyze.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { errorInterval } from '../statistics.js';
 import type { RunConfig } from '../train/config.js';
-import { placeOf, type RunImages, readMetrics, readModel } from '../train/run.js';
+import { placeOf, type RunImages, readMetrics } from '../train/run.js';
 import { RunFolder, readJson, writeFileAtomic } from '../train/run-folder.js';
 import { VERSION } from '../version.js';
 import { caveats } from './caveats.js';
@@ -47,29 +46,21 @@ export async function reportRun(
   const sensitivity = read<SensitivityResult>('sensitivity', 'result.json');
   const compaction = read<CompactionResult>('compact', 'result.json');
   const chosen = compaction?.tries.find((t) => t.id === compaction.chosen);
-  const model = readModel(path);
-  const compactModel = chosen ? readModel(folder.file('compact', chosen.run)) : null;
+  const baseline = finishedNetwork(path);
+  const compacted = chosen ? finishedNetwork(folder.file('compact', chosen.run)) : null;
 
   signal?.throwIfAborted();
-  const before = await evaluate('baseline', folder.model, model, config, images.validation);
+  const before = await evaluate('baseline', baseline, config, images.validation);
   signal?.throwIfAborted();
-  const after = compactModel
-    ? await evaluate(
-        'compact',
-        new RunFolder(folder.file('compact', chosen!.run)).model,
-        compactModel,
-        config,
-        images.validation,
-      )
-    : null;
+  const after = compacted ? await evaluate('compact', compacted, config, images.validation) : null;
   const shown = after ?? before;
-  const picture = pictureOf(stretchSet(images.validation, model.input.stretch), 0);
+  const picture = pictureOf(stretchSet(images.validation, baseline.input.stretch), 0);
   const classes = images.dataset.classes;
   const metrics = readMetrics(path);
   const slices = {
     picture,
     channelNames: channelNames(config.input.channels),
-    kept: config.input.encoding === 'bit-slices' ? (compactModel ?? model).input.slices : null,
+    kept: config.input.encoding === 'bit-slices' ? (compacted ?? baseline).input.slices : null,
   };
   const data: ReportData = {
     title: basename(path),
@@ -92,8 +83,8 @@ export async function reportRun(
     ...(sensitivity && { sensitivity }),
     ...(compaction && { compaction }),
     costs: [
-      { label: 'baseline', cost: modelCost(model) },
-      ...(compactModel ? [{ label: 'compact', cost: modelCost(compactModel) }] : []),
+      { label: 'baseline', cost: baseline.cost },
+      ...(compacted ? [{ label: 'compact', cost: compacted.cost }] : []),
     ],
     confusion: {
       classes,
@@ -145,29 +136,29 @@ interface Evaluated {
 
 async function evaluate(
   label: string,
-  file: string,
-  model: PackedModel,
+  network: FinishedNetwork,
   config: RunConfig,
   images: ImageSet,
 ): Promise<Evaluated> {
-  const predictions = await predictPacked(model, images, config.threads);
+  const predictions = await network.predict(images, config.threads);
   const wrong = images.labels.reduce((sum, label_, n) => sum + (predictions[n] === label_ ? 0 : 1), 0);
   const interval = errorInterval(wrong, images.count);
-  const cost = modelCost(model);
+  const { input, layers, cost, bytes, isPacked } = network;
   return {
     predictions,
     summary: {
       label,
-      architecture: formatArchitecture(model.layers),
+      architecture: formatArchitecture(layers),
       error: (100 * wrong) / images.count,
       interval: [interval.low, interval.high],
       images: images.count,
       split: 'validation',
       weights: cost.weights,
       macs: cost.macs,
-      bytes: statSync(file).size,
-      ...(model.input.encoding === 'bit-slices' && {
-        slices: [model.input.slices.length, 8 * model.input.channels] as const,
+      bytes,
+      isPacked,
+      ...(input.encoding === 'bit-slices' && {
+        slices: [input.slices.length, 8 * input.channels] as const,
       }),
     },
   };

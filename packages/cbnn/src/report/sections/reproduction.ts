@@ -38,7 +38,11 @@ const PARTS: Readonly<Record<ReportPart, readonly [what: string, command: string
 
 /** Names what is missing and the command that makes it; null when nothing is. */
 export function missingSection(data: ReportData): Section | null {
+  // Only bit slices into a packed network can be measured and pruned.
+  const never: readonly ReportPart[] =
+    data.networks?.before.isPacked === false ? ['sensitivity', 'compaction'] : [];
   const missing = (Object.keys(PARTS) as ReportPart[]).filter((part) => {
+    if (never.includes(part)) return false;
     const value = data[part];
     return value === undefined || (Array.isArray(value) && value.length === 0 && part !== 'mistakes');
   });

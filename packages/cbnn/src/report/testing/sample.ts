@@ -204,6 +204,7 @@ export function sampleReport(): ReportData {
         weights: before.weights,
         macs: before.macs,
         bytes: before.bytes + 900,
+        isPacked: true,
         slices: [24, 24],
       },
       after: {
@@ -215,6 +216,7 @@ export function sampleReport(): ReportData {
         weights: after.weights,
         macs: after.macs,
         bytes: after.bytes + 900,
+        isPacked: true,
         slices: [12, 24],
       },
     },

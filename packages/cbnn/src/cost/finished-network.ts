@@ -1,0 +1,62 @@
+/** A finished network as users compare them, whatever its technique: what it takes in, what it costs, what it predicts. */
+import { existsSync, statSync } from 'node:fs';
+import { configError, type InputSpec, type LayerSpec } from '@cbnn/runtime';
+import type { ImageSet } from '../data/dataset.js';
+import { stretchSet } from '../data/stretch-set.js';
+import { predictPacked } from '../engines/evaluate.js';
+import { planOf } from '../train/config.js';
+import { loadTrainer, readModel } from '../train/run.js';
+import { RunFolder } from '../train/run-folder.js';
+import { predict } from '../train/train.js';
+import { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost.js';
+
+export interface FinishedNetwork {
+  readonly input: InputSpec;
+  readonly layers: readonly LayerSpec[];
+  readonly cost: NetworkCost;
+  /** of the packed model's file; of float32 weights and folded batch norms where the technique has no packed form */
+  readonly bytes: number;
+  readonly isPacked: boolean;
+  /** Classes of raw images, `[count]`: by the packed model, else by the training graph in evaluation mode. */
+  predict(images: ImageSet, threads: number): Promise<Uint16Array>;
+}
+
+/** Opens a finished run, or a packed model file. Throws a config error where there is none. */
+export function finishedNetwork(path: string): FinishedNetwork {
+  const folder = new RunFolder(path);
+  if (existsSync(folder.config) && folder.readConfig().technique === 'float') return floatNetwork(folder);
+  const model = readModel(path);
+  return {
+    input: model.input,
+    layers: model.layers,
+    cost: modelCost(model),
+    bytes: statSync(existsSync(folder.config) ? folder.model : path).size,
+    isPacked: true,
+    predict: (images, threads) => predictPacked(model, images, threads),
+  };
+}
+
+function floatNetwork(folder: RunFolder): FinishedNetwork {
+  if (!existsSync(folder.result))
+    throw configError(
+      `run ${folder.path}: expected a finished run, got an interrupted one; finish it with --resume`,
+    );
+  const config = folder.readConfig();
+  const { input, layers } = planOf(config);
+  const cost = networkCost(input, layers, uniformStorage(layers, 32));
+  return {
+    input,
+    layers,
+    cost,
+    bytes: cost.bytes,
+    isPacked: false,
+    async predict(images) {
+      const trainer = await loadTrainer(folder.path);
+      try {
+        return await predict(trainer, stretchSet(images, input.stretch));
+      } finally {
+        await trainer.close();
+      }
+    },
+  };
+}
