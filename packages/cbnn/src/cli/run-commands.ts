@@ -189,9 +189,9 @@ export async function showCompaction(
         return;
       }
       bar?.stop();
-      const { id, reason, bytes, drop, interval, accepted } = event.outcome;
+      const { id, reason, bytes, drop, interval, limit, accepted } = event.outcome;
       note(
-        `try ${id} (${reason}): ${formatBytes(bytes)}, drop ${drop.toFixed(2)} points [${interval[0].toFixed(2)}, ${interval[1].toFixed(2)}]: ${accepted ? 'accepted' : 'rejected'}`,
+        `try ${id} (${reason}): ${formatBytes(bytes)}, drop ${drop.toFixed(2)} points [${interval[0].toFixed(2)}, ${interval[1].toFixed(2)}], 95 % sure at most ${limit.toFixed(2)}: ${accepted ? 'accepted' : 'rejected'}`,
       );
     },
   });

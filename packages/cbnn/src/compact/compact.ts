@@ -209,6 +209,7 @@ export async function compact(
       ...measureNetwork(runPath, wrong),
       drop: difference,
       interval: [low, high],
+      limit,
       accepted: acceptance === 'confident' ? limit <= maxDrop : difference <= maxDrop,
     };
   }

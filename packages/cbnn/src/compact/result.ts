@@ -28,6 +28,8 @@ export interface CompactionTry extends Candidate, NetworkMeasure {
   readonly drop: number;
   /** 95 % interval of `drop` (paired by image) */
   readonly interval: readonly [number, number];
+  /** one-sided 95 % upper limit of `drop`: what `confident` holds against the bound */
+  readonly limit: number;
   readonly accepted: boolean;
   /** why this candidate was tried, in a few words */
   readonly reason: string;

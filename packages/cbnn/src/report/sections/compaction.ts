@@ -18,7 +18,7 @@ import { type Markup, markup } from '../markup.js';
 
 export function compactionSection({ compaction }: ReportData): Section | null {
   if (!compaction) return null;
-  const { baseline, tries, chosen, acceptance, test } = compaction;
+  const { baseline, tries, chosen, test } = compaction;
   const slices = (one: Candidate) => (one.slices.length > 0 ? one.slices.length : '8-bit');
   const verdict = (one: CompactionTry): Markup =>
     one.id === chosen
@@ -39,6 +39,7 @@ export function compactionSection({ compaction }: ReportData): Section | null {
         '',
         '',
         '',
+        '',
       ],
     },
     ...tries.map((one) => ({
@@ -52,6 +53,7 @@ export function compactionSection({ compaction }: ReportData): Section | null {
         formatPercent(one.validationError),
         signed(one.drop),
         formatInterval(one.interval),
+        signed(one.limit),
         verdict(one),
         one.reason,
       ],
@@ -67,6 +69,7 @@ export function compactionSection({ compaction }: ReportData): Section | null {
       { header: 'error', align: 'right' },
       { header: 'drop, points', align: 'right' },
       { header: '95 % interval', align: 'right' },
+      { header: '95 % sure at most', align: 'right' },
       { header: '' },
       { header: 'why it was tried', align: 'wrap' },
     ],
@@ -79,9 +82,6 @@ export function compactionSection({ compaction }: ReportData): Section | null {
   const cut =
     !compaction.finished &&
     ` The search was cut off after ${tries.length} ${tries.length === 1 ? 'try' : 'tries'}.`;
-  const wider =
-    acceptance === 'confident' &&
-    ' The 95 % intervals shown are two-sided and so a little wider: that of an accepted candidate may end above the bound.';
   const tested =
     test &&
     ` On the ${formatInteger(test.images)} test images, asked once after the search, the error rate is ${formatPercent(test.compactError)} after ${formatPercent(test.baselineError)} for the baseline: ${signed(test.compactError - test.baselineError)} points, 95\u00a0% interval ${formatInterval(test.interval)}.`;
@@ -89,7 +89,7 @@ export function compactionSection({ compaction }: ReportData): Section | null {
     id: 'compaction',
     title: 'Compaction',
     short: 'Compaction',
-    lead: markup`Slices pruned, layers narrowed, then trained again. A candidate is accepted when ${acceptanceRule(compaction)}, on ${formatInteger(compaction.validationImages)} validation images.${wider} ${outcome}${cut}${tested}`,
+    lead: markup`Slices pruned, layers narrowed, then trained again. A candidate is accepted when ${acceptanceRule(compaction)}, on ${formatInteger(compaction.validationImages)} validation images. ${outcome}${cut}${tested}`,
     body: markup`${grid(
       figureCard(compactionFigure(compaction, 'bytes')),
       figureCard(compactionFigure(compaction, 'macs')),

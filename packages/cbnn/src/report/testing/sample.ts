@@ -104,6 +104,7 @@ export function sampleCompaction(): CompactionResult {
     validationError: 13.42 + drop,
     drop,
     interval: [drop - 0.45, drop + 0.45],
+    limit: drop + 0.38,
     accepted,
     reason: id === 1 ? 'halve every width' : 'between the last two',
   });
