@@ -78,6 +78,16 @@ describe('scaleArchitecture', () => {
     expect(scale(notation, conv, dense)).toBe(expected);
   });
 
+  it.each([
+    ['32C3-64C3-256FC-43FC', 0.7, 0.3, '24C3-48C3-80FC-43FC'],
+    ['16C3-12C3-9FC-4FC', 0.25, 0.9, '4C3-3C3-8FC-4FC'],
+    ['13C3-18C3-30FC-4FC', 1, 0.99, '13C3-18C3-30FC-4FC'],
+  ])('rounds %s by %d and %d to multiples of 8: %s, and never widens', (notation, conv, dense, expected) => {
+    expect(formatArchitecture(scaleArchitecture(parseArchitecture(notation), { conv, dense }, 8))).toBe(
+      expected,
+    );
+  });
+
   it.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])('refuses the multiplier %d', (factor) => {
     expect(() => scale('8C3-10FC', factor, 1)).toThrow(/expected a multiplier above 0 for conv layers/);
     expect(() => scale('8C3-10FC', 1, factor)).toThrow(/expected a multiplier above 0 for dense layers/);

@@ -40,15 +40,21 @@ export interface WidthMultipliers {
 }
 
 /**
- * The same network with its widths multiplied and rounded to the nearest integer >= 1. The last dense layer has
- * one unit per class and is never scaled.
+ * The same network with its widths multiplied and rounded to the nearest integer >= 1, or, from `multiple` up, to the
+ * nearest multiple of it. The last dense layer has one unit per class and is never scaled.
  */
-export function scaleArchitecture(layers: readonly LayerSpec[], widths: WidthMultipliers): LayerSpec[] {
+export function scaleArchitecture(
+  layers: readonly LayerSpec[],
+  widths: WidthMultipliers,
+  multiple = 1,
+): LayerSpec[] {
   for (const [name, factor] of Object.entries(widths))
     if (!(Number.isFinite(factor) && factor > 0))
       throw configError(`width: expected a multiplier above 0 for ${name} layers, got ${factor}`);
   const scaled = (width: number, factor: number, token: string) => {
-    const result = Math.max(1, Math.round(width * factor));
+    const step = factor === 1 || width * factor < multiple ? 1 : multiple;
+    const rounded = Math.max(1, step * Math.round((width * factor) / step));
+    const result = factor < 1 ? Math.min(width, rounded) : rounded;
     if (result > limits.channels)
       throw configError(
         `width: ${token} times ${factor} is ${result}, more than ${limits.channels}; use a smaller multiplier`,

@@ -18,7 +18,7 @@ const best = (tried: readonly TriedWidths[]) => tried.filter((t) => t.accepted).
 describe('the search for widths', () => {
   it('halves all layers together under --shrink paper, then bisects the last gap', () => {
     const tried = search('paper', (conv) => conv >= 0.4);
-    expect(tried.map((t) => t.conv)).toEqual([0.5, 0.25, 0.354, 0.421]);
+    expect(tried.map((t) => t.conv)).toEqual([0.5, 0.25, 0.375, 0.4375]);
     expect(tried.every((t) => t.conv === t.dense)).toBe(true);
   });
 

@@ -4,7 +4,7 @@
  * `paper`: one width multiplier for all layers. `separate`: dense layers first (they hold two thirds of the paper's
  * network and cost little accuracy), then convolutions, then dense layers once more between the last two widths.
  * On an axis, widths are halved until a try is rejected; then the gap between the smallest accepted and the largest
- * rejected width is bisected geometrically while it is wider than `RESOLUTION`.
+ * rejected width is bisected while its ends differ by more than a factor of `RESOLUTION`.
  */
 
 /** Widths relative to the baseline. */
@@ -59,7 +59,5 @@ function nextOnAxis(tried: readonly { width: number; accepted: boolean }[], bise
   const rejected = Math.max(0, ...tried.filter((t) => !t.accepted && t.width < accepted).map((t) => t.width));
   if (rejected === 0) return accepted / 2 >= NARROWEST ? accepted / 2 : null;
   if (!bisect || accepted / rejected < RESOLUTION) return null;
-  // Three decimals: the width appears in file names and commands.
-  const middle = Math.round(Math.sqrt(accepted * rejected) * 1000) / 1000;
-  return tried.some((t) => t.width === middle) ? null : middle;
+  return (accepted + rejected) / 2;
 }
