@@ -10,6 +10,16 @@ export { packRows, popcount32, rowBytes, unpackRows } from './bits.js';
 export { inputMagnitudes, inputShape, layerBound, modelShapes, sumBound } from './bounds.js';
 export * from './errors.js';
 export { limits } from './limits.js';
+export {
+  type Classification,
+  type Classifier,
+  type EngineName,
+  engineNames,
+  type Image,
+  type LoadOptions,
+  load,
+  type RgbaImage,
+} from './load.js';
 export * from './model.js';
 export { decodeModel, encodeModel, MODEL_FORMAT_VERSION } from './model-file.js';
 export {
@@ -39,3 +49,4 @@ export {
 } from './slices.js';
 export { stretchImage, stretchInto } from './stretch.js';
 export { validateModel } from './validate.js';
+export { WasmEngine, wasmRefusal } from './wasm/engine.js';

@@ -1,0 +1,112 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { parseArchitecture } from './architecture.js';
+import { load } from './load.js';
+import { encodeModel } from './model-file.js';
+import { classify, runReference } from './reference.js';
+import { randomCase } from './testing/random-model.js';
+
+const layers = parseArchitecture('5C3-MP2-7C3-6FC-4FC');
+const colour = randomCase(7, { layers, input: { height: 8, width: 6, channels: 3 } }, 3);
+const file = encodeModel(colour.model);
+const expected = colour.images.map((image) => [...runReference(colour.model, image).scores]);
+
+/** RGBA of an image of 1 or 3 channels. */
+function rgba(pixels: Uint8Array, width: number, height: number, channels: number) {
+  const data = new Uint8ClampedArray(4 * width * height).fill(77);
+  for (let p = 0; p < width * height; p++)
+    for (let c = 0; c < 3; c++) data[4 * p + c] = pixels[p * channels + (channels === 3 ? c : 0)]!;
+  return { data, width, height };
+}
+
+let server: Server;
+let address: string;
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    response.statusCode = request.url === '/model' ? 200 : 404;
+    response.end(request.url === '/model' ? file : 'nothing');
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => server.close());
+
+describe('load', () => {
+  it.each(['auto', 'wasm', 'reference'] as const)('classifies on engine %s', async (engine) => {
+    const classifier = await load(file, { engine });
+    expect(classifier.engine).toMatch(engine === 'reference' ? /^reference: / : /^wasm: /);
+    for (const [n, image] of colour.images.entries()) {
+      const { index, label, scores } = await classifier.classify(image);
+      expect([...scores]).toEqual(expected[n]);
+      expect(index).toBe(classify(expected[n]!));
+      expect(label).toBe(colour.model.classes[index]);
+    }
+  });
+
+  it('takes batches, as a list and in one array, and image data', async () => {
+    const classifier = await load(file.buffer.slice(0) as ArrayBuffer);
+    const all = Uint8Array.from(colour.images.flatMap((image) => [...image]));
+    const images = colour.images.map((image) => rgba(image, 6, 8, 3));
+    for (const batch of [all, colour.images, images, colour.images.map((one) => new Uint8ClampedArray(one))])
+      expect((await classifier.classifyBatch(batch)).map(({ scores }) => [...scores])).toEqual(expected);
+  });
+
+  it('takes grey image data for a model of one channel, and no other', async () => {
+    const grey = randomCase(8, {
+      layers,
+      input: {
+        height: 8,
+        width: 6,
+        channels: 1,
+        slices: [{ channel: 0, bit: 7 }],
+        shifts: [0],
+        encoding: 'bit-slices',
+      },
+    });
+    const classifier = await load(encodeModel(grey.model));
+    const [image] = grey.images;
+    const { scores } = await classifier.classify(rgba(image!, 6, 8, 1));
+    expect([...scores]).toEqual([...runReference(grey.model, image!).scores]);
+    await expect(classifier.classify(rgba(colour.images[0]!, 6, 8, 3))).rejects.toThrow('takes grey images');
+  });
+
+  it('fetches from an address, and says what went wrong', async () => {
+    const classifier = await load(`${address}/model`);
+    expect([...(await classifier.classify(colour.images[0]!)).scores]).toEqual(expected[0]);
+    await expect(load(new URL(`${address}/other`))).rejects.toThrow('expected an answer of 200, got 404');
+    await expect(load('model.safetensors')).rejects.toThrow('a file on disk is given as its bytes');
+  });
+
+  it('refuses what is no image of the model', async () => {
+    const classifier = await load(file);
+    await expect(classifier.classify(new Uint8Array(5))).rejects.toThrow('pixels: expected 144 bytes');
+    await expect(classifier.classifyBatch(new Uint8Array(145))).rejects.toThrow('a multiple of 144 bytes');
+    await expect(classifier.classify({ data: new Uint8Array(4), width: 1, height: 1 })).rejects.toThrow(
+      'expected 6 x 8 pixels, got 1 x 1',
+    );
+    await expect(load(new Uint8Array(3))).rejects.toThrow();
+    await expect(load(file, { engine: 'wsm' as 'wasm' })).rejects.toThrow(
+      'expected one of auto, wasm, reference',
+    );
+  });
+
+  it('falls back to the reference where the model does not fit or WebAssembly is missing, and says why', async () => {
+    const wide = randomCase(2, {
+      layers: parseArchitecture('1400C1-1C7-2FC'),
+      input: { height: 9, width: 9, channels: 1, encoding: '8-bit', slices: [], shifts: [] },
+    });
+    const bytes = encodeModel(wide.model);
+    expect((await load(bytes)).engine).toMatch(/^reference: .*68600 products/);
+    await expect(load(bytes, { engine: 'wasm' })).rejects.toThrow('68600 products');
+    vi.stubGlobal('WebAssembly', undefined);
+    try {
+      const classifier = await load(file);
+      expect(classifier.engine).toMatch(/^reference: .*WebAssembly cannot run here/);
+      expect([...(await classifier.classify(colour.images[0]!)).scores]).toEqual(expected[0]);
+      await expect(load(file, { engine: 'wasm' })).rejects.toThrow('cannot run here');
+    } finally {
+      vi.unstubAllGlobals();
+    }
+  });
+});

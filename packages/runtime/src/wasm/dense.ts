@@ -1,0 +1,78 @@
+/** Dense layers of bits: mismatches counted by popcount, thresholds and scores outside (a few hundred numbers). */
+import { internalError } from '../errors.js';
+import type { KernelLayer } from '../model.js';
+import type { KernelShape } from '../shapes.js';
+import type { Arena, Kernels, Views } from './memory.js';
+import type { Planes } from './planes.js';
+
+/** Channels per byte of its input. */
+export const DENSE_GROUP = 8;
+
+/** Compares sums with thresholds: bits, the first in the lowest bit of the first byte. */
+export function thresholdBits(sums: Int32Array, thresholds: Int32Array, bytes: Uint8Array): void {
+  bytes.fill(0);
+  for (let o = 0; o < sums.length; o++) if (sums[o]! >= thresholds[o]!) bytes[o >> 3]! |= 1 << (o & 7);
+}
+
+export class DenseLayer {
+  readonly input: Planes;
+  readonly sums: Int32Array;
+  /** of a row, a multiple of 16 */
+  private readonly rowBytes: number;
+  private readonly inputBytes: number;
+  private readonly weights: number;
+  private readonly counts: number;
+
+  constructor(
+    arena: Arena,
+    private readonly shape: KernelShape,
+  ) {
+    const { height, width, channels } = shape.input;
+    const groups = Math.ceil(channels / DENSE_GROUP);
+    const area = height * width;
+    this.inputBytes = groups * area;
+    this.rowBytes = Math.ceil(this.inputBytes / 16) * 16;
+    this.input = {
+      address: arena.take(this.rowBytes),
+      group: DENSE_GROUP,
+      groups,
+      groupStride: area,
+      copyStride: 0,
+      copies: 1,
+      pitch: width,
+      before: 0,
+      height,
+      width,
+    };
+    const rows = 4 * Math.ceil(shape.output.channels / 4);
+    this.weights = arena.take(rows * this.rowBytes);
+    this.counts = arena.take(4 * rows);
+    this.sums = new Int32Array(shape.output.channels);
+  }
+
+  /** Weights in the order of the input: by group of channels, then by pixel. */
+  prepare({ u8 }: Views, { weights }: KernelLayer): void {
+    if (weights.type !== 'binary')
+      throw internalError('wasm engine: a dense layer of bits has binary weights');
+    const { fanIn, input, output } = this.shape;
+    const fileBytes = Math.ceil(fanIn / 8);
+    const area = input.height * input.width;
+    for (let o = 0; o < output.channels; o++)
+      for (let i = 0; i < fanIn; i++) {
+        const bit = (weights.bits[o * fileBytes + (i >> 3)]! >> (i & 7)) & 1;
+        const [pixel, channel] = [Math.floor(i / input.channels), i % input.channels];
+        u8[this.weights + o * this.rowBytes + (channel >> 3) * area + pixel]! |= bit << (channel & 7);
+      }
+  }
+
+  /** Leaves its sums in `sums`. */
+  run(kernels: Kernels, { u8, i32 }: Views): void {
+    const { address } = this.input;
+    const { sums, counts, rowBytes } = this;
+    const rows = 4 * Math.ceil(sums.length / 4);
+    // Kernels before may have written behind the last row.
+    u8.fill(0, address + this.inputBytes, address + rowBytes);
+    kernels['dense']!(address, rowBytes, this.weights, counts, counts + 4 * rows);
+    for (let o = 0; o < sums.length; o++) sums[o] = this.shape.fanIn - 2 * i32[counts / 4 + o]!;
+  }
+}

@@ -1,0 +1,193 @@
+/**
+ * Writes WebAssembly modules: the few instructions that the engine's kernels use, and the sections around them.
+ *
+ * The engine emits its module when a model is loaded, so that strides and sizes of that model are constants in it; there
+ * is no compiler, no binary in the package, and nothing for a bundler to find. Code is a list of bytes; the functions below
+ * take the code of their operands and return that of the whole expression. Reference: the WebAssembly core specification,
+ * "Binary Format", with the fixed-width SIMD instructions (0xfd).
+ */
+
+export type Code = readonly number[];
+
+export const I32 = 0x7f;
+export const V128 = 0x7b;
+export type ValueType = typeof I32 | typeof V128;
+
+/** A parameter or local variable of a function being written. */
+export interface Variable {
+  readonly get: Code;
+  set(value: Code): Code;
+}
+
+/** Unsigned LEB128. */
+function unsigned(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value >>> 0;
+  do {
+    const byte = rest & 0x7f;
+    rest >>>= 7;
+    bytes.push(rest === 0 ? byte : byte | 0x80);
+  } while (rest !== 0);
+  return bytes;
+}
+
+/** Signed LEB128. */
+function signed(value: number): number[] {
+  const bytes: number[] = [];
+  for (let rest = value | 0; ; rest >>= 7) {
+    const byte = rest & 0x7f;
+    if ((rest >> 7 === 0 && (byte & 0x40) === 0) || (rest >> 7 === -1 && (byte & 0x40) !== 0))
+      return [...bytes, byte];
+    bytes.push(byte | 0x80);
+  }
+}
+
+const simd = (opcode: number): Code => [0xfd, ...unsigned(opcode)];
+const unary =
+  (opcode: Code) =>
+  (a: Code): Code => [...a, ...opcode];
+const binary =
+  (opcode: Code) =>
+  (a: Code, b: Code): Code => [...a, ...b, ...opcode];
+/** Loads at `address + offset`; alignment is only a hint, and 0 is always true. */
+const load =
+  (opcode: Code) =>
+  (address: Code, offset = 0): Code => [...address, ...opcode, 0, ...unsigned(offset)];
+const store =
+  (opcode: Code) =>
+  (address: Code, value: Code, offset = 0): Code => [...address, ...value, ...opcode, 0, ...unsigned(offset)];
+
+export const i32 = {
+  constant: (value: number): Code => [0x41, ...signed(value)],
+  add: binary([0x6a]),
+  sub: binary([0x6b]),
+  mul: binary([0x6c]),
+  and: binary([0x71]),
+  or: binary([0x72]),
+  shiftLeft: binary([0x74]),
+  shiftRight: binary([0x76]),
+  lessUnsigned: binary([0x49]),
+  load: load([0x28]),
+  load8: load([0x2d]),
+  load16: load([0x2f]),
+  store: store([0x36]),
+  store8: store([0x3a]),
+  store16: store([0x3b]),
+  /** `a` where `condition` is not 0, else `b` */
+  select: (a: Code, b: Code, condition: Code): Code => [...a, ...b, ...condition, 0x1b],
+};
+
+export const v128 = {
+  load: load(simd(0)),
+  /** one value of 16 bits in all lanes */
+  load16Splat: load(simd(8)),
+  store: store(simd(11)),
+  zero: [0xfd, 12, ...new Array<number>(16).fill(0)] as Code,
+  /** bytes picked from the 32 of `a` and `b` */
+  shuffle: (a: Code, b: Code, lanes: readonly number[]): Code => [...a, ...b, 0xfd, 13, ...lanes],
+  and: binary(simd(78)),
+  or: binary(simd(80)),
+  xor: binary(simd(81)),
+  /** bits of `a` where `mask` is 1, else those of `b` */
+  select: (a: Code, b: Code, mask: Code): Code => [...a, ...b, ...mask, ...simd(82)],
+};
+
+export const i8x16 = {
+  splat: unary(simd(15)),
+  equal: binary(simd(35)),
+  popcount: unary(simd(98)),
+  bitmask: unary(simd(100)),
+  /** lanes of `a` and `b` of 16 bits to 8, saturating */
+  narrow: binary(simd(101)),
+  shiftLeft: binary(simd(107)),
+  add: binary(simd(110)),
+  sub: binary(simd(113)),
+};
+
+export const i16x8 = {
+  splat: unary(simd(16)),
+  lessUnsigned: binary(simd(48)),
+  greaterEqual: binary(simd(53)),
+  narrow: binary(simd(133)),
+  /** sums of neighbouring unsigned bytes */
+  pairSums: unary(simd(125)),
+  extendLow: unary(simd(137)),
+  extendHigh: unary(simd(138)),
+  shiftRight: binary(simd(141)),
+  add: binary(simd(142)),
+  sub: binary(simd(145)),
+};
+
+export const i32x4 = {
+  greaterEqual: binary(simd(63)),
+  /** sums of neighbouring unsigned 16-bit lanes */
+  pairSums: unary(simd(127)),
+  add: binary(simd(174)),
+  /** products of signed 16-bit lanes, neighbours added */
+  dot: binary(simd(186)),
+  lane: (a: Code, lane: number): Code => [...a, ...simd(27), lane],
+};
+
+/** One after the other. */
+export const block = (...statements: readonly Code[]): Code => statements.flat();
+
+/** `body`, again and again while `condition` holds: at least once. */
+export const doWhile = (condition: Code, ...body: readonly Code[]): Code => [
+  ...[0x03, 0x40],
+  ...body.flat(),
+  ...condition,
+  ...[0x0d, 0],
+  0x0b,
+];
+
+export interface WasmFunction {
+  readonly name: string;
+  readonly parameters: number;
+  readonly locals: readonly ValueType[];
+  readonly body: Code;
+}
+
+/**
+ * A function without result whose parameters are all i32; `write` gets them, and a way to declare locals (zero at first).
+ */
+export function wasmFunction(
+  name: string,
+  parameters: number,
+  write: (parameters: Variable[], local: (type: ValueType) => Variable) => Code,
+): WasmFunction {
+  const locals: ValueType[] = [];
+  const variable = (index: number): Variable => ({
+    get: [0x20, ...unsigned(index)],
+    set: (value) => [...value, 0x21, ...unsigned(index)],
+  });
+  const body = write(
+    Array.from({ length: parameters }, (_, i) => variable(i)),
+    (type) => variable(parameters + locals.push(type) - 1),
+  );
+  return { name, parameters, locals, body };
+}
+
+const vector = (items: readonly Code[]): Code => [...unsigned(items.length), ...items.flat()];
+const section = (id: number, content: Code): Code => [id, ...unsigned(content.length), ...content];
+const text = (value: string): Code => vector([...new TextEncoder().encode(value)].map((byte) => [byte]));
+
+/** A module that imports `env.memory` and exports `functions` by their names. */
+export function wasmModule(functions: readonly WasmFunction[]): Uint8Array<ArrayBuffer> {
+  const types = functions.map(({ parameters }) => [
+    0x60,
+    ...vector(new Array<Code>(parameters).fill([I32])),
+    0,
+  ]);
+  const bodies = functions.map(({ locals, body }) => {
+    const code = [...vector(locals.map((type) => [1, type])), ...body, 0x0b];
+    return [...unsigned(code.length), ...code];
+  });
+  return Uint8Array.from([
+    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(1, vector(types)),
+    ...section(2, vector([[...text('env'), ...text('memory'), 2, 0, ...unsigned(1)]])),
+    ...section(3, vector(functions.map((_, i) => unsigned(i)))),
+    ...section(7, vector(functions.map(({ name }, i) => [...text(name), 0, ...unsigned(i)]))),
+    ...section(10, vector(bodies)),
+  ]);
+}

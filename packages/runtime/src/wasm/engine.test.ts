@@ -1,0 +1,110 @@
+/** The WebAssembly engine against the reference engine, layer by layer, bit for bit. */
+import { readdirSync, readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseArchitecture } from '../architecture.js';
+import { sumBound } from '../bounds.js';
+import type { KernelLayer, PackedModel } from '../model.js';
+import { decodeModel } from '../model-file.js';
+import { runReference } from '../reference.js';
+import type { GoldenFile } from '../testing/golden.js';
+import { randomCase, randomModel } from '../testing/random-model.js';
+import { WasmEngine, wasmRefusal } from './engine.js';
+
+/** Runs all images and compares every hidden bit and every score. */
+async function compare(model: PackedModel, images: readonly Uint8Array[]): Promise<void> {
+  const engine = await WasmEngine.create(model);
+  const scores = new Int32Array(model.classes.length);
+  for (const image of images) {
+    const expected = runReference(model, image);
+    engine.run(image, scores);
+    for (const [k, bits] of engine.hiddenBits().entries())
+      expect(Buffer.compare(bits, expected.trace[k]!.bits), `bits of layer ${k + 1}`).toBe(0);
+    expect([...scores]).toEqual([...expected.scores]);
+  }
+}
+
+const golden = new URL('../../../../test/golden/', import.meta.url);
+const names = readdirSync(golden).filter((file) => file.endsWith('.json'));
+
+describe('the WebAssembly engine', () => {
+  it.each(names)('reproduces %s', async (file) => {
+    const { cases }: GoldenFile = JSON.parse(readFileSync(new URL(file, golden), 'utf8'));
+    const bytes = readFileSync(new URL(file.replace('.json', '.safetensors'), golden));
+    await compare(
+      decodeModel(bytes),
+      cases.map(({ pixels }) => Uint8Array.from(pixels)),
+    );
+  });
+
+  it('equals the reference on random models', { timeout: 60_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 0x7fffffff }), async (seed) => {
+        const { model, images } = randomCase(seed);
+        expect(wasmRefusal(model)).toBeNull();
+        await compare(model, images);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it.each([
+    ['32C3-64C3-MP2-33C3-16FC-5FC', 32, 32],
+    ['16C3-40C3-MP2-24C3-MP2-64C3-20FC-5FC', 16, 16],
+    ['17C3-16C3-MP2-8FC-5FC', 8, 8],
+    ['12C3-12C3-MP2-8FC-5FC', 9, 70],
+    ['5C3-11C7-MP3-6C5S2V-8FC-5FC', 29, 31],
+    ['40C1-50C1-60C2-MP2-5FC', 6, 33],
+    ['64C3-64C3-MP4-128C3-10FC-5FC', 20, 20],
+  ])('equals the reference on %s of %d x %d', { timeout: 60_000 }, async (architecture, height, width) => {
+    const { model, images } = randomCase(
+      height * width,
+      { input: { height, width }, layers: parseArchitecture(architecture) },
+      2,
+    );
+    await compare(model, images);
+  });
+
+  it.each([
+    [false, 0x00],
+    [false, 0xff],
+    [true, 0x00],
+    [true, 0xff],
+  ])('is exact at both ends of its sums: inputs all on %s, weights all %d', async (on, byte) => {
+    const layers = parseArchitecture('105C3-9C3-70C3-4C7-6FC-3FC');
+    const input = { height: 9, width: 9, channels: 1, encoding: '8-bit', slices: [], shifts: [] } as const;
+    const model = randomModel(1, { layers, input });
+    const kernels = model.kernels.map((kernel, k): KernelLayer => {
+      const n = sumBound(model, k);
+      if (k === 0 && kernel.output === 'bits')
+        return { ...kernel, thresholds: kernel.thresholds.map(() => (on ? -n : n + 1)) };
+      if (kernel.output === 'scores' || kernel.weights.type !== 'binary') return kernel;
+      const rowBytes = Math.ceil(n / 8);
+      const last = n % 8 === 0 ? 0xff : 2 ** (n % 8) - 1;
+      const bits = kernel.weights.bits.map((_, i) => (i % rowBytes === rowBytes - 1 ? byte & last : byte));
+      // Away from the border sums are n or -n: one off, and the bit is another.
+      const thresholds = kernel.thresholds.map((_, o) => [n, n - 1, -n + 1, -n][o % 4]!);
+      return { ...kernel, weights: { type: 'binary', bits }, thresholds };
+    });
+    await compare({ ...model, kernels }, [new Uint8Array(81).fill(200)]);
+  });
+
+  it('says which models it cannot run', () => {
+    const input = { height: 40, width: 40, channels: 1 };
+    const wide = randomModel(2, { layers: parseArchitecture('1400C1-1C7-2FC'), input });
+    expect(wasmRefusal(wide)).toBe('layer 2 adds up 68600 products, more than 65534');
+    const long = randomModel(3, {
+      layers: parseArchitecture('2C1-2C7-2FC'),
+      input: { ...input, height: 7, width: 700 },
+    });
+    expect(wasmRefusal(long)).toMatch(/layer 2 has a 7x7 kernel on rows too wide/);
+  });
+
+  it('refuses an image of another size', async () => {
+    const { model } = randomCase(5);
+    const engine = await WasmEngine.create(model);
+    expect(() => engine.run(new Uint8Array(1), new Int32Array(model.classes.length))).toThrow(
+      /pixels: expected/,
+    );
+  });
+});

@@ -1,0 +1,252 @@
+/**
+ * The first layer, whose inputs are slices of a pixel (8-bit values are eight slices with their place values) and whose
+ * weights may be integers. A convolution looks sums up: four slices of a tap have 16 values, and a table holds for each of
+ * them the sums of 32 outputs (16 where they need 32 bits). A dense layer multiplies.
+ */
+import { layerBound } from '../bounds.js';
+import { internalError } from '../errors.js';
+import type { InputSpec, KernelLayer, Weights } from '../model.js';
+import type { KernelShape } from '../shapes.js';
+import type { Arena, Kernels, Views } from './memory.js';
+import type { Computed } from './planes.js';
+
+/** Slices per table. */
+const NIBBLE = 4;
+/** Bytes of a table's entry: four vectors. */
+const ENTRY = 64;
+/** The entry of pixels outside the image. */
+const NOTHING = 16;
+const TABLE = (NOTHING + 1) * ENTRY;
+const INT16_MAX = 2 ** 15 - 1;
+const INT32_MAX = 2 ** 31 - 1;
+
+/** One input of the first layer: bit `bit` of channel `channel` counts +-2^shift, times a weight of input `weight`. */
+interface Source {
+  readonly channel: number;
+  readonly bit: number;
+  readonly shift: number;
+  readonly weight: number;
+}
+
+/** 2x - 255 is the sum over the bits of x of +-2^bit. */
+function sourcesOf({ encoding, slices, shifts, channels }: InputSpec): Source[] {
+  if (encoding === 'bit-slices')
+    return slices.map(({ channel, bit }, i) => ({ channel, bit, shift: shifts[i]!, weight: i }));
+  return Array.from({ length: 8 * channels }, (_, i) => ({
+    channel: i >> 3,
+    bit: i & 7,
+    shift: i & 7,
+    weight: i >> 3,
+  }));
+}
+
+/** Weight `i` of output `o`. */
+function weightReader(weights: Weights, fanIn: number): (o: number, i: number) => number {
+  if (weights.type === 'integer') return (o, i) => weights.values[o * fanIn + i]!;
+  const rowBytes = Math.ceil(fanIn / 8);
+  return (o, i) => ((weights.bits[o * rowBytes + (i >> 3)]! >> (i & 7)) & 1 ? 1 : -1);
+}
+
+/** What four slices of a pixel are, from the values of the channels that they come from. */
+interface Nibble {
+  readonly channel: number;
+  /** byte offset of the entry, by the channel's value; those of several channels are added */
+  readonly offsets: Uint16Array;
+  /** whether it continues the nibble before it, in another channel */
+  readonly continues: boolean;
+}
+
+export class FirstConvolution {
+  readonly output: Computed;
+  private readonly lanes: 4 | 8;
+  private readonly block: number;
+  private readonly blocks: number;
+  private readonly nibbles: number;
+  private readonly parts: readonly Nibble[];
+  private readonly pitch: number;
+  private readonly index: number;
+  private readonly tables: number;
+  private readonly thresholds: number;
+  private readonly masks: number;
+  private readonly pixelBytes: number;
+  private readonly sources: readonly Source[];
+
+  constructor(
+    arena: Arena,
+    private readonly shape: KernelShape,
+    private readonly spec: InputSpec,
+    private readonly outputGroup: number,
+    kernel: KernelLayer,
+  ) {
+    const { input, output, padStart, padEnd } = shape;
+    this.sources = sourcesOf(spec);
+    this.nibbles = Math.ceil(this.sources.length / NIBBLE);
+    this.parts = nibbleParts(this.sources);
+    // The threshold of a unit that is always off is one above the bound.
+    this.lanes = layerBound(spec, shape, kernel.weights) + 1 <= INT16_MAX ? 8 : 4;
+    this.block = 4 * this.lanes;
+    this.blocks = Math.ceil(output.channels / this.block);
+    this.pitch = input.width + padStart + padEnd;
+    this.index = arena.take(2 * (input.height + padStart + padEnd) * this.pitch * this.nibbles);
+    this.tables = arena.take(this.blocks * shape.kernel ** 2 * this.nibbles * TABLE);
+    this.thresholds = arena.take(this.blocks * ENTRY);
+    this.pixelBytes = (this.blocks * this.block) / 8;
+    this.masks = arena.take(output.height * output.width * this.pixelBytes);
+    const stride = output.height * output.width;
+    this.output = {
+      address: arena.take(Math.ceil(output.channels / outputGroup) * stride + 2 * output.width),
+      stride,
+      pitch: output.width,
+      step: 1,
+      pool: shape.pool,
+    };
+  }
+
+  get kernelName(): string {
+    return `first-${this.lanes}`;
+  }
+
+  prepare({ u16, i16, i32 }: Views, kernel: KernelLayer): void {
+    if (kernel.output !== 'bits') throw internalError('wasm engine: a convolution is never the last layer');
+    const { shape, block, sources, nibbles } = this;
+    const { fanIn, input, output, padStart, padEnd } = shape;
+    const weightOf = weightReader(kernel.weights, fanIn);
+    const numbers = this.lanes === 8 ? i16 : i32;
+    const bytes = this.lanes === 8 ? 2 : 4;
+    const channels = input.channels;
+    let at = this.tables / bytes;
+    for (let b = 0; b < this.blocks; b++)
+      for (let tap = 0; tap < shape.kernel ** 2; tap++)
+        for (let n = 0; n < nibbles; n++) {
+          const four = sources.slice(NIBBLE * n, NIBBLE * (n + 1));
+          for (let lane = 0; lane < block; lane++) {
+            const o = b * block + lane;
+            if (o >= output.channels) continue;
+            const values = four.map(({ shift, weight }) => weightOf(o, tap * channels + weight) * 2 ** shift);
+            for (let entry = 0; entry < NOTHING; entry++)
+              numbers[at + entry * block + lane] = values.reduce(
+                (sum, value, j) => sum + ((entry >> j) & 1 ? value : -value),
+                0,
+              );
+          }
+          at += (NOTHING + 1) * block;
+        }
+    const off = this.lanes === 8 ? INT16_MAX : INT32_MAX;
+    for (let o = 0; o < this.blocks * block; o++)
+      numbers[this.thresholds / bytes + o] = kernel.thresholds[o] ?? off;
+    const pixels = (input.height + padStart + padEnd) * this.pitch;
+    u16.fill(NOTHING * ENTRY, this.index / 2, this.index / 2 + pixels * nibbles);
+  }
+
+  /** `image`: stretched, `[y][x][channel]`. */
+  run(kernels: Kernels, { u16 }: Views, image: Uint8Array): void {
+    const { shape, pitch, nibbles, output, pixelBytes } = this;
+    this.indexImage(u16, image);
+    const { height, width, channels } = shape.output;
+    const first = kernels[this.kernelName]!;
+    const tableBytes = shape.kernel ** 2 * nibbles * TABLE;
+    const step = 2 * nibbles * shape.stride;
+    for (let b = 0; b < this.blocks; b++)
+      for (let y = 0; y < height; y++)
+        first(
+          this.tables + b * tableBytes,
+          this.thresholds + b * ENTRY,
+          this.index + 2 * y * shape.stride * pitch * nibbles,
+          width,
+          shape.kernel * nibbles,
+          shape.kernel,
+          2 * pitch * nibbles,
+          step,
+          this.masks + y * width * pixelBytes + (b * this.block) / 8,
+          pixelBytes,
+        );
+    const group = this.outputGroup;
+    for (let c = 0; c < channels; c += group)
+      kernels['plane']!(
+        this.masks + (c >> 3),
+        pixelBytes,
+        height * width,
+        c & 7,
+        2 ** Math.min(group, channels - c) - 1,
+        output.address + (c / group) * output.stride,
+      );
+  }
+
+  /** Which table entry every pixel takes. */
+  private indexImage(u16: Uint16Array, image: Uint8Array): void {
+    const { shape, spec, pitch, nibbles } = this;
+    const { height, width, channels } = spec;
+    const start = this.index / 2 + (shape.padStart * pitch + shape.padStart) * nibbles;
+    let nibble = -1;
+    for (const { channel, offsets, continues } of this.parts) {
+      if (!continues) nibble++;
+      for (let y = 0; y < height; y++) {
+        let to = start + y * pitch * nibbles + nibble;
+        let from = y * width * channels + channel;
+        for (let x = 0; x < width; x++) {
+          const offset = offsets[image[from]!]!;
+          u16[to] = continues ? u16[to]! + offset : offset;
+          to += nibbles;
+          from += channels;
+        }
+      }
+    }
+  }
+}
+
+/** Parts in the order of the nibbles, each as far as one channel goes. */
+function nibbleParts(sources: readonly Source[]): Nibble[] {
+  const parts: Nibble[] = [];
+  for (let n = 0; n * NIBBLE < sources.length; n++) {
+    const four = sources.slice(NIBBLE * n, NIBBLE * (n + 1)).map((source, j) => ({ ...source, j }));
+    for (const [i, channel] of [...new Set(four.map((source) => source.channel))].entries()) {
+      const own = four.filter((source) => source.channel === channel);
+      const offsets = Uint16Array.from({ length: 256 }, (_, value) =>
+        own.reduce((sum, { bit, j }) => sum + ((value >> bit) & 1) * 2 ** j * ENTRY, 0),
+      );
+      parts.push({ channel, offsets, continues: i > 0 });
+    }
+  }
+  return parts;
+}
+
+export class FirstDense {
+  readonly sums: Int32Array;
+  private readonly rowBytes: number;
+  private readonly values: number;
+  private readonly weights: number;
+  private readonly results: number;
+
+  constructor(
+    arena: Arena,
+    private readonly shape: KernelShape,
+    private readonly spec: InputSpec,
+  ) {
+    this.rowBytes = 16 * Math.ceil(shape.fanIn / 8);
+    this.values = arena.take(this.rowBytes);
+    this.weights = arena.take(this.rowBytes * shape.output.channels);
+    this.results = arena.take(4 * shape.output.channels);
+    this.sums = new Int32Array(shape.output.channels);
+  }
+
+  prepare({ i16 }: Views, { weights }: KernelLayer): void {
+    const { fanIn, output } = this.shape;
+    const weightOf = weightReader(weights, fanIn);
+    for (let o = 0; o < output.channels; o++)
+      for (let i = 0; i < fanIn; i++) i16[(this.weights + o * this.rowBytes) / 2 + i] = weightOf(o, i);
+  }
+
+  /** Leaves its sums in `sums`; `image`: stretched, `[y][x][channel]`. */
+  run(kernels: Kernels, { i16, i32 }: Views, image: Uint8Array): void {
+    const { encoding, slices, shifts, channels } = this.spec;
+    const { values, results, sums } = this;
+    let to = values / 2;
+    if (encoding === '8-bit') for (const value of image) i16[to++] = 2 * value - 255;
+    else
+      for (let pixel = 0; pixel < image.length; pixel += channels)
+        for (const [i, { channel, bit }] of slices.entries())
+          i16[to++] = (image[pixel + channel]! >> bit) & 1 ? 2 ** shifts[i]! : -(2 ** shifts[i]!);
+    kernels['dot']!(values, this.rowBytes, this.weights, results, results + 4 * sums.length);
+    sums.set(i32.subarray(results / 4, results / 4 + sums.length));
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Bits between layers, as byte planes: a byte per pixel and group of channels, channel j of the group in bit j.
+ *
+ * A convolution takes groups of 5 (kernels.ts), in planes with its padding around them. Where rows are short, a plane
+ * with padding would waste much of each tile on it; there it takes one copy per kernel column instead, each shifted by one
+ * pixel, as narrow as the output. A dense layer takes groups of 8, without padding: one run of bits.
+ */
+import type { KernelShape } from '../shapes.js';
+import type { Arena, Kernels } from './memory.js';
+
+export interface Planes {
+  readonly address: number;
+  /** channels per byte */
+  readonly group: number;
+  readonly groups: number;
+  /** bytes from one group to the next, and from one copy to the next */
+  readonly groupStride: number;
+  readonly copyStride: number;
+  /** 1, or one per kernel column */
+  readonly copies: number;
+  /** bytes from row to row */
+  readonly pitch: number;
+  /** rows and columns of padding before the first */
+  readonly before: number;
+  /** of the map, without padding */
+  readonly height: number;
+  readonly width: number;
+}
+
+/** What a layer leaves: planes of what it computed, not yet pooled. */
+export interface Computed {
+  readonly address: number;
+  readonly stride: number;
+  readonly pitch: number;
+  /** pixels between neighbouring outputs: where a layer computed more than its stride asks for */
+  readonly step: number;
+  /** pooling that follows */
+  readonly pool: number;
+}
+
+/** Where maps are pooled before they are copied to their places. */
+export const reserveScratch = (arena: Arena, shapes: readonly KernelShape[]): number =>
+  arena.take(Math.max(16, ...shapes.map(({ pooled }) => pooled.height * pooled.width)));
+
+/** Pools `from` and puts it where the next layer reads it. */
+export function place(kernels: Kernels, from: Computed, to: Planes, scratch: number): void {
+  const { height, width, pitch, before, copies } = to;
+  for (let g = 0; g < to.groups; g++) {
+    let source = from.address + g * from.stride;
+    let sourcePitch = from.pitch;
+    if (from.pool > 1 || from.step > 1) {
+      if (from.pool === 2 && from.step === 1)
+        kernels['pool2']!(source, scratch, height, sourcePitch, width, width);
+      else kernels['pool']!(source, scratch, height, sourcePitch, width, width, from.pool, from.step);
+      source = scratch;
+      sourcePitch = width;
+    }
+    const target = to.address + g * to.groupStride + before * pitch;
+    if (copies === 1) kernels['copy']!(source, target + before, height, sourcePitch, pitch, width);
+    else
+      for (let c = 0; c < copies; c++) {
+        // Column x of copy c is column x + c - before of the map.
+        const first = Math.max(0, before - c);
+        const skipped = Math.max(0, c - before);
+        const columns = Math.min(pitch - first, width - skipped);
+        if (columns > 0)
+          kernels['copy']!(
+            source + skipped,
+            target + c * to.copyStride + first,
+            height,
+            sourcePitch,
+            pitch,
+            columns,
+          );
+      }
+  }
+}
+
+/** The bits of a map in planes, `[y][x][channel]`; for tests. */
+export function readPlanes(bytes: Uint8Array, planes: Planes, channels: number): Uint8Array {
+  const { height, width, pitch, before, group, copies } = planes;
+  const bits = new Uint8Array(height * width * channels);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      for (let c = 0; c < channels; c++) {
+        // Of several copies, one in which this column is.
+        const copy = copies === 1 ? 0 : Math.max(0, Math.min(copies - 1, x + before - (pitch - 1)));
+        const column = x + before - copy;
+        const at =
+          planes.address +
+          Math.floor(c / group) * planes.groupStride +
+          copy * planes.copyStride +
+          (y + before) * pitch +
+          column;
+        bits[(y * width + x) * channels + c] = (bytes[at]! >> (c % group)) & 1;
+      }
+  return bits;
+}
