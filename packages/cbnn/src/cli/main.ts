@@ -1,6 +1,7 @@
 /** The command line: every command in one list, each a few lines over the library. */
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
+import { addBenchCommand } from './bench-command.js';
 import { printError, stopBars } from './console.js';
 import { addDataCommands } from './data-commands.js';
 import { addDemoCommand } from './demo.js';
@@ -21,6 +22,7 @@ export async function main(args: readonly string[]): Promise<number> {
   addTrainCommand(program);
   addEvaluationCommands(program);
   addRunCommands(program);
+  addBenchCommand(program);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;

@@ -64,6 +64,20 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       expect(verified.lines.at(-1)).toMatchObject({ images: 60, differentClasses: 0 });
     });
 
+    it('times a model beside float32, and draws it', async () => {
+      const bench = (
+        await cbnn('bench', 'run', '--rounds', '1', '--threads', '2', '--out', 'bench')
+      ).lines.at(-1) as {
+        times: { engine: string; median: number; ratio: number }[];
+      };
+      expect(bench.times.map(({ engine }) => engine.split(',')[0])).toEqual([
+        'wasm',
+        ...new Array(4).fill('float32'),
+      ]);
+      for (const { median, ratio } of bench.times) expect(Math.min(median, ratio)).toBeGreaterThan(0);
+      expect(readFileSync(join(folder, 'bench', 'bench.svg'), 'utf8')).toContain('x float32');
+    });
+
     it('evaluates, inspects and reports a network that is not packed', async () => {
       const float = '--technique float --arch 4C3-MP2-12FC --epochs 1 --limit 300 --stretch off --threads 1';
       expect((await cbnn('train', 'signs', ...float.split(' '), '--out', 'float')).code).toBe(0);
