@@ -25,14 +25,12 @@ export { type RunSensitivityOptions, runSensitivity, sensitivityOf } from './sen
 export { errorInterval, pairedInterval } from './statistics.js';
 export type { RunConfig } from './train/config.js';
 export { type PreparedRun, prepareRun, type RunOptions } from './train/prepare.js';
-export { loadRunImages, loadTrainer, type RunImages, readModel, trainRun } from './train/run.js';
-export {
-  type EpochMetrics,
-  predict,
-  type TrainingProgress,
-  type TrainingResult,
-  type TrainOptions,
+export { loadRunImages, type RunImages, readModel, trainRun } from './train/run.js';
+export type {
+  EpochMetrics,
+  TrainingProgress,
+  TrainingResult,
+  TrainOptions,
 } from './train/train.js';
-export type { Trainer } from './train/trainer.js';
 export type { Differences, LayerDifferences } from './verify/compare.js';
 export { type VerifyOptions, verifyRun } from './verify/verify.js';

@@ -68,11 +68,11 @@ export function trainingBar(task: string): { show(progress: TrainingProgress): v
   let shownEpoch = 0;
   return {
     show(p) {
-      const validation = p.last ? ` val ${(100 - p.last.validationError).toFixed(1)} %` : '';
+      const validation = p.last ? ` validation acc ${(100 - p.last.validationError).toFixed(1)} %` : '';
       bar?.update(
         (p.epoch - 1) * p.steps + p.step,
         p.epochs * p.steps,
-        `epoch ${Math.min(p.epoch, p.epochs)}/${p.epochs} loss ${p.loss.toFixed(3)} acc ${(100 - p.trainError).toFixed(1)} %${validation} ${Math.round(p.imagesPerSecond)} img/s ${formatDuration(p.secondsLeft)} left`,
+        `epoch ${p.epoch}/${p.epochs} loss ${p.loss.toFixed(3)} acc ${(100 - p.trainError).toFixed(1)} %${validation} ${Math.round(p.imagesPerSecond)} img/s ${formatDuration(p.secondsLeft)} left`,
       );
       if (!bar && p.last && p.last.epoch !== shownEpoch) {
         shownEpoch = p.last.epoch;

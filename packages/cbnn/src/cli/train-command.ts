@@ -5,7 +5,7 @@ import { deviceNames } from '../graph/session.js';
 import type { TechniqueName } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
 import { techniques } from '../techniques/index.js';
-import { contradiction, prepareRun, type RunOptions } from '../train/prepare.js';
+import { contradiction, DEFAULT_ARCHITECTURE, prepareRun, type RunOptions } from '../train/prepare.js';
 import { placeOf, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { note, progressBar, result, trainingBar } from './console.js';
@@ -21,33 +21,74 @@ interface TrainFlags extends Omit<RunOptions, 'data' | 'dataDir' | 'architecture
 }
 
 export function addTrainCommand(program: Command): void {
-  addReadingOptions(program.command('train'))
+  const command = program
+    .command('train')
     .description('train a network on labelled images')
     .argument('<data>', 'a data set (see `cbnn data`), or a folder of class folders or of IDX files')
     .addOption(dataDirOption())
     .option('--out <folder>', "the run's folder (default: runs/<data>)")
     .option('--resume', 'continue an interrupted run in --out')
-    .option('--technique <name>', 'bnn or float', oneOf(Object.keys(techniques) as TechniqueName[]))
-    .option('--recipe <name>', 'modern or paper', oneOf(recipeNames))
-    .option('--arch <notation>', "the paper's notation, e.g. 32C3-MP2-64C3-MP2-128FC-10FC")
+    .option(
+      '--technique <name>',
+      'bnn or float (default: bnn)',
+      oneOf(Object.keys(techniques) as TechniqueName[]),
+    )
+    .option('--recipe <name>', 'modern or paper (default: modern)', oneOf(recipeNames))
+    .option(
+      '--arch <notation>',
+      `the paper's notation, ending with one unit per class (default: ${DEFAULT_ARCHITECTURE}, and those)`,
+    )
     .option('--width <factor>', 'multiply the width of all hidden layers', positiveNumber)
     .option('--conv-width <factor>', 'the same for convolutions only', positiveNumber)
     .option('--dense-width <factor>', 'the same for dense layers only', positiveNumber)
-    .option('--input <form>', 'bit-slices or 8-bit', oneOf(['bit-slices', '8-bit'] as const))
-    .option('--slices <list>', 'kept slices: all, top4, or channel:bits such as 0:4-7,1:4-7,2:4-7')
-    .option('--slicing <form>', 'equal or place-value', oneOf(['equal', 'place-value'] as const))
-    .option('--first-layer <weights>', 'integer or binary', oneOf(['integer', 'binary', 'real'] as const))
-    .option('--stretch <when>', 'contrast stretch: auto, on or off', oneOf(['auto', 'on', 'off'] as const))
-    .option('--epochs <n>', 'passes over the training images', positiveInteger)
-    .option('--batch <n>', 'images per step', positiveInteger)
-    .option('--rate <rate>', 'peak learning rate of latent weights', positiveNumber)
-    .option('--float-rate <rate>', 'peak learning rate of batch norm and real weights', positiveNumber)
-    .option('--limit <n>', 'use only this many training images, validation images included', positiveInteger)
-    .option('--validation <n>', 'validation images', positiveInteger)
-    .option('--seed <n>', 'seed of everything random', wholeNumber)
-    .addOption(new Option('--device <name>', deviceNames.join(', ')).argParser(oneOf(deviceNames)))
-    .option('--threads <n>', 'threads', positiveInteger)
-    .option('--checkpoint-seconds <n>', 'seconds between checkpoints inside an epoch', wholeNumber, 60)
+    .option(
+      '--input <form>',
+      'bit-slices or 8-bit (default: bit-slices; float: 8-bit)',
+      oneOf(['bit-slices', '8-bit'] as const),
+    )
+    .option('--slices <list>', 'kept slices: all (default), top4, or channel:bits such as 0:4-7,1:4-7,2:4-7')
+    .option(
+      '--slicing <form>',
+      "equal or place-value (default: the recipe's)",
+      oneOf(['equal', 'place-value'] as const),
+    )
+    .option(
+      '--first-layer <weights>',
+      'integer or binary (default: integer; float: real)',
+      oneOf(['integer', 'binary', 'real'] as const),
+    )
+    .option(
+      '--stretch <when>',
+      "contrast stretch: auto, on or off (default: the recipe's)",
+      oneOf(['auto', 'on', 'off'] as const),
+    )
+    .option(
+      '--epochs <n>',
+      "passes over the training images (default: the recipe's, modern 30)",
+      positiveInteger,
+    )
+    .option('--batch <n>', "images per step (default: the recipe's, fewer for small sets)", positiveInteger)
+    .option('--rate <rate>', "peak learning rate of latent weights (default: the recipe's)", positiveNumber)
+    .option(
+      '--float-rate <rate>',
+      "peak learning rate of batch norm and real weights (default: the recipe's)",
+      positiveNumber,
+    )
+    .option(
+      '--limit <n>',
+      'use only this many training images, validation images included (default: all)',
+      positiveInteger,
+    )
+    .option('--validation <n>', "validation images (default: the data set's share)", positiveInteger)
+    .option('--seed <n>', 'seed of everything random (default: 1)', wholeNumber)
+    .addOption(
+      new Option('--device <name>', `${deviceNames.join(', ')} (default: auto)`).argParser(
+        oneOf(deviceNames),
+      ),
+    )
+    .option('--threads <n>', 'threads (default: all, at most 8)', positiveInteger)
+    .option('--checkpoint-seconds <n>', 'seconds between checkpoints inside an epoch', wholeNumber, 60);
+  addReadingOptions(command)
     .addHelpText(
       'after',
       `

@@ -42,7 +42,7 @@ export interface TrainingProgress {
   readonly trainError: number;
   readonly imagesPerSecond: number;
   readonly secondsLeft: number;
-  /** of the last completed epoch */
+  /** of the last epoch that was validated */
   readonly last: EpochMetrics | null;
 }
 
@@ -212,6 +212,7 @@ async function runEpochs(
     }
     appendFileSync(folder.metrics, `${JSON.stringify(last)}\n`);
     metricsLines++;
+    report('validating');
     epoch++;
     step = 0;
     lossSum = 0;
@@ -219,7 +220,6 @@ async function runEpochs(
     save();
   }
   if (!best) throw configError('training: no epoch was run');
-  report('validating');
   return { epochs, bestEpoch: best.epoch, validationError: best.validationError };
 }
 
