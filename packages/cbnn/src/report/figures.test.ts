@@ -103,6 +103,7 @@ describe('sensitivity figures', () => {
     expect(closeUp(50, [row(50, 0.5), row(52, 0.5), row(90, 2)])).toEqual([49, 53]);
     expect(closeUp(50, [row(50, 5), row(52, 6), row(90, 20)])).toEqual([45, 58]);
     expect(closeUp(0.5, [])).toEqual([0, 3.5]);
+    expect(closeUp(50, [row(60, 1), row(90, 2)])).toEqual([49, 61]);
   });
 
   test('say so when slices have no point because they are pruned', () => {

@@ -152,9 +152,12 @@ function noiseFigure(result: SensitivityResult, heading: string, series: readonl
  * intervals of points in there are wider, as they are of few images.
  */
 export function closeUp(cleanError: number, rows: readonly Row[]): [low: number, high: number] {
-  const shown = rows.filter((row) => row.error <= cleanError + CLOSE_UP);
+  // As far as the point that costs least, where that is further.
+  const least = Math.min(...rows.map((row) => row.error));
+  const reach = rows.length > 0 ? Math.max(cleanError + CLOSE_UP, least) : cleanError + CLOSE_UP;
+  const shown = rows.filter((row) => row.error <= reach);
   const low = Math.min(cleanError - CLOSE_UP / 3, ...shown.map((row) => row.low));
-  return [Math.max(0, low), Math.max(cleanError + CLOSE_UP, ...shown.map((row) => row.high))];
+  return [Math.max(0, low), Math.max(reach, ...shown.map((row) => row.high))];
 }
 
 /** The part of a line below `high`: each stretch that leaves it ends where it crosses. Breaks are rows of NaN. */
