@@ -1,0 +1,130 @@
+/**
+ * Damaged and forged model files, and random models on every engine. A few of each in the default suite; CBNN_FUZZ=1
+ * (`npm run test:fuzz`) makes it 100,000 files, and larger models.
+ */
+import { expect, it } from 'vitest';
+import { modelShapes } from './bounds.js';
+import { CbnnError } from './errors.js';
+import type { PackedModel } from './model.js';
+import { decodeModel, encodeModel } from './model-file.js';
+import { runReference } from './reference.js';
+import { decodeSafetensors, encodeSafetensors, type Tensor } from './safetensors.js';
+import { sha256 } from './sha256.js';
+import { randomCase, randomModel } from './testing/random-model.js';
+import { WasmEngine, wasmRefusal } from './wasm/engine.js';
+
+const isLong = process.env['CBNN_FUZZ'] === '1';
+const FILES = isLong ? 100_000 : 3000;
+const MODELS = isLong ? 3000 : 100;
+/** Accepted forgeries that would take long are not run. */
+const MOST_MACS = 2_000_000;
+
+/** mulberry32, so that a seed names a failure. */
+function dice(seed: number): (sides: number) => number {
+  let state = seed;
+  return (sides) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * sides);
+  };
+}
+
+const WORDS = [
+  ...['0', '1', '-1', '7', '8', '63', '65536', '4294967295', '9007199254740993', '1e9', '0.5', '-0'],
+  ...['null', 'true', '""', '[]', '{}', '"MP2"', '"128C3"', ',', '"__proto__":1,'],
+];
+
+/** `text` with a few tokens replaced, removed or put in twice. */
+function mangle(text: string, roll: (sides: number) => number): string {
+  const tokens = text.match(/"(?:[^"\\]|\\.)*"|-?[\d.e]+|[A-Za-z]+|[^\s]/g) ?? [];
+  for (let i = 0; i <= roll(3); i++) {
+    const at = roll(tokens.length);
+    const word = roll(2) === 0 ? WORDS[roll(WORDS.length)]! : tokens[roll(tokens.length)]!;
+    tokens.splice(at, roll(3) === 0 ? 0 : 1, ...(roll(4) === 0 ? [] : [word]));
+  }
+  return tokens.join('');
+}
+
+/** A file of `model` that was damaged, or forged with a checksum that is right. */
+function hostile(model: PackedModel, roll: (sides: number) => number): Uint8Array {
+  const file = encodeModel(model);
+  if (roll(4) === 0) {
+    const cut = file.slice(0, roll(3) === 0 ? roll(file.length) : file.length);
+    for (let i = 0; i <= roll(4) && cut.length > 0; i++) cut[roll(cut.length)] = roll(256);
+    return cut;
+  }
+  const { tensors, metadata } = decodeSafetensors(file);
+  const changed = new Map(
+    [...tensors].map(([name, tensor]) => [name, { ...tensor, data: tensor.data.slice() } as Tensor]),
+  );
+  for (const { data } of changed.values())
+    if (roll(4) === 0 && data.length > 0)
+      data[roll(data.length)] = roll(2) === 0 ? roll(256) : -roll(2 ** 31);
+  const text = metadata['cbnn']!.replace(/,"sha256":"[0-9a-f]{64}"\}$/, '}');
+  const covered = `${(roll(4) === 0 ? text : mangle(text, roll)).slice(0, -1)},"sha256":"`;
+  const plain = encodeSafetensors(changed, {});
+  const data = plain.subarray(8 + new DataView(plain.buffer).getUint32(0, true));
+  const digits = sha256(new TextEncoder().encode(covered), data);
+  return encodeSafetensors(changed, { cbnn: `${covered}${digits}"}` });
+}
+
+/** Every engine on an image of noise. */
+async function compareEngines(model: PackedModel, images: readonly Uint8Array[]): Promise<void> {
+  if (wasmRefusal(model) !== null) return;
+  const engine = await WasmEngine.create(model);
+  const scores = new Int32Array(model.classes.length);
+  for (const image of images) {
+    const { scores: expected, trace } = runReference(model, image);
+    engine.run(image, scores);
+    for (const [k, bits] of engine.hiddenBits().entries())
+      expect(Buffer.compare(bits, trace[k]!.bits), `bits of layer ${k + 1}`).toBe(0);
+    expect(Buffer.compare(new Uint8Array(scores.buffer), new Uint8Array(expected.buffer))).toBe(0);
+  }
+}
+
+const macsOf = (model: PackedModel): number =>
+  modelShapes(model).reduce(
+    (sum, { output, fanIn }) => sum + output.height * output.width * output.channels * fanIn,
+    0,
+  );
+
+it(`${FILES} hostile files are refused with a model error, or run alike on every engine`, {
+  timeout: 1_200_000,
+}, async () => {
+  let refused = 0;
+  let run = 0;
+  for (let seed = 0; seed < FILES; seed++) {
+    const roll = dice(seed);
+    const bytes = hostile(randomModel(seed % 500, { maxMacs: 20_000 }), roll);
+    let model: PackedModel;
+    try {
+      model = decodeModel(bytes);
+    } catch (error) {
+      if (!(error instanceof CbnnError && error.kind === 'model'))
+        throw new Error(`seed ${seed}`, { cause: error });
+      refused++;
+      continue;
+    }
+    if (macsOf(model) > MOST_MACS) continue;
+    const { height, width, channels } = model.input;
+    const image = Uint8Array.from({ length: height * width * channels }, () => roll(256));
+    await compareEngines(model, [image]).catch((cause) => {
+      throw new Error(`seed ${seed}`, { cause });
+    });
+    run++;
+  }
+  // Both must happen, or the forgeries are too dull or too wild.
+  expect(refused).toBeGreaterThan(FILES / 3);
+  expect(run).toBeGreaterThan(FILES / 50);
+});
+
+it(`${MODELS} random models are alike on every engine`, { timeout: 1_200_000 }, async () => {
+  const begun = Date.now();
+  for (let seed = 1_000_000; seed < 1_000_000 + MODELS && Date.now() - begun < 600_000; seed++) {
+    const { model, images } = randomCase(seed, { maxMacs: isLong ? 2_000_000 : 200_000 });
+    await compareEngines(model, images).catch((cause) => {
+      throw new Error(`seed ${seed}`, { cause });
+    });
+  }
+});
