@@ -66,7 +66,7 @@ export function addRunCommands(program: Command): void {
       '--rate-factor <factor>',
       "peak learning rates of retraining, relative to the run's",
       positiveNumber,
-      0.2,
+      0.5,
     )
     .addOption(runDataDirOption())
     .addHelpText(

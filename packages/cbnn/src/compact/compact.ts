@@ -44,8 +44,9 @@ export interface CompactOptions {
   /** epochs of every retraining; the baseline's by default */
   readonly epochs?: number;
   /**
-   * peak learning rates of the retrainings, relative to the baseline's; 0.2 by default: a candidate starts from trained
-   * weights, which the full rate would first undo
+   * peak learning rates of the retrainings, relative to the baseline's; 0.5 by default. A candidate starts from trained
+   * weights, which the full rate would first undo, and a low one hardly moves: on GTSRB, after 8 epochs, 0.5 left a narrowed
+   * network at 1.8 % validation error and 0.2 at 2.2 %
    */
   readonly rateFactor?: number;
   readonly signal?: AbortSignal;
@@ -78,7 +79,7 @@ export async function compact(
   options: CompactOptions = {},
 ): Promise<CompactionResult> {
   const { maxDrop = 1, shrink = 'separate', acceptance = 'confident', maxTries = 8 } = options;
-  const { epochs = config.epochs, rateFactor = 0.2 } = options;
+  const { epochs = config.epochs, rateFactor = 0.5 } = options;
   if (config.technique !== 'bnn')
     throw configError(`compact: expected a run of technique bnn, got ${config.technique}`);
   const folder = new RunFolder(path);
