@@ -52,9 +52,11 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
     });
 
     it('evaluates, inspects and verifies a run and its model file', async () => {
-      const test = (await cbnn('eval', 'run', '--split', 'test')).lines.at(-1)!;
+      const test = (await cbnn('eval', 'run', '--split', 'test', '--threads', '1')).lines.at(-1)!;
       expect(test).toMatchObject({ split: 'test', images: 2000 });
       expect((test['matrix'] as number[]).reduce((sum, n) => sum + n)).toBe(2000);
+      const threads = await cbnn('eval', 'run', '--split', 'test', '--threads', '3');
+      expect(threads.lines.at(-1)!['matrix']).toEqual(test['matrix']);
       const file = (await cbnn('eval', 'run/model.safetensors')).lines.at(-1)!;
       expect(file['matrix']).toEqual(test['matrix']);
       const inspected = (await cbnn('inspect', 'run')).lines.at(-1) as { cost: { layers: unknown[] } };

@@ -1,12 +1,11 @@
 /**
- * Runs a packed model as an ONNX graph: the fast exact engine of the lab.
+ * Runs a packed model as an ONNX graph: exact, for models that the WebAssembly engine refuses.
  *
  * All sums are integers below 2^24, so float32 computes them exactly whatever the order; thresholds, pooling and bits
  * follow docs/model-format.md. The last layer's integer scores are computed outside, where int32 is exact.
  */
 import {
   configError,
-  dataError,
   type KernelLayer,
   type KernelShape,
   layerBound,
@@ -19,16 +18,10 @@ import { flatten } from '../graph/operations/dense.js';
 import type { Device } from '../graph/session.js';
 import { writeInputPlanes } from '../nn/input-planes.js';
 import { inputChannels } from '../nn/plan.js';
+import { checkImages, type PackedEngine } from './packed-engine.js';
 
 /** float32 holds every integer up to here. */
 const EXACT = 2 ** 24;
-
-export interface PackedEngine {
-  readonly description: string;
-  /** int32 scores `[count][classes]` of images that are already stretched, `[count][height][width][channels]`. */
-  scores(pixels: Uint8Array, count: number): Promise<Int32Array>;
-  close(): Promise<void>;
-}
 
 export async function openPackedOnnx(model: PackedModel, device: Device, batch = 200): Promise<PackedEngine> {
   const shapes = modelShapes(model);
@@ -56,11 +49,8 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
   return {
     description: device.description,
     async scores(pixels, count) {
+      checkImages(pixels, count, input);
       const size = input.height * input.width * input.channels;
-      if (pixels.length !== count * size)
-        throw dataError(
-          `images: expected ${input.height}x${input.width}x${input.channels}, ${size} bytes each, got ${pixels.length / count} bytes each; the model is for images of another size`,
-        );
       const scores = new Int32Array(count * classes);
       for (let start = 0; start < count; start += batch) {
         const here = Math.min(batch, count - start);

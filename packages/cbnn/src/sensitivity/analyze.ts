@@ -6,7 +6,7 @@ import { allSlices, compareSlices, configError, type PackedModel, type Slice } f
 import type { ImageSet } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
 import { wrongImages } from '../engines/evaluate.js';
-import type { PackedEngine } from '../engines/packed-onnx.js';
+import type { PackedEngine } from '../engines/packed-engine.js';
 import { percentWrong } from '../predictions.js';
 import { tangoInterval } from '../statistics.js';
 import { randomizeSlices } from './noise.js';

@@ -104,11 +104,18 @@ export class WasmEngine {
     );
   }
 
-  /** Scores of one raw image, uint8 `[height][width][channel]`, into `scores`. Throws a data error for another size. */
-  run(pixels: Uint8Array, scores: Int32Array): void {
+  /**
+   * Scores of one image, uint8 `[height][width][channel]`, into `scores`: raw, or `stretched` already. Throws a data error
+   * for another size.
+   */
+  run(
+    pixels: Uint8Array,
+    scores: Int32Array,
+    { stretched = false }: { readonly stretched?: boolean } = {},
+  ): void {
     const { model, first, layers, kernels, views } = this;
     checkPixels(pixels, model.input);
-    stretchInto(pixels, model.input.stretch, this.image);
+    stretchInto(pixels, stretched ? null : model.input.stretch, this.image);
     first.run(kernels, views, this.image);
     let source: FirstConvolution | FirstDense | ConvLayer | DenseLayer = first;
     for (const [i, layer] of layers.entries()) {

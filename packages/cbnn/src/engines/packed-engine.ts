@@ -1,0 +1,18 @@
+/** What runs a packed model on many images: the lab's engines, all exact. */
+import { dataError, type InputSpec } from '@cbnn/runtime';
+
+export interface PackedEngine {
+  readonly description: string;
+  /** int32 scores `[count][classes]` of images that are already stretched, `[count][height][width][channels]`. */
+  scores(pixels: Uint8Array, count: number): Promise<Int32Array>;
+  close(): Promise<void>;
+}
+
+/** Throws a data error unless `pixels` are `count` images of the model's size. */
+export function checkImages(pixels: Uint8Array, count: number, { height, width, channels }: InputSpec): void {
+  const size = height * width * channels;
+  if (pixels.length !== count * size)
+    throw dataError(
+      `images: expected ${height}x${width}x${channels}, ${size} bytes each, got ${pixels.length / count} bytes each; the model is for images of another size`,
+    );
+}
