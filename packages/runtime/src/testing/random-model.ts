@@ -62,7 +62,7 @@ export function randomModel(seed: number, options: RandomModelOptions = {}): Pac
 }
 
 /** A small generator of its own (mulberry32): the runtime depends on nothing. */
-class Dice {
+export class Dice {
   constructor(private state: number) {}
 
   uint32(): number {

@@ -4,25 +4,12 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseArchitecture } from '../architecture.js';
 import { sumBound } from '../bounds.js';
-import type { KernelLayer, PackedModel } from '../model.js';
+import type { KernelLayer } from '../model.js';
 import { decodeModel } from '../model-file.js';
-import { runReference } from '../reference.js';
+import { compareEngines } from '../testing/compare-engines.js';
 import type { GoldenFile } from '../testing/golden.js';
 import { randomCase, randomModel } from '../testing/random-model.js';
 import { WasmEngine, wasmRefusal } from './engine.js';
-
-/** Runs all images and compares every hidden bit and every score. */
-async function compare(model: PackedModel, images: readonly Uint8Array[]): Promise<void> {
-  const engine = await WasmEngine.create(model);
-  const scores = new Int32Array(model.classes.length);
-  for (const image of images) {
-    const expected = runReference(model, image);
-    engine.run(image, scores);
-    for (const [k, bits] of engine.hiddenBits().entries())
-      expect(Buffer.compare(bits, expected.trace[k]!.bits), `bits of layer ${k + 1}`).toBe(0);
-    expect([...scores]).toEqual([...expected.scores]);
-  }
-}
 
 const golden = new URL('../../../../test/golden/', import.meta.url);
 const names = readdirSync(golden).filter((file) => file.endsWith('.json'));
@@ -31,7 +18,7 @@ describe('the WebAssembly engine', () => {
   it.each(names)('reproduces %s', async (file) => {
     const { cases }: GoldenFile = JSON.parse(readFileSync(new URL(file, golden), 'utf8'));
     const bytes = readFileSync(new URL(file.replace('.json', '.safetensors'), golden));
-    await compare(
+    await compareEngines(
       decodeModel(bytes),
       cases.map(({ pixels }) => Uint8Array.from(pixels)),
     );
@@ -42,7 +29,7 @@ describe('the WebAssembly engine', () => {
       fc.asyncProperty(fc.integer({ min: 0, max: 0x7fffffff }), async (seed) => {
         const { model, images } = randomCase(seed);
         expect(wasmRefusal(model)).toBeNull();
-        await compare(model, images);
+        await compareEngines(model, images);
       }),
       { numRuns: 300 },
     );
@@ -62,7 +49,7 @@ describe('the WebAssembly engine', () => {
       { input: { height, width }, layers: parseArchitecture(architecture) },
       2,
     );
-    await compare(model, images);
+    await compareEngines(model, images);
   });
 
   it.each([
@@ -86,7 +73,7 @@ describe('the WebAssembly engine', () => {
       const thresholds = kernel.thresholds.map((_, o) => [n, n - 1, -n + 1, -n][o % 4]!);
       return { ...kernel, weights: { type: 'binary', bits }, thresholds };
     });
-    await compare({ ...model, kernels }, [new Uint8Array(81).fill(200)]);
+    await compareEngines({ ...model, kernels }, [new Uint8Array(81).fill(200)]);
   });
 
   it('says which models it cannot run', () => {
