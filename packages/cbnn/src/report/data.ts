@@ -113,7 +113,7 @@ export interface Reproduction {
   /** the run's configuration: all that the commands' options and defaults came to */
   readonly config?: RunConfig;
   readonly seed: number;
-  /** e.g. `CPU, 8 threads` */
+  /** what trained it, e.g. `cpu: ONNX Runtime 1.30.0 native, 2 threads` */
   readonly device: string;
   /** e.g. `{ cbnn: '0.1.0', node: '20.19.0' }` */
   readonly versions: Readonly<Record<string, string>>;

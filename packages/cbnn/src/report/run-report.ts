@@ -12,6 +12,7 @@ import { errorInterval } from '../statistics.js';
 import type { RunConfig } from '../train/config.js';
 import { placeOf, type RunImages, readMetrics } from '../train/run.js';
 import { RunFolder, readJson, writeFileAtomic } from '../train/run-folder.js';
+import type { TrainingResult } from '../train/train.js';
 import { VERSION } from '../version.js';
 import { caveats } from './caveats.js';
 import { compactionFigure } from './compaction-figures.js';
@@ -104,7 +105,9 @@ export async function reportRun(
       }),
       config,
       seed: config.seed,
-      device: `${config.device}, ${config.threads} ${config.threads === 1 ? 'thread' : 'threads'}`,
+      device:
+        read<TrainingResult>('result.json')?.engine ??
+        `${config.device}, ${config.threads} ${config.threads === 1 ? 'thread' : 'threads'}`,
       versions: { cbnn: VERSION, node: process.versions.node },
     },
   };

@@ -62,6 +62,8 @@ export interface TrainOptions {
 export interface TrainingResult {
   readonly epochs: number;
   readonly bestEpoch: number;
+  /** what trained it, e.g. `cpu: ONNX Runtime 1.30.0 native, 2 threads` */
+  readonly engine: string;
   /** percent, at the best epoch */
   readonly validationError: number;
 }
@@ -220,7 +222,12 @@ async function runEpochs(
     save();
   }
   if (!best) throw configError('training: no epoch was run');
-  return { epochs, bestEpoch: best.epoch, validationError: best.validationError };
+  return {
+    epochs,
+    bestEpoch: best.epoch,
+    engine: trainer.description,
+    validationError: best.validationError,
+  };
 }
 
 /** Drops lines that a killed run wrote after its last checkpoint; returns the last line that stays. */

@@ -8,7 +8,7 @@ export function reproductionSection({ reproduction }: ReportData): Section | nul
   const { commands, config, seed, device, versions } = reproduction;
   const facts: readonly (readonly [string, string | number])[] = [
     ['seed', seed],
-    ['device', device],
+    ['trained on', device],
     ...Object.entries(versions),
   ];
   return {
