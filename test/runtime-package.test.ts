@@ -114,7 +114,7 @@ describe.skipIf(!existsSync(dist))('the runtime', () => {
     } finally {
       browser.kill('SIGKILL');
       await once(browser, 'exit');
-      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+      rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
     }
   });
 

@@ -1,4 +1,9 @@
 #!/usr/bin/env node
-import { main } from '../dist/cli/main.js';
+import { existsSync } from 'node:fs';
 
-process.exitCode = await main(process.argv.slice(2));
+const main = new URL('../dist/cli/main.js', import.meta.url);
+if (existsSync(main)) process.exitCode = await (await import(main.href)).main(process.argv.slice(2));
+else {
+  console.error('cbnn: not built yet; run `npm run setup` in the clone first');
+  process.exitCode = 1;
+}

@@ -1,5 +1,5 @@
 /** A model to classify images with, from a file's bytes or an address, on the fastest engine that can run it. */
-import { configError, dataError } from './errors.js';
+import { CbnnError, configError, dataError } from './errors.js';
 import type { PackedModel } from './model.js';
 import { decodeModel } from './model-file.js';
 import { classify, runReference } from './reference.js';
@@ -43,7 +43,7 @@ export interface Classifier {
 
 /**
  * Loads a packed model: the bytes of its file, or an address to fetch them from. Throws a config error for an engine that
- * cannot run it, and a data error for a file that is not a model or cannot be fetched.
+ * cannot run it, a model error for a file that is not a model, and a data error for one that cannot be fetched.
  */
 export async function load(
   source: string | URL | ArrayBuffer | Uint8Array,
@@ -99,6 +99,7 @@ async function openRunner(
     return { run: (pixels, scores) => wasm.run(pixels, scores), description: 'wasm: WebAssembly with SIMD' };
   } catch (error) {
     // No WebAssembly, none with SIMD, or forbidden by the page's policy.
+    if (error instanceof CbnnError && error.kind === 'internal') throw error;
     const why = error instanceof Error ? error.message : String(error);
     if (engine === 'wasm') throw configError(`engine wasm: cannot run here: ${why}`);
     return reference(`plain loops, because WebAssembly cannot run here: ${why}`);
@@ -106,15 +107,16 @@ async function openRunner(
 }
 
 async function fetchBytes(address: string | URL): Promise<Uint8Array> {
-  let response: Response;
+  let status: number;
   try {
-    response = await fetch(address);
+    const response = await fetch(address);
+    if (response.ok) return new Uint8Array(await response.arrayBuffer());
+    status = response.status;
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw dataError(`model ${address}: cannot be fetched (${why}); a file on disk is given as its bytes`);
   }
-  if (!response.ok) throw dataError(`model ${address}: expected an answer of 200, got ${response.status}`);
-  return new Uint8Array(await response.arrayBuffer());
+  throw dataError(`model ${address}: expected an answer of 200, got ${status}`);
 }
 
 /** The bytes that the model takes. Of RGBA, alpha is left out; a grey model takes it where red, green and blue are equal. */

@@ -3,6 +3,7 @@
  * engines take turns, so that a machine that changes its pace changes it for all; answers are checked first.
  */
 import { availableParallelism, cpus } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import {
   formatArchitecture,
   internalError,
@@ -11,7 +12,7 @@ import {
   WasmEngine,
   wasmRefusal,
 } from '@cbnn/runtime';
-import { openDevice } from '../graph/session.js';
+import { type Device, openDevice } from '../graph/session.js';
 import { Random } from '../random.js';
 import { VERSION } from '../version.js';
 import { openFloatNetwork } from './float-network.js';
@@ -63,6 +64,8 @@ interface Contender {
   close?(): Promise<void>;
 }
 
+/** milliseconds between two turns */
+const REST = 100;
 /** Images whose answers are compared with the reference engine's. */
 const CHECKED = 3;
 /** A camera's or a server's backlog: large batches hide what a call costs. */
@@ -72,14 +75,23 @@ const LARGE_BATCH = 32;
 export async function benchModel(model: PackedModel, options: BenchOptions = {}): Promise<BenchResult> {
   const { rounds = 5, seconds = 0.3, threads = availableParallelism(), signal, onProgress } = options;
   const contenders: Contender[] = [];
+  let version = 'none';
   const times = new Map<Contender, number[]>();
   try {
     if (wasmRefusal(model) === null) contenders.push(await openWasm(model));
-    for (const count of new Set([1, threads]))
-      for (const batch of [1, LARGE_BATCH]) contenders.push(await openFloat(model, count, batch));
+    for (const count of new Set([1, threads])) {
+      const device = await openDevice('auto', count);
+      version = device.version;
+      // ONNX Runtime's WebAssembly build has one thread, whatever is asked for.
+      if (device.threads === count)
+        for (const batch of [1, LARGE_BATCH]) contenders.push(await openFloat(model, device, batch));
+    }
     // Caches, compilers and clocks warm up in a turn that does not count.
     for (let round = -1; round < rounds; round++)
-      for (const [i, contender] of contenders.entries()) {
+      for (const i of contenders.keys()) {
+        // Another one begins each round, and threads that still spin after the one before come to rest.
+        const contender = contenders[(i + round + 1) % contenders.length]!;
+        await setTimeout(REST);
         signal?.throwIfAborted();
         const calls = await turn(contender.run, seconds);
         if (round >= 0) times.set(contender, [...(times.get(contender) ?? []), ...calls]);
@@ -92,8 +104,9 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
   } finally {
     for (const { close } of contenders) await close?.();
   }
-  const measured = [...times].map(([{ engine, exact, threads: used, batch }, calls]) => {
-    const sorted = calls.toSorted((a, b) => a - b);
+  const measured = contenders.map((contender) => {
+    const { engine, exact, threads: used, batch } = contender;
+    const sorted = (times.get(contender) ?? []).toSorted((a, b) => a - b);
     const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))]! / batch;
     return {
       engine,
@@ -111,7 +124,7 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
     architecture: formatArchitecture(model.layers),
     input: input.encoding === '8-bit' ? '8-bit' : `${input.slices.length} of ${8 * input.channels} slices`,
     cpu: cpus()[0]?.model ?? 'unknown',
-    versions: { cbnn: VERSION, node: process.versions.node },
+    versions: { cbnn: VERSION, node: process.versions.node, 'ONNX Runtime': version },
     times: measured.map((one) => {
       const float = measured.find(
         ({ exact, threads: used, batch }) => !exact && used === one.threads && batch === one.batch,
@@ -150,8 +163,8 @@ async function openWasm(model: PackedModel): Promise<Contender> {
   return { engine: 'wasm', exact: true, threads: 1, batch: 1, run: () => engine.run(image, scores) };
 }
 
-async function openFloat(model: PackedModel, threads: number, batch: number): Promise<Contender> {
-  const device = await openDevice('auto', threads);
+async function openFloat(model: PackedModel, device: Device, batch: number): Promise<Contender> {
+  const { threads } = device;
   const network = await openFloatNetwork(model, device, batch);
   return { engine: `float32, ONNX Runtime ${device.name}`, exact: false, threads, batch, ...network };
 }

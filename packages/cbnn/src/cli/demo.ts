@@ -105,12 +105,21 @@ export function addDemoCommand(program: Command): void {
     });
 }
 
-/** Only a run, or an empty folder, is ever removed. */
+/** Only a run on generated images, or an empty folder, is ever removed. */
 function clearEarlierDemo(out: string): void {
   if (!existsSync(out)) return;
-  if (!existsSync(new RunFolder(out).config) && readdirSync(out).length > 0)
+  if (readdirSync(out).length > 0 && !isDemo(out))
     throw configError(
       `demo ${out}: expected a new folder or an earlier demo's, got one with other files; choose another --out`,
     );
   rmSync(out, { recursive: true });
+}
+
+/** Many a project has a config.json: it must be a run's. */
+function isDemo(out: string): boolean {
+  try {
+    return new RunFolder(out).readConfig().dataset.source === 'signs';
+  } catch {
+    return false;
+  }
 }

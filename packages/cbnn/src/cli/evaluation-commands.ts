@@ -115,8 +115,14 @@ interface EvalFlags extends RunFlags, ReadingChoices {
 
 async function evalCommand(path: string, flags: EvalFlags): Promise<void> {
   const network = finishedNetwork(path);
-  const { images, classes, split } = await evaluationImages(path, flags);
-  const predictions = await network.predict(images, flags.threads);
+  const signal = stopSignal();
+  const { images, classes, split } = await evaluationImages(path, flags, signal);
+  const bar = progressBar('eval');
+  const predictions = await network.predict(images, flags.threads, {
+    signal,
+    onProgress: (done, total) => bar.update(done, total, 'images'),
+  });
+  bar.stop();
   const error = errorRate(predictions, images.labels);
   const interval = errorInterval(Math.round((error * images.count) / 100), images.count);
   const width = classes.length;
@@ -144,8 +150,8 @@ async function evalCommand(path: string, flags: EvalFlags): Promise<void> {
 async function evaluationImages(
   path: string,
   flags: EvalFlags,
+  signal: AbortSignal,
 ): Promise<{ images: ImageSet; classes: readonly string[]; split: SplitName }> {
-  const signal = stopSignal();
   if (existsSync(new RunFolder(path).config)) {
     const { data, size, roi, quality, testShare } = flags;
     if ([data, size, roi, quality, testShare].some((given) => given !== undefined))

@@ -4,8 +4,10 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { decodeModel, type PackedModel } from '@cbnn/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { plainPng } from '../data/testing/pictures.js';
+import type { PackedEngine } from '../engines/packed-engine.js';
 
 const program = join(import.meta.dirname, '..', '..', 'bin', 'cbnn.js');
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-program-'));
@@ -64,6 +66,33 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       const verified = await cbnn('verify', 'run', '--split', 'test', '--images', '60', '--threads', '2');
       expect(verified.code).toBe(0);
       expect(verified.lines.at(-1)).toMatchObject({ images: 60, differentClasses: 0 });
+    });
+
+    it('runs a model in threads, on pixels of any kind of array, and leaves them as they are', async () => {
+      const { openPackedWasm } = (await import(
+        new URL('../../dist/engines/packed-wasm.js', import.meta.url).href
+      )) as {
+        openPackedWasm: (model: PackedModel, threads: number) => Promise<PackedEngine>;
+      };
+      const model = decodeModel(readFileSync(join(folder, 'run', 'model.safetensors')));
+      const size = 32 * 32 * 3;
+      const pixels = Buffer.from(Array.from({ length: 200 * size }, (_, i) => (i * 37) % 251));
+      const before = new Uint8Array(pixels);
+      const scores: Int32Array[] = [];
+      for (const threads of [1, 3]) {
+        const engine = await openPackedWasm(model, threads);
+        expect(engine.description).toContain(`${threads} thread`);
+        // Two calls at once get their own answers.
+        const [all, some] = await Promise.all([
+          engine.scores(pixels, 200),
+          engine.scores(pixels.subarray(0, 70 * size), 70),
+        ]);
+        expect(some).toEqual(all.subarray(0, 70 * model.classes.length));
+        scores.push(all);
+        await engine.close();
+      }
+      expect(scores[0]).toEqual(scores[1]);
+      expect(new Uint8Array(pixels)).toEqual(before);
     });
 
     it('times a model beside float32, and draws it', async () => {
@@ -181,7 +210,8 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
 
     it("runs the README's library example", async () => {
       const readme = readFileSync(join(import.meta.dirname, '..', '..', '..', '..', 'README.md'), 'utf8');
-      const example = /```ts\n([\s\S]*?)```/.exec(readme)![1]!;
+      const blocks = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map(([, block]) => block!);
+      const example = blocks.find((block) => block.includes("from 'cbnn'"))!;
       // Its own words, on fewer images.
       const small = example
         .replace("'cbnn'", `'${new URL('../../dist/index.js', import.meta.url).href}'`)
@@ -207,6 +237,7 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
     it('refuses to make room for a demo among other files', async () => {
       mkdirSync(join(folder, 'precious'));
       writeFileSync(join(folder, 'precious', 'file'), 'x');
+      writeFileSync(join(folder, 'precious', 'config.json'), '{"port": 80}');
       const { code, stderr } = await cbnn('demo', '--out', 'precious');
       expect([code, stderr]).toEqual([1, expect.stringContaining('expected a new folder')]);
       expect(existsSync(join(folder, 'precious', 'file'))).toBe(true);

@@ -82,10 +82,11 @@ export async function compact(
   const { epochs = config.epochs, rateFactor = 0.5 } = options;
   if (config.technique !== 'bnn')
     throw configError(`compact: expected a run of technique bnn, got ${config.technique}`);
+  const stop = options.signal ? { signal: options.signal } : {};
   const folder = new RunFolder(path);
   const file = folder.file('compact', 'result.json');
   const baseline = sha256(readFileSync(folder.best));
-  const baselineWrong = await wrongOf(readModel(path), images.validation, config.threads);
+  const baselineWrong = await wrongOf(readModel(path), images.validation, config.threads, stop);
   const start: CompactionResult = {
     dataset: images.dataset.title,
     maxDrop,
@@ -137,11 +138,12 @@ export async function compact(
   const chosen = smallest(tries);
   let test: CompactionResult['test'] = null;
   if (chosen) {
-    const before = await wrongOf(readModel(path), images.dataset.test, config.threads);
+    const before = await wrongOf(readModel(path), images.dataset.test, config.threads, stop);
     const after = await wrongOf(
       readModel(folder.file('compact', chosen.run)),
       images.dataset.test,
       config.threads,
+      stop,
     );
     const { low, high } = pairedInterval(before, after);
     test = {
@@ -199,7 +201,7 @@ export async function compact(
           options.onProgress?.({ kind: 'training', number: id, architecture, progress }),
       });
     }
-    const wrong = await wrongOf(readModel(runPath), images.validation, config.threads);
+    const wrong = await wrongOf(readModel(runPath), images.validation, config.threads, stop);
     const { difference, low, high } = pairedInterval(baselineWrong, wrong);
     // The upper end of a two-sided 90 % interval is the one-sided 95 % limit.
     const limit = pairedInterval(baselineWrong, wrong, 0.9).high;

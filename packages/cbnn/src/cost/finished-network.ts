@@ -1,14 +1,18 @@
 /** A finished network as users compare them, whatever its technique: what it takes in, what it costs, what it predicts. */
 import { existsSync, statSync } from 'node:fs';
 import { configError, type InputSpec, type LayerSpec } from '@cbnn/runtime';
-import type { ImageSet } from '../data/dataset.js';
+import { type ImageSet, takeImages } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
 import { predictPacked } from '../engines/evaluate.js';
+import type { ImagesOptions } from '../engines/packed-engine.js';
 import { planOf } from '../train/config.js';
 import { loadTrainer, readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { predict } from '../train/train.js';
 import { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost.js';
+
+/** Images between two looks at the abort signal. */
+const PART = 1000;
 
 export interface FinishedNetwork {
   readonly input: InputSpec;
@@ -18,7 +22,7 @@ export interface FinishedNetwork {
   readonly bytes: number;
   readonly isPacked: boolean;
   /** Classes of raw images, `[count]`: by the packed model, else by the training graph in evaluation mode. */
-  predict(images: ImageSet, threads: number): Promise<Uint16Array>;
+  predict(images: ImageSet, threads: number, options?: ImagesOptions): Promise<Uint16Array>;
 }
 
 /** Opens a finished run, or a packed model file. Throws a config error where there is none. */
@@ -32,7 +36,7 @@ export function finishedNetwork(path: string): FinishedNetwork {
     cost: modelCost(model),
     bytes: statSync(existsSync(folder.config) ? folder.model : path).size,
     isPacked: true,
-    predict: (images, threads) => predictPacked(model, images, threads),
+    predict: (images, threads, options) => predictPacked(model, images, threads, options),
   };
 }
 
@@ -50,10 +54,21 @@ function floatNetwork(folder: RunFolder): FinishedNetwork {
     cost,
     bytes: cost.bytes,
     isPacked: false,
-    async predict(images) {
+    async predict(images, _, { signal, onProgress } = {}) {
       const trainer = await loadTrainer(folder.path);
       try {
-        return await predict(trainer, stretchSet(images, input.stretch));
+        const stretched = stretchSet(images, input.stretch);
+        const predictions = new Uint16Array(images.count);
+        for (let start = 0; start < images.count; start += PART) {
+          signal?.throwIfAborted();
+          const part = takeImages(
+            stretched,
+            Uint32Array.from({ length: Math.min(PART, images.count - start) }, (_value, n) => start + n),
+          );
+          predictions.set(await predict(trainer, part), start);
+          onProgress?.(start + part.count, images.count);
+        }
+        return predictions;
       } finally {
         await trainer.close();
       }

@@ -17,6 +17,9 @@ const folderOf = (label: number) => `GTSRB/Final_Training/Images/${String(label)
 const tableOf = (label: number) => `${folderOf(label)}/GT-${String(label).padStart(5, '0')}.csv`;
 
 /** Two tracks of one frame each per class; the first frame of class 0 has a border. */
+/** The line of a class's second image. */
+const second = (label: number) => `00001_00000.ppm;32;32;0;0;31;31;${label}\n`;
+
 function files(): Record<string, Uint8Array | string> {
   const all: Record<string, Uint8Array | string> = {
     'GTSRB/Final_Test/GT-final_test.csv': `${HEADING}00000.ppm;32;32;0;0;31;31;16\r\n00001.ppm;20;20;2;2;17;17;1\r\n`,
@@ -24,8 +27,7 @@ function files(): Record<string, Uint8Array | string> {
     'GTSRB/Final_Test/Images/00001.ppm': framed(20, 2, 17),
   };
   for (const label of GTSRB_CLASSES.keys()) {
-    all[tableOf(label)] =
-      `${HEADING}00000_00000.ppm;40;40;4;4;35;35;${label}\n00001_00000.ppm;32;32;0;0;31;31;${label}\n`;
+    all[tableOf(label)] = `${HEADING}00000_00000.ppm;40;40;4;4;35;35;${label}\n${second(label)}`;
     all[`${folderOf(label)}/00000_00000.ppm`] = framed(40, 4, 35);
     all[`${folderOf(label)}/00001_00000.ppm`] = plainPpm(32, 32, label);
   }
@@ -88,15 +90,39 @@ describe('GTSRB', () => {
       [`${folderOf(0)}/00000_00000.ppm`]: framed(32, 3, 28),
       'GTSRB/Final_Test/Images/00001.ppm': framed(32, 3, 28),
       // One side alone makes another size too; and a region may lie outside what is left.
-      [tableOf(2)]: `${HEADING}00000_00000.ppm;40;41;4;4;35;35;2\n`,
-      [tableOf(3)]: `${HEADING}00000_00000.ppm;120;120;60;60;110;110;3\n`,
+      [tableOf(2)]: `${HEADING}00000_00000.ppm;40;41;4;4;35;35;2\n${second(2)}`,
+      [tableOf(3)]: `${HEADING}00000_00000.ppm;120;120;60;60;110;110;3\n${second(3)}`,
     });
     const { train, test } = await readGtsrb(folder);
     const corner = (set: { pixels: Uint8Array }, image: number) => set.pixels[image * 3072];
     expect([...train.pixels.subarray(0, 3072)]).toEqual([...framed(32, 3, 28).subarray(-3072)]);
     expect(corner(test, 1)).toBe(0);
-    // Classes 0 and 1 have two training images each, classes 2 and 3 now one.
-    expect([corner(train, 2), corner(train, 4), corner(train, 5)]).toEqual([200, 0, 0]);
+    expect([corner(train, 2), corner(train, 4), corner(train, 6)]).toEqual([200, 0, 0]);
+  });
+
+  it.each([
+    [
+      'cut at the end of a line',
+      tableOf(4),
+      `${HEADING}${second(4)}`,
+      /GT-00004\.csv: .*lacks 1, first 00000_00000\.ppm/,
+    ],
+    [
+      'of the test images cut',
+      'GTSRB/Final_Test/GT-final_test.csv',
+      `${HEADING}00000.ppm;32;32;0;0;31;31;16\n`,
+      /GT-final_test\.csv: .*lacks 1, first 00001\.ppm/,
+    ],
+    [
+      'with a line twice',
+      tableOf(4),
+      `${HEADING}${second(4)}${second(4)}`,
+      /expected every file once, got 1 twice/,
+    ],
+  ])('refuses a table %s', async (_, table, content, message) => {
+    const folder = temporaryFolder();
+    writeFiles(folder, { ...files(), [table]: content });
+    await expect(readGtsrb(folder)).rejects.toThrow(message);
   });
 
   it('finds the test table beside the images too', async () => {
@@ -148,7 +174,7 @@ describe('GTSRB', () => {
     [
       'a file that is missing',
       tableOf(3),
-      `${HEADING}00009_00000.ppm;40;40;4;4;35;35;3\n`,
+      `${HEADING}00000_00000.ppm;40;40;4;4;35;35;3\n${second(3)}00009_00000.ppm;40;40;4;4;35;35;3\n`,
       '00009_00000.ppm: cannot be read (ENOENT',
     ],
     [

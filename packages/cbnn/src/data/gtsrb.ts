@@ -10,7 +10,16 @@
 import { basename, join } from 'node:path';
 import { dataError } from '@cbnn/runtime';
 import type { Dataset, ImageSet } from './dataset.js';
-import { forEachFile, isFile, isFolder, missingFiles, readBytes, readText, shortPath } from './files.js';
+import {
+  forEachFile,
+  isFile,
+  isFolder,
+  listFolder,
+  missingFiles,
+  readBytes,
+  readText,
+  shortPath,
+} from './files.js';
 import { readPpm } from './ppm.js';
 import { crop, resize } from './resize.js';
 import type { DatasetSource, ReadOptions } from './source.js';
@@ -122,7 +131,24 @@ function readTable(table: string, images: string, label: number | null): Entry[]
     });
   }
   if (entries.length === 0) throw dataError(`${name}: expected at least one image, got none`);
+  checkListed(name, images, entries);
   return entries;
+}
+
+/** A table that was cut at the end of a line looks whole: every image file must be in it, and once. */
+function checkListed(table: string, images: string, entries: readonly Entry[]): void {
+  const listed = new Set(entries.map(({ path }) => basename(path)));
+  if (listed.size < entries.length)
+    throw dataError(
+      `${table}: expected every file once, got ${entries.length - listed.size} twice; the table is damaged`,
+    );
+  const unlisted = listFolder(images)
+    .map((entry) => entry.name)
+    .filter((name) => name.endsWith('.ppm') && !listed.has(name));
+  if (unlisted.length > 0)
+    throw dataError(
+      `${table}: expected all images of ${shortPath(images)}, but it lacks ${unlisted.length}, first ${unlisted[0]}; the table is cut short, or images are there that do not belong`,
+    );
 }
 
 async function readImages(entries: readonly Entry[], stage: string, options: ReadOptions): Promise<ImageSet> {

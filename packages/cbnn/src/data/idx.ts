@@ -37,7 +37,8 @@ export function readIdx(file: Uint8Array, name: string): IdxArray {
   const { dimensions, start, count } = header;
   const got = bytes.length - start;
   if (got !== count) throw wrongLength(name, header, String(got), got < count);
-  return { dimensions, values: bytes.subarray(start) };
+  // A plain array: a Buffer's `slice` is no copy, and images are sliced to be changed.
+  return { dimensions, values: new Uint8Array(bytes.buffer, bytes.byteOffset + start, count) };
 }
 
 function readHeader(bytes: Uint8Array, name: string): IdxHeader {

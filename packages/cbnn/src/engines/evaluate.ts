@@ -4,7 +4,7 @@ import type { ImageSet } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
 import { openDevice } from '../graph/session.js';
 import { argmax } from '../predictions.js';
-import type { PackedEngine } from './packed-engine.js';
+import type { ImagesOptions, PackedEngine } from './packed-engine.js';
 import { openPackedOnnx } from './packed-onnx.js';
 import { openPackedWasm } from './packed-wasm.js';
 
@@ -19,18 +19,24 @@ export async function predictPacked(
   model: PackedModel,
   images: ImageSet,
   threads: number,
+  options: ImagesOptions = {},
 ): Promise<Uint16Array> {
   const engine = await openEngine(model, threads);
   try {
-    return await classesOf(engine, stretchSet(images, model.input.stretch).pixels, images.count);
+    return await classesOf(engine, stretchSet(images, model.input.stretch).pixels, images.count, options);
   } finally {
     await engine.close();
   }
 }
 
 /** 1 per raw image that `model` classifies wrongly. */
-export async function wrongOf(model: PackedModel, images: ImageSet, threads: number): Promise<Uint8Array> {
-  return marks(await predictPacked(model, images, threads), images.labels);
+export async function wrongOf(
+  model: PackedModel,
+  images: ImageSet,
+  threads: number,
+  options: ImagesOptions = {},
+): Promise<Uint8Array> {
+  return marks(await predictPacked(model, images, threads, options), images.labels);
 }
 
 /** 1 per image whose `pixels`, already stretched, the engine does not give its label. */
@@ -42,8 +48,13 @@ export async function wrongImages(
   return marks(await classesOf(engine, pixels, images.count), images.labels);
 }
 
-async function classesOf(engine: PackedEngine, pixels: Uint8Array, count: number): Promise<Uint16Array> {
-  const scores = await engine.scores(pixels, count);
+async function classesOf(
+  engine: PackedEngine,
+  pixels: Uint8Array,
+  count: number,
+  options: ImagesOptions = {},
+): Promise<Uint16Array> {
+  const scores = await engine.scores(pixels, count, options);
   return Uint16Array.from({ length: count }, (_, n) => argmax(scores, n, scores.length / count));
 }
 

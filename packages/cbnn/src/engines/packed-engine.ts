@@ -1,10 +1,20 @@
 /** What runs a packed model on many images: the lab's engines, all exact. */
 import { dataError, type InputSpec } from '@cbnn/runtime';
 
+/** For long work on images. */
+export interface ImagesOptions {
+  readonly signal?: AbortSignal;
+  /** images done, of all */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
 export interface PackedEngine {
   readonly description: string;
-  /** int32 scores `[count][classes]` of images that are already stretched, `[count][height][width][channels]`. */
-  scores(pixels: Uint8Array, count: number): Promise<Int32Array>;
+  /**
+   * int32 scores `[count][classes]` of images that are already stretched, `[count][height][width][channels]`. One call at a
+   * time.
+   */
+  scores(pixels: Uint8Array, count: number, options?: ImagesOptions): Promise<Int32Array>;
   close(): Promise<void>;
 }
 

@@ -27,6 +27,11 @@ describe.each([1, 2, 3, 4, 5, 6])('random model %d', (seed) => {
     const engine = await open();
     opened.push(engine);
     expect([...(await engine.scores(pixels, images.length))]).toEqual(expected);
+    const stopped = engine.scores(pixels, images.length, { signal: AbortSignal.abort() });
+    await expect(stopped).rejects.toThrow('aborted');
+    const done: number[] = [];
+    await engine.scores(pixels, images.length, { onProgress: (count) => done.push(count) });
+    expect(done.at(-1)).toBe(images.length);
     await expect(engine.scores(pixels.subarray(1), images.length)).rejects.toThrow(
       'for images of another size',
     );

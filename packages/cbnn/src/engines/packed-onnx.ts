@@ -20,15 +20,15 @@ import { writeInputPlanes } from '../nn/input-planes.js';
 import { inputChannels } from '../nn/plan.js';
 import { checkImages, type PackedEngine } from './packed-engine.js';
 
-/** float32 holds every integer up to here. */
+/** float32 holds every integer up to here, and a threshold may be one above the bound. */
 const EXACT = 2 ** 24;
 
 export async function openPackedOnnx(model: PackedModel, device: Device, batch = 200): Promise<PackedEngine> {
   const shapes = modelShapes(model);
   for (const shape of shapes)
-    if (layerBound(model.input, shape, model.kernels[shape.index]!.weights) > EXACT)
+    if (layerBound(model.input, shape, model.kernels[shape.index]!.weights) + 1 > EXACT)
       throw configError(
-        `engine onnx: sums of layer ${shape.index + 1} can exceed 2^24 and float32 would round them`,
+        `engine onnx: sums of layer ${shape.index + 1} can reach 2^24 and float32 would round them`,
       );
   const g = new Graph();
   const { height, width } = model.input;
@@ -48,11 +48,12 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
   const output = model.kernels.at(-1)!;
   return {
     description: device.description,
-    async scores(pixels, count) {
+    async scores(pixels, count, { signal, onProgress } = {}) {
       checkImages(pixels, count, input);
       const size = input.height * input.width * input.channels;
       const scores = new Int32Array(count * classes);
       for (let start = 0; start < count; start += batch) {
+        signal?.throwIfAborted();
         const here = Math.min(batch, count - start);
         writeInputPlanes(pixels.subarray(start * size, (start + here) * size), here, input, images.data);
         await session.run({ images }, { sums });
@@ -60,6 +61,7 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
           for (let i = 0; i < here * classes; i++)
             scores[start * classes + i] =
               sums.data[i]! * output.scale[i % classes]! + output.bias[i % classes]!;
+        onProgress?.(start + here, count);
       }
       return scores;
     },

@@ -1,10 +1,11 @@
-/** A thread that runs the WebAssembly engine: model in, then images in and scores out. */
-import { parentPort, workerData } from 'node:worker_threads';
+/** A thread that runs the WebAssembly engine: the model at its start, then parts of images in and scores out. */
 import { decodeModel } from '@cbnn/runtime';
-import { imageRunner } from './packed-wasm.js';
+import { workerData } from 'piscina';
+import { type ImagePart, partRunner, type RunPart } from './packed-wasm.js';
 
-const runner = imageRunner(decodeModel(workerData as Uint8Array));
-parentPort!.on('message', async ({ pixels, count }: { pixels: Uint8Array; count: number }) => {
-  const run = await runner;
-  parentPort!.postMessage(run(pixels, count));
-});
+let runner: Promise<RunPart> | null = null;
+
+export default async function runPart(part: ImagePart): Promise<Int32Array> {
+  runner ??= partRunner(decodeModel(workerData as Uint8Array));
+  return (await runner)(part);
+}

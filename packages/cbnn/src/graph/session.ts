@@ -14,6 +14,10 @@ export interface Device {
   readonly name: Exclude<DeviceName, 'auto'>;
   /** e.g. `cpu: ONNX Runtime 1.30.0 native, 2 threads` */
   readonly description: string;
+  /** ONNX Runtime's */
+  readonly version: string;
+  /** that it uses, which may be fewer than were asked for */
+  readonly threads: number;
   /** channels per block of its blocked convolutions (operations/convolve.ts); 0 where there are none */
   readonly channelBlock: number;
   open(model: Uint8Array): Promise<Session>;
@@ -85,6 +89,8 @@ async function nativeDevice(
     );
   return {
     name,
+    version,
+    threads,
     description:
       name === 'cpu'
         ? `cpu: ONNX Runtime ${version} native, ${threads} thread${threads === 1 ? '' : 's'}`
@@ -120,10 +126,13 @@ async function findChannelBlock(open: Device['open']): Promise<number> {
 async function wasmDevice(): Promise<Device> {
   const ort = await import('onnxruntime-web/wasm');
   ort.env.wasm.numThreads = 1;
+  const version = ort.env.versions.web ?? ort.env.versions.common;
   return {
     name: 'wasm',
+    version,
+    threads: 1,
     channelBlock: 0,
-    description: `wasm: ONNX Runtime ${ort.env.versions.web ?? ort.env.versions.common} WebAssembly, 1 thread`,
+    description: `wasm: ONNX Runtime ${version} WebAssembly, 1 thread`,
     open: (model) =>
       openSession(
         ort,

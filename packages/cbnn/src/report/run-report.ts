@@ -51,9 +51,9 @@ export async function reportRun(
   const compacted = chosen ? finishedNetwork(folder.file('compact', chosen.run)) : null;
 
   signal?.throwIfAborted();
-  const before = await evaluate('baseline', baseline, config, images.validation);
+  const before = await evaluate('baseline', baseline, config, images.validation, signal);
   signal?.throwIfAborted();
-  const after = compacted ? await evaluate('compact', compacted, config, images.validation) : null;
+  const after = compacted ? await evaluate('compact', compacted, config, images.validation, signal) : null;
   const shown = after ?? before;
   const picture = pictureOf(stretchSet(images.validation, baseline.input.stretch), 0);
   const classes = images.dataset.classes;
@@ -142,8 +142,9 @@ async function evaluate(
   network: FinishedNetwork,
   config: RunConfig,
   images: ImageSet,
+  signal: AbortSignal | undefined,
 ): Promise<Evaluated> {
-  const predictions = await network.predict(images, config.threads);
+  const predictions = await network.predict(images, config.threads, signal && { signal });
   const wrong = images.labels.reduce((sum, label_, n) => sum + (predictions[n] === label_ ? 0 : 1), 0);
   const interval = errorInterval(wrong, images.count);
   const { input, layers, cost, bytes, isPacked } = network;

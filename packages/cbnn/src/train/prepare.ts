@@ -34,6 +34,7 @@ export const DEFAULT_STRETCH: Stretch = { low: 1, high: 99 };
 const DEFAULT_SEED = 1;
 /** More than any machine that trains has cores; a runtime given thousands of threads only stalls. */
 const MOST_THREADS = 256;
+const LEAST_BATCH = 4;
 /** float32 holds every integer up to here. */
 const EXACT_FLOAT32 = 2 ** 24;
 
@@ -175,6 +176,10 @@ function checkOptions(options: RunOptions): void {
     );
   if (isFloat && options.rate !== undefined)
     throw configError('rate: technique float has no latent weights; use --float-rate');
+  if (options.batch !== undefined && options.batch < LEAST_BATCH)
+    throw configError(
+      `batch: expected at least ${LEAST_BATCH} images (batch norm takes its statistics from them), got ${options.batch}`,
+    );
   if (options.threads !== undefined && options.threads > MOST_THREADS)
     throw configError(`threads: expected at most ${MOST_THREADS}, got ${options.threads}`);
   checkChoices(options.data, choicesOf(options));

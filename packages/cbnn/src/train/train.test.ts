@@ -63,6 +63,15 @@ describe('a training run', () => {
     expect(checkpoint('b').equals(checkpoint('a'))).toBe(true);
   });
 
+  it.each([
+    ['cpu', 2],
+    ['wasm', 1],
+  ] as const)('gives the same bits twice on %s with %d threads', async (device, threads) => {
+    const short: RunConfig = { ...config, device, threads, epochs: 1 };
+    for (const run of ['first', 'second']) await train(short, images, join(folder, `${device}-${run}`));
+    expect(checkpoint(`${device}-second`).equals(checkpoint(`${device}-first`))).toBe(true);
+  });
+
   it('stopped at random steps and resumed ends equal to an unbroken one', async () => {
     const random = new Random(5);
     let stops = 0;

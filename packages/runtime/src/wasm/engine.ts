@@ -3,7 +3,7 @@
  * model (kernels.ts), its memory is laid out once (memory.ts), and an image then passes through the layers in place.
  */
 import { modelShapes } from '../bounds.js';
-import { internalError } from '../errors.js';
+import { configError, internalError } from '../errors.js';
 import type { PackedModel } from '../model.js';
 import { checkPixels } from '../slices.js';
 import { stretchInto } from '../stretch.js';
@@ -25,17 +25,42 @@ import {
   TILE,
   thresholdFunction,
 } from './kernels.js';
-import { Arena, type Kernels, Views } from './memory.js';
+import { Arena, type Kernels, MOST_BYTES, Views } from './memory.js';
 import { type Planes, place, readPlanes, reserveScratch } from './planes.js';
 
-/** Why this model cannot run here; null when it can. */
+/** Why this model cannot run here; null when it can, where WebAssembly with SIMD is there. */
 export function wasmRefusal(model: PackedModel): string | null {
   for (const shape of modelShapes(model))
     if (shape.index > 0 && shape.kind === 'conv' && !ConvLayer.fits(shape))
       return shape.fanIn > MOST_FAN_IN
         ? `layer ${shape.index + 1} adds up ${shape.fanIn} products, more than ${MOST_FAN_IN}`
         : `layer ${shape.index + 1} has a ${shape.kernel}x${shape.kernel} kernel on rows too wide for its tables`;
-  return null;
+  const { bytes } = layOut(model).arena;
+  return bytes > MOST_BYTES ? `it needs ${bytes} bytes of memory, more than ${MOST_BYTES}` : null;
+}
+
+/** Where everything of a model lies, not yet in any memory. */
+function layOut(model: PackedModel) {
+  const arena = new Arena();
+  const shapes = modelShapes(model);
+  const [firstShape, ...others] = shapes;
+  const groupFor = (index: number) => (shapes[index + 1]?.kind === 'conv' ? GROUP : DENSE_GROUP);
+  const { height, width, channels } = model.input;
+  const image = arena.take(height * width * channels);
+  const tables = arena.take(tableBytes);
+  const convChannels = others.map(({ kind, output }) => (kind === 'conv' ? output.channels : 1));
+  const sums = arena.take(2 * TILE * Math.max(1, ...convChannels));
+  const scratch = reserveScratch(arena, shapes);
+  const first =
+    firstShape!.kind === 'conv'
+      ? new FirstConvolution(arena, firstShape!, model.input, groupFor(0), model.kernels[0]!)
+      : new FirstDense(arena, firstShape!, model.input);
+  const layers = others.map((shape) =>
+    shape.kind === 'conv'
+      ? new ConvLayer(arena, shape, groupFor(shape.index), tables, sums)
+      : new DenseLayer(arena, shape),
+  );
+  return { arena, image, tables, scratch, first, layers };
 }
 
 export class WasmEngine {
@@ -51,24 +76,9 @@ export class WasmEngine {
 
   /** Throws a config error where `wasmRefusal` has a reason, or WebAssembly one of its own. */
   static async create(model: PackedModel): Promise<WasmEngine> {
-    const arena = new Arena();
-    const shapes = modelShapes(model);
-    const [firstShape, ...others] = shapes;
-    const groupFor = (index: number) => (shapes[index + 1]?.kind === 'conv' ? GROUP : DENSE_GROUP);
-    const tables = arena.take(tableBytes);
-    const convChannels = others.map(({ kind, output }) => (kind === 'conv' ? output.channels : 1));
-    const sums = arena.take(2 * TILE * Math.max(1, ...convChannels));
-    const scratch = reserveScratch(arena, shapes);
-    const first =
-      firstShape!.kind === 'conv'
-        ? new FirstConvolution(arena, firstShape!, model.input, groupFor(0), model.kernels[0]!)
-        : new FirstDense(arena, firstShape!, model.input);
-    const layers = others.map((shape) =>
-      shape.kind === 'conv'
-        ? new ConvLayer(arena, shape, groupFor(shape.index), tables, sums)
-        : new DenseLayer(arena, shape),
-    );
-
+    const refusal = wasmRefusal(model);
+    if (refusal) throw configError(`engine wasm: ${refusal}`);
+    const { arena, image, tables, scratch, first, layers } = layOut(model);
     const functions = new Map<string, WasmFunction>(
       [
         lookupFunction(tables),
@@ -93,6 +103,7 @@ export class WasmEngine {
     first.prepare(views, model.kernels[0]!);
     for (const [i, layer] of layers.entries()) layer.prepare(views, model.kernels[i + 1]!);
     const { height, width, channels } = model.input;
+    const size = height * width * channels;
     return new WasmEngine(
       model,
       first,
@@ -100,7 +111,7 @@ export class WasmEngine {
       instance.exports as unknown as Kernels,
       views,
       scratch,
-      new Uint8Array(height * width * channels),
+      views.u8.subarray(image, image + size),
     );
   }
 

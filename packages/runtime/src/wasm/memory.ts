@@ -1,23 +1,24 @@
 /** Addresses in the engine's memory, given out once, and views to fill and read them. */
-import { configError } from '../errors.js';
-
 const PAGE = 65_536;
 /** Kernels read up to this much behind the end of what they were given. */
 const SLACK = 64;
-/** As much as a WebAssembly memory can have in every browser. */
-const MOST_BYTES = 2 ** 31 - PAGE;
+/** More than any compact network needs, and little enough for a phone to refuse gracefully. */
+export const MOST_BYTES = 2 ** 29;
 
 /** Gives out addresses; nothing is ever returned. */
 export class Arena {
   private top = SLACK;
 
-  /** The address of `bytes` bytes, a multiple of 16, with room behind them that kernels may read or overwrite. */
-  take(bytes: number): number {
+  /** The address of `size` bytes, a multiple of 16, with room behind them that kernels may read or overwrite. */
+  take(size: number): number {
     const address = this.top;
-    this.top += Math.ceil((bytes + SLACK) / 16) * 16;
-    if (this.top > MOST_BYTES)
-      throw configError(`wasm engine: the model needs more than ${MOST_BYTES} bytes of memory`);
+    this.top += Math.ceil((size + SLACK) / 16) * 16;
     return address;
+  }
+
+  /** given out so far */
+  get bytes(): number {
+    return this.top;
   }
 
   get pages(): number {
