@@ -1,20 +1,22 @@
 // Kills a training run with SIGKILL at random moments, resumes it each time, and compares its final checkpoint with an
-// unbroken run's. `node scripts/kill-and-resume.mjs [kills = 20]`, after `npm run setup`. Takes a few minutes.
+// unbroken run's. `node scripts/kill-and-resume.mjs [kills = 20] [data = signs]`, after `npm run setup`; data sets other than
+// the generated one are looked for where CBNN_DATA says. Takes a few minutes.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const kills = Number(process.argv[2] ?? 20);
+const data = process.argv[3] ?? 'signs';
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-kills-'));
 const program = new URL('../packages/cbnn/bin/cbnn.js', import.meta.url).pathname;
-const options =
-  '--arch 8C3-MP2-16C3-MP2-32FC-12FC --epochs 30 --limit 1000 --stretch off --threads 1 --resume --checkpoint-seconds 0';
+const classes = data === 'signs' ? 12 : data === 'gtsrb' ? 43 : 10;
+const options = `--arch 8C3-MP2-16C3-MP2-32FC-${classes}FC --epochs 30 --limit 1000 --stretch off --threads 2 --resume --checkpoint-seconds 0`;
 
 /** Runs until the end, or until `wait` ms after its first step's checkpoint could exist; resolves to the exit code. */
 function train(out, wait) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [program, 'train', 'signs', ...options.split(' '), '--out', out], {
+    const child = spawn(process.execPath, [program, 'train', data, ...options.split(' '), '--out', out], {
       stdio: 'ignore',
     });
     const timer = wait === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), wait);
@@ -55,7 +57,7 @@ while (killed < kills) {
 await train(join(folder, 'broken'));
 compare();
 console.log(
-  `equal after ${killed} kills, ${writes} of them in the middle of a write (${early} runs finished in between)`,
+  `${data}: equal after ${killed} kills, ${writes} of them in the middle of a write (${early} runs finished in between)`,
 );
 rmSync(folder, { recursive: true });
 
