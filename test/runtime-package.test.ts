@@ -107,12 +107,16 @@ describe.skipIf(!existsSync(dist))('the runtime', () => {
   it.skipIf(!chromium).each(['plain', 'bundled'])('gives the golden scores on a %s page', async (name) => {
     const profile = mkdtempSync(join(tmpdir(), 'cbnn-chromium-'));
     const flags = ['--headless', '--no-sandbox', '--disable-gpu', `--user-data-dir=${profile}`];
-    const browser = spawn(chromium!, [...flags, `${address}/${name}.html`], { stdio: 'ignore' });
+    const browser = spawn(chromium!, [...flags, `${address}/${name}.html`], {
+      stdio: 'ignore',
+      // A group of its own, so that all of its processes can be ended.
+      detached: true,
+    });
     try {
       const [result] = (await once(answered, 'result', { signal: AbortSignal.timeout(30_000) })) as [string];
       expect(result.split('\n')).toEqual(models.map((model) => `${model} on wasm: WebAssembly with SIMD`));
     } finally {
-      browser.kill('SIGKILL');
+      process.kill(-browser.pid!, 'SIGKILL');
       await once(browser, 'exit');
       rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
     }

@@ -3,7 +3,6 @@
  * engines take turns, so that a machine that changes its pace changes it for all; answers are checked first.
  */
 import { availableParallelism, cpus } from 'node:os';
-import { setTimeout } from 'node:timers/promises';
 import {
   formatArchitecture,
   internalError,
@@ -64,8 +63,6 @@ interface Contender {
   close?(): Promise<void>;
 }
 
-/** milliseconds between two turns */
-const REST = 100;
 /** Images whose answers are compared with the reference engine's. */
 const CHECKED = 3;
 /** A camera's or a server's backlog: large batches hide what a call costs. */
@@ -86,20 +83,14 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
       if (device.threads === count)
         for (const batch of [1, LARGE_BATCH]) contenders.push(await openFloat(model, device, batch));
     }
-    // Caches, compilers and clocks warm up in a turn that does not count.
-    for (let round = -1; round < rounds; round++)
+    for (let round = 0; round < rounds; round++)
       for (const i of contenders.keys()) {
-        // Another one begins each round, and threads that still spin after the one before come to rest.
-        const contender = contenders[(i + round + 1) % contenders.length]!;
-        await setTimeout(REST);
+        // Another one begins each round.
+        const contender = contenders[(i + round) % contenders.length]!;
         signal?.throwIfAborted();
         const calls = await turn(contender.run, seconds);
-        if (round >= 0) times.set(contender, [...(times.get(contender) ?? []), ...calls]);
-        onProgress?.(
-          (round + 1) * contenders.length + i + 1,
-          (rounds + 1) * contenders.length,
-          contender.engine,
-        );
+        times.set(contender, [...(times.get(contender) ?? []), ...calls]);
+        onProgress?.(round * contenders.length + i + 1, rounds * contenders.length, contender.engine);
       }
   } finally {
     for (const { close } of contenders) await close?.();
@@ -134,16 +125,23 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
   };
 }
 
-/** Calls for `seconds`, at least three times; milliseconds of each. */
+/**
+ * Calls for `seconds`, at least three times; milliseconds of each. A third of that goes before and does not count: caches
+ * fill, clocks rise, and the threads of the engine before stop spinning.
+ */
 async function turn(run: () => unknown, seconds: number): Promise<number[]> {
-  const times: number[] = [];
-  const end = performance.now() + 1000 * seconds;
-  while (times.length < 3 || performance.now() < end) {
-    const begun = performance.now();
-    await run();
-    times.push(performance.now() - begun);
-  }
-  return times;
+  const calls = async (duration: number, least: number): Promise<number[]> => {
+    const times: number[] = [];
+    const end = performance.now() + 1000 * duration;
+    while (times.length < least || performance.now() < end) {
+      const begun = performance.now();
+      await run();
+      times.push(performance.now() - begun);
+    }
+    return times;
+  };
+  await calls(seconds / 3, 1);
+  return calls(seconds, 3);
 }
 
 /** Throws an internal error when its scores are not the reference engine's. */

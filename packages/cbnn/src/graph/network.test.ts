@@ -173,7 +173,10 @@ describe.each(devices)('one training step on %s equals the float64 oracle', (dev
  * between. Only where the loss is smooth: everywhere in real networks, after the last sign in binary ones.
  */
 describe.each(devices)('gradients on %s are the slopes of its own loss', (device) => {
-  it.each(usableOn(device, toyNetworks).map((toy) => [toy.name, toy] as const))('%s', async (_, toy) => {
+  // The software adapter that WebGPU is tested on is slow: one network of each kind there.
+  const firstOf = (isReal: boolean) => toyNetworks.find(({ first }) => (first === 'real') === isReal)!;
+  const toys = device === 'webgpu' ? [firstOf(true), firstOf(false)] : toyNetworks;
+  it.each(usableOn(device, toys).map((toy) => [toy.name, toy] as const))('%s', async (_, toy) => {
     const layers = toyLayers(toy, 'relu');
     const start = toyParameters(layers, 41);
     const { images, labels } = toyBatch(toy, BATCH, 42);
