@@ -25,7 +25,8 @@ export type { SensitivityPoint, SensitivityResult } from './sensitivity/result.j
 export { type RunSensitivityOptions, runSensitivity, sensitivityOf } from './sensitivity/run-sensitivity.js';
 export { errorInterval, pairedInterval } from './statistics.js';
 export type { RunConfig } from './train/config.js';
-export { type PreparedRun, prepareRun, type RunOptions } from './train/prepare.js';
+export type { RunOptions } from './train/options.js';
+export { type PreparedRun, prepareRun } from './train/prepare.js';
 export { loadRunImages, type RunImages, readModel, trainRun } from './train/run.js';
 export type {
   EpochMetrics,

@@ -58,7 +58,14 @@ it('trains, analyses, compacts and reports', async () => {
   expect(compaction.tries).toHaveLength(2);
   expect(compaction.chosen).not.toBeNull();
   expect(compaction.test?.images).toBe(run.dataset.test.count);
-  const page = await reportRun(path, run.config, run);
+  const told: string[] = [];
+  const page = await reportRun(path, run.config, run, {
+    onProgress: (stage, done, total) => told.push(`${stage} ${done}/${total}`),
+  });
+  const { count } = run.validation;
+  expect(told).toContain(`images, baseline ${count}/${count}`);
+  expect(told).toContain(`images, compact ${count}/${count}`);
+  expect(told.at(-1)).toBe('figures 4/4');
   expect(readFileSync(page, 'utf8')).toContain('</html>');
   expect(existsSync(join(path, 'figures', 'compaction-bytes.png'))).toBe(true);
 });

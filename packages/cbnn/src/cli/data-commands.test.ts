@@ -29,6 +29,7 @@ const toy: DatasetSource = {
   ],
   layout: 'toy.bin',
   sortedByClass: false,
+  form: { classes: 2, height: 1, width: 1, channels: 1 },
   read: () => Promise.reject(new Error('not read here')),
 };
 

@@ -5,15 +5,15 @@ import type { Command } from 'commander';
 import { finishedNetwork } from '../cost/finished-network.js';
 import { errorRate } from '../predictions.js';
 import { formatBytes, formatCount, formatDuration } from '../report/format.js';
-import { reportRun } from '../report/run-report.js';
 import { textTable } from '../report/table.js';
 import { runSensitivity } from '../sensitivity/run-sensitivity.js';
-import { prepareRun, type RunOptions } from '../train/prepare.js';
+import type { RunOptions } from '../train/options.js';
+import { prepareRun } from '../train/prepare.js';
 import { trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { note, result, trainingBar } from './console.js';
 import { positiveInteger } from './options.js';
-import { showCompaction, showSensitivity } from './run-commands.js';
+import { showCompaction, showReport, showSensitivity } from './run-commands.js';
 import { stopSignal } from './shared.js';
 
 const ARCHITECTURE = '16C3-16C3-MP2-32C3-32C3-MP2-64C3-MP2-64FC-12FC';
@@ -65,7 +65,7 @@ export function addDemoCommand(program: Command): void {
         signal,
       });
       note('5/5 the report');
-      const page = await reportRun(out, config, prepared, { signal });
+      const page = await showReport(out, config, prepared, signal);
 
       const { test } = prepared.dataset;
       const float = finishedNetwork(`${out}/float`);

@@ -21,6 +21,7 @@ import { oneOf, positiveInteger } from './options.js';
 import {
   addReadingOptions,
   dataDirOption,
+  loadPackedRun,
   loadRun,
   type RunFlags,
   runDataDirOption,
@@ -72,7 +73,7 @@ async function verifyCommand(
   flags: RunFlags & { split: SplitName; images?: number; threads: number },
 ): Promise<void> {
   const signal = stopSignal();
-  const loaded = await loadRun(path, flags, signal);
+  const loaded = await loadPackedRun(path, flags, signal);
   const all = flags.split === 'test' ? loaded.dataset.test : loaded.validation;
   const bar = progressBar('verify');
   const found = await verifyRun(path, spreadImages(all, flags.images), {

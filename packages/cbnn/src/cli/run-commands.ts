@@ -10,11 +10,11 @@ import { choosePruning } from '../sensitivity/prune.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { type RunSensitivityOptions, runSensitivity, sensitivityOf } from '../sensitivity/run-sensitivity.js';
 import type { RunConfig } from '../train/config.js';
-import type { RunImages } from '../train/run.js';
+import { checkFinished, type RunImages } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { note, progressBar, result, trainingBar } from './console.js';
 import { oneOf, positiveInteger, positiveNumber } from './options.js';
-import { loadRun, type RunFlags, runDataDirOption, stopSignal } from './shared.js';
+import { loadPackedRun, loadRun, type RunFlags, runDataDirOption, stopSignal } from './shared.js';
 
 interface SensitivityFlags extends RunFlags {
   readonly seeds: number;
@@ -82,21 +82,22 @@ export function addRunCommands(program: Command): void {
     .addHelpText('after', '\nExample:\n  cbnn report runs/cifar10')
     .action(async (path: string, flags: RunFlags) => {
       const signal = stopSignal();
+      checkFinished(path);
       const loaded = await loadRun(path, flags, signal);
-      const page = await reportRun(path, loaded.config, loaded, { signal });
+      const page = await showReport(path, loaded.config, loaded, signal);
       result(`report: ${page}`, { report: page });
     });
 }
 
 async function sensitivityCommand(path: string, flags: SensitivityFlags): Promise<void> {
   const signal = stopSignal();
-  const loaded = await loadRun(path, flags, signal);
+  const loaded = await loadPackedRun(path, flags, signal);
   const found = await showSensitivity(runSensitivity, path, loaded, {
     seeds: flags.seeds,
     ...(flags.images !== undefined && { images: flags.images }),
     signal,
   });
-  await reportRun(path, loaded.config, loaded, { signal });
+  await showReport(path, loaded.config, loaded, signal);
   const table = textTable(
     [
       { header: 'noise in' },
@@ -122,7 +123,7 @@ async function sensitivityCommand(path: string, flags: SensitivityFlags): Promis
 
 async function compactCommand(path: string, flags: CompactFlags): Promise<void> {
   const signal = stopSignal();
-  const loaded = await loadRun(path, flags, signal);
+  const loaded = await loadPackedRun(path, flags, signal);
   const sensitivity = await showSensitivity(sensitivityOf, path, loaded, { signal });
   const { maxDrop, shrink, accept, tries, epochs, rateFactor } = flags;
   const found = await showCompaction(path, loaded.config, loaded, sensitivity, {
@@ -134,7 +135,7 @@ async function compactCommand(path: string, flags: CompactFlags): Promise<void> 
     signal,
     ...(epochs !== undefined && { epochs }),
   });
-  const page = await reportRun(path, loaded.config, loaded, { signal });
+  const page = await showReport(path, loaded.config, loaded, signal);
   result(`${compactionText(found)}\nreport: ${page}`, found);
 }
 
@@ -195,4 +196,20 @@ export async function showCompaction(
       );
     },
   });
+}
+
+/** The report with a bar for the images that it classifies and the figures that it draws. */
+export async function showReport(
+  path: string,
+  config: RunConfig,
+  images: RunImages,
+  signal: AbortSignal,
+): Promise<string> {
+  const bar = progressBar('report');
+  const page = await reportRun(path, config, images, {
+    signal,
+    onProgress: (stage, done, total) => bar.update(done, total, stage),
+  });
+  bar.stop();
+  return page;
 }

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import { loadRunImages } from '../train/run.js';
+import { checkPacked, loadRunImages } from '../train/run.js';
 import { progressBar } from './console.js';
 import { oneOf, positiveInteger, share } from './options.js';
 
@@ -49,6 +49,16 @@ export async function loadRun(
   });
   bar.stop();
   return loaded;
+}
+
+/** The same for what needs a packed model: a run without one is refused before its images are read. */
+export function loadPackedRun(
+  path: string,
+  flags: RunFlags,
+  signal: AbortSignal,
+): ReturnType<typeof loadRunImages> {
+  checkPacked(path);
+  return loadRun(path, flags, signal);
 }
 
 /** Aborts on the first Ctrl-C or termination request, so that a checkpoint can be written; the second one kills. */

@@ -5,7 +5,8 @@ import { deviceNames } from '../graph/session.js';
 import type { TechniqueName } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
 import { techniques } from '../techniques/index.js';
-import { contradiction, DEFAULT_ARCHITECTURE, prepareRun, type RunOptions } from '../train/prepare.js';
+import { DEFAULT_ARCHITECTURE, type RunOptions } from '../train/options.js';
+import { contradiction, prepareRun } from '../train/prepare.js';
 import { placeOf, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { note, progressBar, result, trainingBar } from './console.js';
@@ -120,11 +121,17 @@ async function trainCommand(
   const dataDir = options.dataDir ?? (exists ? placeOf(folder) : 'data');
   const signal = stopSignal();
   const reading = progressBar('data');
+  const trial = progressBar('stretch');
   const hooks = {
     signal,
     onNote: note,
     onData: ({ done, total, stage }: { done: number; total: number | null; stage: string }) =>
       reading.update(done, total ?? done, stage),
+    onTrial: (done: number, total: number) => {
+      if (done === 0) reading.stop();
+      trial.update(done, total, 'steps of two short trainings');
+      if (done === total) trial.stop();
+    },
   };
   const prepared = exists
     ? await loadRun(path, options, signal)

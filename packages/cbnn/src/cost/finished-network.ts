@@ -1,12 +1,12 @@
 /** A finished network as users compare them, whatever its technique: what it takes in, what it costs, what it predicts. */
 import { existsSync, statSync } from 'node:fs';
-import { configError, type InputSpec, type LayerSpec } from '@cbnn/runtime';
+import type { InputSpec, LayerSpec } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
 import { predictPacked } from '../engines/evaluate.js';
 import type { ImagesOptions } from '../engines/packed-engine.js';
 import { planOf } from '../train/config.js';
-import { loadTrainer, readModel } from '../train/run.js';
+import { checkFinished, loadTrainer, readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { predict } from '../train/train.js';
 import { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost.js';
@@ -41,10 +41,7 @@ export function finishedNetwork(path: string): FinishedNetwork {
 }
 
 function floatNetwork(folder: RunFolder): FinishedNetwork {
-  if (!existsSync(folder.result))
-    throw configError(
-      `run ${folder.path}: expected a finished run, got an interrupted one; finish it with --resume`,
-    );
+  checkFinished(folder.path);
   const config = folder.readConfig();
   const { input, layers } = planOf(config);
   const cost = networkCost(input, layers, uniformStorage(layers, 32));

@@ -32,6 +32,7 @@ function toy(files: readonly Partial<OfficialFile>[]): DatasetSource {
     })),
     layout: 'x',
     sortedByClass: false,
+    form: { classes: 2, height: 1, width: 1, channels: 1 },
     read: () => Promise.reject(new Error('not read here')),
   };
 }

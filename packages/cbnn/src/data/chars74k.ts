@@ -65,6 +65,7 @@ export const chars74k: DatasetSource = {
     'English/Img/GoodImg/Bmp/Sample001 ... Sample062, each with PNG files',
     'English/Img/BadImag/Bmp/Sample001 ... Sample062',
   ].join('\n'),
+  form: { classes: CHARS74K_CLASSES.length, height: 32, width: 32, channels: 3 },
   sortedByClass: true,
   choices: ['quality', 'testShare'],
   read: readChars74k,

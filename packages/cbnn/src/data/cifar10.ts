@@ -192,6 +192,7 @@ export const cifar10: DatasetSource = {
     'cifar-10-batches-bin/data_batch_1.bin ... data_batch_5.bin, test_batch.bin, batches.meta.txt',
     'or cifar-10-batches-py/data_batch_1 ... data_batch_5, test_batch, batches.meta',
   ].join('\n'),
+  form: { classes: CLASSES, height: 32, width: 32, channels: 3 },
   sortedByClass: false,
   read: readCifar10,
 };

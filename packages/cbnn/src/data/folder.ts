@@ -10,7 +10,7 @@ import type { Dataset, ImageSet } from './dataset.js';
 import { forEachFile, isFolder, listFolder, readBytes, shortPath } from './files.js';
 import { decodeImage, IMAGE_NAME } from './image.js';
 import { resize } from './resize.js';
-import type { ReadOptions } from './source.js';
+import type { ImageForm, ReadingChoices, ReadOptions } from './source.js';
 import { divide, type Split, stratified } from './split.js';
 import { groupTwins } from './twins.js';
 
@@ -95,11 +95,25 @@ export function splitTest(
   return { train: split.train, test: split.validation };
 }
 
-/** Reads a folder of class folders, or of `train` and `test` with class folders. Classes are in sorted order. */
-export async function readFolder(folder: string, options: ReadOptions = {}): Promise<Dataset> {
-  const size = options.size ?? DEFAULT_SIZE;
+const hasOwnTest = (folder: string): boolean =>
+  existsSync(join(folder, 'train')) && existsSync(join(folder, 'test'));
+
+function sizeOf({ size = DEFAULT_SIZE }: ReadingChoices): number {
   if (!Number.isInteger(size) || size < 1 || size > MAX_SIZE)
     throw configError(`size: expected an integer from 1 to ${MAX_SIZE}, got ${size}`);
+  return size;
+}
+
+/** The form that a folder's images will have, from its class folders. */
+export function folderForm(folder: string, choices: ReadingChoices): ImageForm {
+  const size = sizeOf(choices);
+  const classes = classFolders(hasOwnTest(folder) ? join(folder, 'train') : folder).length;
+  return { classes, height: size, width: size, channels: 3 };
+}
+
+/** Reads a folder of class folders, or of `train` and `test` with class folders. Classes are in sorted order. */
+export async function readFolder(folder: string, options: ReadOptions = {}): Promise<Dataset> {
+  const size = sizeOf(options);
   const name = basename(resolve(folder));
   const rest = {
     name,
@@ -109,7 +123,7 @@ export async function readFolder(folder: string, options: ReadOptions = {}): Pro
     augmentation: { mirror: false, shift: 2 },
   } as const;
 
-  if (!existsSync(join(folder, 'train')) || !existsSync(join(folder, 'test'))) {
+  if (!hasOwnTest(folder)) {
     const classes = classFolders(folder);
     const files = labelledFiles(folder, classes);
     const images = await readPictures(files, size, 'reading images', options);

@@ -296,6 +296,7 @@ export const signs: DatasetSource = {
   licence: 'made by this program; free to use',
   files: [],
   layout: '',
+  form: { classes: SIGN_DESIGNS.length, height: 32, width: 32, channels: 3 },
   sortedByClass: false,
   read: (_folder, options) => generateSigns(options),
 };

@@ -232,6 +232,7 @@ export const gtsrb: DatasetSource = {
     'GTSRB/Final_Test/Images/*.ppm',
     'GTSRB/Final_Test/GT-final_test.csv',
   ].join('\n'),
+  form: { classes: GTSRB_CLASSES.length, height: 32, width: 32, channels: 3 },
   sortedByClass: true,
   choices: ['roi'],
   read: readGtsrb,

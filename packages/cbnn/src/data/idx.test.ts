@@ -1,10 +1,23 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../random.js';
 import { readIdx } from './idx.js';
 import { readDamaged } from './testing/damage.js';
 import { counting, writeIdx } from './testing/idx-writer.js';
 
 const good = writeIdx([3, 2, 4], counting(24));
+const random = new Random(5);
+/** what no compression makes smaller */
+const noise = writeIdx(
+  [9, 31, 32],
+  new Uint8Array(9 * 31 * 32).map(() => random.below(256)),
+);
+
+function flipped(bytes: Uint8Array, at: number): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy[at]! ^= 1;
+  return copy;
+}
 
 describe('readIdx', () => {
   it.each([
@@ -22,7 +35,7 @@ describe('readIdx', () => {
     expect([...readIdx(gzipSync(writeIdx(dimensions, Uint8Array.of(7))), 'x').values]).toEqual([7]);
   });
 
-  it.each<[string, Uint8Array, string]>([
+  it.each<[string, Uint8Array, string | RegExp]>([
     [
       'too few values',
       writeIdx([3, 2, 4], counting(20)),
@@ -41,9 +54,25 @@ describe('readIdx', () => {
       'expected the IDX header 00 00 08 (uint8) and a rank at byte 0, got 00000d03',
     ],
     ['gzipped text', gzipSync(Buffer.from('some text')), 'and a rank at byte 0, got 736f6d65'],
-    ['half a gzip file', gzipSync(good).slice(0, -9), 'x: cannot be unpacked (unexpected end of file)'],
+    [
+      'half a gzip file',
+      gzipSync(good).slice(0, -9),
+      `x: cannot be unpacked beyond byte ${gzipSync(good).length - 9} (unexpected end of file)`,
+    ],
+    [
+      'a gzip file with one bit changed',
+      flipped(gzipSync(noise), 4000),
+      /cannot be unpacked beyond byte \d+ \(/,
+    ],
   ])('refuses %s', (_, file, message) => {
     expect(() => readIdx(file, 'x')).toThrow(message);
+  });
+
+  it('says up to where a damaged gzip file can be unpacked', () => {
+    // Stored blocks: what is damaged in the middle shows at the checksum in the end, a length at its place.
+    const stored = gzipSync(noise, { level: 0 });
+    expect(() => readIdx(flipped(stored, 8000), 'x')).toThrow(`beyond byte ${stored.length - 1 - 4} (`);
+    expect(() => readIdx(flipped(stored, 11), 'x')).toThrow(/beyond byte (1[0-9]) \(/);
   });
 
   it('unpacks no more of a gzip file than its header claims', () => {

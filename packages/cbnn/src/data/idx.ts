@@ -70,7 +70,7 @@ function unpackHeader(file: Uint8Array, name: string): Uint8Array {
   try {
     return gunzipSync(file.subarray(0, PACKED_HEADER_BYTES), { finishFlush: constants.Z_SYNC_FLUSH });
   } catch (error) {
-    throw notUnpacked(name, error);
+    throw notUnpacked(name, file.subarray(0, PACKED_HEADER_BYTES), error);
   }
 }
 
@@ -86,9 +86,30 @@ function unpack(file: Uint8Array, name: string, header: IdxHeader): Uint8Array {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE')
       throw wrongLength(name, header, `more at byte ${start + count} of what it unpacks to`, false);
-    throw notUnpacked(name, error);
+    throw notUnpacked(name, file, error);
   }
 }
 
-const notUnpacked = (name: string, error: unknown) =>
-  dataError(`${name}: cannot be unpacked (${reason(error)}); the file is damaged or truncated`);
+const notUnpacked = (name: string, file: Uint8Array, error: unknown) =>
+  dataError(
+    `${name}: cannot be unpacked beyond byte ${unpackable(file)} (${reason(error)}); the file is damaged or truncated`,
+  );
+
+/** How many bytes of a gzip file can be unpacked, which zlib does not say: found by halving. */
+function unpackable(file: Uint8Array): number {
+  let good = 0;
+  let bad = file.length + 1;
+  while (bad - good > 1) {
+    const middle = (good + bad) >> 1;
+    try {
+      gunzipSync(file.subarray(0, middle), {
+        finishFlush: constants.Z_SYNC_FLUSH,
+        maxOutputLength: MAX_VALUES,
+      });
+      good = middle;
+    } catch {
+      bad = middle;
+    }
+  }
+  return good;
+}

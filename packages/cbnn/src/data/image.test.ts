@@ -14,6 +14,14 @@ function writeJpeg(width: number, height: number, value: (x: number, y: number) 
   return jpeg.encode({ width, height, data }, 95).data;
 }
 
+function changed(bytes: Uint8Array, at: number, bits = 1): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy[at]! ^= bits;
+  return copy;
+}
+
+const half = (length: number): Uint8Array => writeJpeg(64, 64, (x, y) => x * y).slice(0, length);
+
 describe('decodeImage', () => {
   it('reads RGB PNG files exactly', () => {
     const image = decodeImage(writePng(ramp), 'x.png');
@@ -67,12 +75,20 @@ describe('decodeImage', () => {
     expect(decodeImage(plainPpm(3, 2, 9), 'x.png')).toMatchObject({ width: 3, height: 2 });
   });
 
-  it.each([
+  it.each<[string, Uint8Array, string | RegExp]>([
     ['an empty file', new Uint8Array(0), 'got an empty file at byte 0'],
     ['a GIF', Buffer.from('GIF89a..'), 'expected a PNG, JPEG or P6 PPM picture, got bytes 4749463839612e2e'],
-    ['half a PNG', writePng(ramp).slice(0, 60), 'x: expected a complete PNG picture'],
+    ['half a PNG', writePng(ramp).slice(0, 60), /the chunk at byte 33 ends at byte \d+, the file at byte 60/],
     ['the start of a PNG', writePng(ramp).slice(0, 20), 'it ends at byte 20'],
-    ['half a JPEG header', writeJpeg(8, 8, () => 0).slice(0, 100), 'x: expected a complete JPEG picture'],
+    ['a PNG without its end', writePng(ramp).slice(0, -12), /do not unpack before byte \d+: /],
+    [
+      'a PNG with a bit changed',
+      changed(writePng(ramp), 50),
+      'the checksum of the chunk at byte 33 is wrong',
+    ],
+    ['half a JPEG header', half(100), /the segment at byte \d+ ends at byte \d+, the file at byte 100: /],
+    ['a JPEG cut in its pixels', half(900), /in the pixels from byte \d+ to byte 900: /],
+    ['a JPEG with a broken marker', changed(half(900), 20, 0xff), 'expected a marker at byte 20: '],
   ])('refuses %s', (_, bytes, message) => {
     expect(() => decodeImage(bytes, 'x')).toThrow(message);
   });

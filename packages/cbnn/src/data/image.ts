@@ -2,6 +2,7 @@
 import { CbnnError, dataError } from '@cbnn/runtime';
 import jpeg, { type RawImageData } from 'jpeg-js';
 import { PNG } from 'pngjs';
+import { jpegDamage, pngDamage } from './picture-damage.js';
 import { tiffOrientation, turnUpright, UPRIGHT } from './exif.js';
 import { MAX_SIDE, type RgbImage, readPpm } from './ppm.js';
 
@@ -35,8 +36,11 @@ function decodePng(bytes: Uint8Array, name: string): RgbImage {
     throw damaged(name, 'PNG', `it ends at byte ${bytes.length}, in the header`);
   const header = new DataView(bytes.buffer, bytes.byteOffset, PNG_HEADER_BYTES);
   checkSize(name, header.getUint32(16), header.getUint32(20));
-  const { width, height, data } = attempt(name, 'PNG', () => PNG.sync.read(Buffer.from(bytes)));
-  if (data.length !== width * height * 4) throw damaged(name, 'PNG', 'its pixels are incomplete');
+  const { width, height, data } = attempt(
+    () => PNG.sync.read(Buffer.from(bytes)),
+    (why) => damaged(name, 'PNG', `${pngDamage(bytes)}: ${why}`),
+  );
+  if (data.length !== width * height * 4) throw damaged(name, 'PNG', pngDamage(bytes));
   const pixels = new Uint8Array(width * height * 3);
   for (let from = 0, to = 0; from < data.length; from += 4) {
     const alpha = data[from + 3]!;
@@ -51,8 +55,6 @@ type DecodedJpeg = RawImageData<Uint8Array> & { readonly exifBuffer?: Uint8Array
 
 function decodeJpeg(bytes: Uint8Array, name: string): RgbImage {
   const { width, height, data, exifBuffer } = attempt(
-    name,
-    'JPEG',
     (): DecodedJpeg =>
       jpeg.decode(bytes, {
         useTArray: true,
@@ -60,9 +62,10 @@ function decodeJpeg(bytes: Uint8Array, name: string): RgbImage {
         tolerantDecoding: false,
         maxResolutionInMP: MAX_PIXELS / 1e6,
       }),
+    (why) => damaged(name, 'JPEG', `${jpegDamage(bytes)}: ${why}`),
   );
   checkSize(name, width, height);
-  if (data.length !== width * height * 3) throw damaged(name, 'JPEG', 'its pixels are incomplete');
+  if (data.length !== width * height * 3) throw damaged(name, 'JPEG', jpegDamage(bytes));
   // Between "Exif\0", where it is cut, and the TIFF block lies one more zero byte.
   const orientation = exifBuffer ? tiffOrientation(exifBuffer.subarray(1)) : UPRIGHT;
   return turnUpright({ width, height, pixels: data }, orientation);
@@ -75,13 +78,13 @@ function checkSize(name: string, width: number, height: number): void {
     );
 }
 
-/** Runs a decoder; whatever it throws becomes a data error. */
-function attempt<T>(name: string, format: string, decode: () => T): T {
+/** Runs a decoder; whatever it throws becomes the data error that `describe` makes of its message. */
+function attempt<T>(decode: () => T, describe: (why: string) => CbnnError): T {
   try {
     return decode();
   } catch (error) {
     if (error instanceof CbnnError) throw error;
-    throw damaged(name, format, error instanceof Error ? error.message : String(error));
+    throw describe(error instanceof Error ? error.message : String(error));
   }
 }
 

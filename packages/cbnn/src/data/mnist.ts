@@ -138,6 +138,7 @@ function idxSource(
     files,
     layout: LAYOUT,
     sortedByClass: false,
+    form: { classes: classes.length, height: 28, width: 28, channels: 1 },
     read: (folder, options) =>
       readMnist(source, classes, folder, options, (file) => missingFiles(source, folder, file)),
   };

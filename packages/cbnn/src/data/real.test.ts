@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loadDataset } from './registry.js';
+import { findDataset, loadDataset } from './registry.js';
 import { splitValidation } from './split.js';
 
 const { CBNN_DATA: dataDir = '' } = process.env;
@@ -17,6 +17,15 @@ describe.skipIf(dataDir === '')('real data (CBNN_DATA)', () => {
     expect(split.validation.count).toBe(5_000);
     expect(split.validation.labels).toEqual(dataset.train.labels.slice(45_000));
   });
+
+  it.each(['cifar10', 'gtsrb', 'svhn', 'chars74k'])(
+    'knows the form of %s before it is read',
+    async (name) => {
+      const { classes, train } = await loadDataset(name, { dataDir });
+      const { height, width, channels } = train;
+      expect(findDataset(name).form).toEqual({ classes: classes.length, height, width, channels });
+    },
+  );
 
   it('reads GTSRB and splits it by track', async () => {
     const dataset = await loadDataset('gtsrb', { dataDir });

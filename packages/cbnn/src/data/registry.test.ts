@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { datasets, findDataset, loadDataset } from './registry.js';
+import { datasets, findDataset, formOf, loadDataset } from './registry.js';
 import { idxFiles } from './testing/idx-writer.js';
 import { plainPng } from './testing/pictures.js';
 import { temporaryFolder, writeFiles } from './testing/temporary-folder.js';
@@ -32,6 +32,36 @@ describe('the registry', () => {
     expect(() => findDataset('imagenet')).toThrow(
       /^data set: expected one of signs, cifar10, .*got "imagenet"$/,
     );
+  });
+});
+
+describe('formOf', () => {
+  it.each([
+    ['', {}],
+    ['train/', { size: 9 }],
+  ])('tells the form of a folder of images (classes in "%s") before they are read', async (part, choices) => {
+    const folder = temporaryFolder();
+    for (const [i, name] of ['a', 'b', 'c'].entries()) {
+      for (let n = 0; n < 4; n++) writeFiles(folder, { [`${part}${name}/${n}.png`]: plainPng(9 * n, i, 7) });
+      if (part !== '') writeFiles(folder, { [`test/${name}/1.png`]: plainPng(200, i, 7) });
+    }
+    const { classes, train } = await loadDataset(folder, { dataDir: '', ...choices });
+    const { height, width, channels } = train;
+    expect(formOf(folder, choices)).toEqual({ classes: classes.length, height, width, channels });
+  });
+
+  it('tells that of the generated set and of MNIST files', async () => {
+    const { classes, train } = await loadDataset('signs', { dataDir: '', trainCount: 24, testCount: 12 });
+    const { height, width, channels } = train;
+    expect(formOf('signs', {})).toEqual({ classes: classes.length, height, width, channels });
+    expect(formOf('mnist', {})).toEqual({ classes: 10, height: 28, width: 28, channels: 1 });
+    const folder = temporaryFolder();
+    writeFiles(folder, idxFiles());
+    expect(formOf(folder, {})).toBeNull();
+  });
+
+  it('suggests the nearest name', () => {
+    expect(() => formOf('gtsbr', {})).toThrow('did you mean gtsrb?');
   });
 });
 

@@ -5,11 +5,17 @@ import { chars74k } from './chars74k.js';
 import { cifar10 } from './cifar10.js';
 import { type Dataset, takeImages } from './dataset.js';
 import { isFolder } from './files.js';
-import { readFolder } from './folder.js';
+import { folderForm, readFolder } from './folder.js';
 import { signs } from './generated.js';
 import { gtsrb } from './gtsrb.js';
 import { fashionMnist, isIdxFolder, mnist, readIdxFolder } from './mnist.js';
-import { type DatasetSource, datasetFolder, type ReadingChoices, type ReadOptions } from './source.js';
+import {
+  type DatasetSource,
+  datasetFolder,
+  type ImageForm,
+  type ReadingChoices,
+  type ReadOptions,
+} from './source.js';
 import { svhn, svhnExtra } from './svhn.js';
 
 /** All data sets known by name. */
@@ -66,6 +72,15 @@ export function checkChoices(nameOrFolder: string, choices: ReadingChoices): voi
   for (const [name, why] of Object.entries(FIXED) as [keyof ReadingChoices, string][])
     if (choices[name] !== undefined && !open.includes(name))
       throw configError(`${name === 'testShare' ? 'test share' : name}: ${nameOrFolder} ${why}`);
+}
+
+/**
+ * The form of a data set's images, before they are read; null for a folder of IDX files, whose classes are the labels that
+ * occur. Throws a config error for an unknown name.
+ */
+export function formOf(nameOrFolder: string, choices: ReadingChoices): ImageForm | null {
+  if (isKnownDataset(nameOrFolder) || !isFolder(nameOrFolder)) return findDataset(nameOrFolder).form;
+  return isIdxFolder(nameOrFolder) ? null : folderForm(nameOrFolder, choices);
 }
 
 /**

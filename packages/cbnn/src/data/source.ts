@@ -49,6 +49,15 @@ export interface OfficialFile {
   readonly into: string;
 }
 
+/** What is known of a data set's images before they are read. */
+export interface ImageForm {
+  /** how many there are */
+  readonly classes: number;
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
 export interface DatasetSource {
   /** how it is asked for, e.g. `cifar10` */
   readonly name: string;
@@ -64,6 +73,7 @@ export interface DatasetSource {
   readonly layout: string;
   /** whether training images come sorted by class: then a limit must take every k-th image, not the first ones */
   readonly sortedByClass: boolean;
+  readonly form: ImageForm;
   /** what it leaves open; nothing where absent */
   readonly choices?: readonly (keyof ReadingChoices)[];
   /** Reads it from `folder`. Throws a data error that names the file and, where there is one, the byte offset. */

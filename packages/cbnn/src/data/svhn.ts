@@ -178,6 +178,7 @@ export const svhn: DatasetSource = {
   licence: LICENCE,
   files: FILES,
   layout: `${TRAIN}, ${TEST}`,
+  form: { classes: DIGITS, height: 32, width: 32, channels: 3 },
   sortedByClass: false,
   read: (folder, options) => readSvhn(svhn, [TRAIN], folder, options),
 };
@@ -192,6 +193,7 @@ export const svhnExtra: DatasetSource = {
   licence: LICENCE,
   files: [...FILES, mat(EXTRA, null, 'a93ce644f1a588dc4d68dda5feec44a7')],
   layout: `${TRAIN}, ${EXTRA}, ${TEST}`,
+  form: { classes: DIGITS, height: 32, width: 32, channels: 3 },
   sortedByClass: false,
   read: (folder, options) => readSvhn(svhnExtra, [TRAIN, EXTRA], folder, options),
 };

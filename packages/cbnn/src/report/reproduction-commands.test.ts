@@ -7,7 +7,7 @@ import { addTrainCommand } from '../cli/train-command.js';
 import type { Dataset, ImageSet } from '../data/dataset.js';
 import { splitValidation } from '../data/split.js';
 import type { RunConfig } from '../train/config.js';
-import { buildConfig, type RunOptions } from '../train/prepare.js';
+import { buildConfig, type RunOptions } from '../train/options.js';
 import { type MadeRun, reproductionCommands } from './reproduction-commands.js';
 import { sampleCompaction, sampleSensitivity } from './testing/sample.js';
 

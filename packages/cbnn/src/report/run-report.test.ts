@@ -17,7 +17,7 @@ import { blankModel } from '../cost/testing/blank-model.js';
 import type { Dataset, ImageSet } from '../data/dataset.js';
 import { splitValidation } from '../data/split.js';
 import { inputSpec } from '../train/config.js';
-import { buildConfig } from '../train/prepare.js';
+import { buildConfig } from '../train/options.js';
 import { reportRun } from './run-report.js';
 
 const CHANNELS = 2;

@@ -6,6 +6,8 @@ import type { CompactionResult } from '../compact/result.js';
 import { type FinishedNetwork, finishedNetwork } from '../cost/finished-network.js';
 import type { ImageSet } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
+import type { ImagesOptions } from '../engines/packed-engine.js';
+import { errorRate } from '../predictions.js';
 import { channelNames } from '../sensitivity/analyze.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { errorInterval } from '../statistics.js';
@@ -30,6 +32,8 @@ const MISTAKES_SHOWN = 24;
 
 export interface ReportOptions {
   readonly signal?: AbortSignal;
+  /** images classified and figures drawn, each of all, e.g. `figures`, 3 of 8 */
+  readonly onProgress?: (stage: string, done: number, total: number) => void;
 }
 
 /** Writes `report.html` and `figures/` into the run's folder; returns the page's path. */
@@ -37,7 +41,7 @@ export async function reportRun(
   path: string,
   config: RunConfig,
   images: RunImages,
-  { signal }: ReportOptions = {},
+  { signal, onProgress }: ReportOptions = {},
 ): Promise<string> {
   const folder = new RunFolder(path);
   const read = <T>(...parts: string[]): T | undefined => {
@@ -50,10 +54,15 @@ export async function reportRun(
   const baseline = finishedNetwork(path);
   const compacted = chosen ? finishedNetwork(folder.file('compact', chosen.run)) : null;
 
-  signal?.throwIfAborted();
-  const before = await evaluate('baseline', baseline, config, images.validation, signal);
-  signal?.throwIfAborted();
-  const after = compacted ? await evaluate('compact', compacted, config, images.validation, signal) : null;
+  const evaluated = (label: string, network: FinishedNetwork) => {
+    signal?.throwIfAborted();
+    return evaluate(label, network, config, images.validation, {
+      ...(signal && { signal }),
+      onProgress: (done, total) => onProgress?.(`images, ${label}`, done, total),
+    });
+  };
+  const before = await evaluated('baseline', baseline);
+  const after = compacted ? await evaluated('compact', compacted) : null;
   const shown = after ?? before;
   const picture = pictureOf(stretchSet(images.validation, baseline.input.stretch), 0);
   const classes = images.dataset.classes;
@@ -111,21 +120,25 @@ export async function reportRun(
       versions: { cbnn: VERSION, node: process.versions.node },
     },
   };
-  const draw = async (name: string, svg: string) => {
+  const figures: [name: string, draw: () => string][] = [];
+  if (metrics.length > 0) figures.push(['training', () => learningFigure('baseline', metrics)]);
+  figures.push(['fig3-bit-slices', () => sliceFigure(picture, slices.kept, slices.channelNames)]);
+  if (sensitivity)
+    figures.push(
+      ['fig1-distorted-input', () => distortionFigure(sensitivity, picture)],
+      ['fig4-slices', () => sliceNoiseFigure(sensitivity)],
+      ['fig7-channel-slices', () => channelSliceFigure(sensitivity)],
+      ['fig8-lowest-slices', () => lowestSlicesFigure(sensitivity)],
+    );
+  if (compaction)
+    figures.push(
+      ['compaction-bytes', () => compactionFigure(compaction, 'bytes')],
+      ['compaction-macs', () => compactionFigure(compaction, 'macs')],
+    );
+  for (const [number, [name, draw]] of figures.entries()) {
     signal?.throwIfAborted();
-    await writeFigure(folder.file('figures'), name, svg);
-  };
-  if (metrics.length > 0) await draw('training', learningFigure('baseline', metrics));
-  await draw('fig3-bit-slices', sliceFigure(picture, slices.kept, slices.channelNames));
-  if (sensitivity) {
-    await draw('fig1-distorted-input', distortionFigure(sensitivity, picture));
-    await draw('fig4-slices', sliceNoiseFigure(sensitivity));
-    await draw('fig7-channel-slices', channelSliceFigure(sensitivity));
-    await draw('fig8-lowest-slices', lowestSlicesFigure(sensitivity));
-  }
-  if (compaction) {
-    await draw('compaction-bytes', compactionFigure(compaction, 'bytes'));
-    await draw('compaction-macs', compactionFigure(compaction, 'macs'));
+    await writeFigure(folder.file('figures'), name, draw());
+    onProgress?.('figures', number + 1, figures.length);
   }
   const page = folder.file('report.html');
   writeFileAtomic(page, renderReport(data));
@@ -142,18 +155,18 @@ async function evaluate(
   network: FinishedNetwork,
   config: RunConfig,
   images: ImageSet,
-  signal: AbortSignal | undefined,
+  options: ImagesOptions,
 ): Promise<Evaluated> {
-  const predictions = await network.predict(images, config.threads, signal && { signal });
-  const wrong = images.labels.reduce((sum, label_, n) => sum + (predictions[n] === label_ ? 0 : 1), 0);
-  const interval = errorInterval(wrong, images.count);
+  const predictions = await network.predict(images, config.threads, options);
+  const error = errorRate(predictions, images.labels);
+  const interval = errorInterval(Math.round((error * images.count) / 100), images.count);
   const { input, layers, cost, bytes, isPacked } = network;
   return {
     predictions,
     summary: {
       label,
       architecture: formatArchitecture(layers),
-      error: (100 * wrong) / images.count,
+      error,
       interval: [interval.low, interval.high],
       images: images.count,
       split: 'validation',

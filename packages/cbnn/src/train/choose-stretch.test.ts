@@ -4,7 +4,7 @@ import type { Dataset, ImageSet } from '../data/dataset.js';
 import { splitValidation } from '../data/split.js';
 import { Random } from '../random.js';
 import { chooseStretch } from './choose-stretch.js';
-import { buildConfig, DEFAULT_STRETCH } from './prepare.js';
+import { buildConfig, DEFAULT_STRETCH } from './options.js';
 
 const SIDE = 8;
 
@@ -40,7 +40,17 @@ async function choice(value: Parameters<typeof twoClasses>[1]) {
   };
   const split = splitValidation(dataset, { seed: 1 });
   const options = { data: '.', dataDir: '.', architecture: '6C3-MP2-8FC-2FC', slices: 'top4', threads: 1 };
-  return chooseStretch(buildConfig(options, dataset, split, 'cpu'), split, DEFAULT_STRETCH);
+  const told: [number, number][] = [];
+  const config = buildConfig(options, dataset, split, 'cpu');
+  const found = await chooseStretch(config, split, DEFAULT_STRETCH, {
+    onProgress: (done, total) => told.push([done, total]),
+  });
+  // Two trainings of 3 epochs, and the end of each.
+  const steps = 6 * Math.floor(split.train.count / config.batch);
+  expect(told).toHaveLength(steps + 2);
+  expect(told[0]).toEqual([0, steps]);
+  expect(told.at(-1)).toEqual([steps, steps]);
+  return found;
 }
 
 it('is taken where dark images have their content in the lowest bits, which the network does not see', async () => {

@@ -27,7 +27,11 @@ export async function chooseStretch(
   config: RunConfig,
   images: { readonly train: ImageSet; readonly validation: ImageSet },
   stretch: Stretch,
-  signal?: AbortSignal,
+  options: {
+    readonly signal?: AbortSignal;
+    /** steps done in both trainings, of all */
+    readonly onProgress?: (done: number, total: number) => void;
+  } = {},
 ): Promise<StretchChoice> {
   const sample = (set: ImageSet, count: number): ImageSet =>
     set.count <= count
@@ -35,7 +39,7 @@ export async function chooseStretch(
       : takeImages(set, new Random(config.seed, TRIAL).permutation(set.count).subarray(0, count));
   const train = sample(images.train, Math.max(TRAINING_IMAGES, 4 * config.batch));
   const validation = sample(images.validation, VALIDATION_IMAGES);
-  const trial = async (tried: Stretch | null): Promise<number> => {
+  const trial = async (tried: Stretch | null, number: number): Promise<number> => {
     const trainer = await openTrainer(config);
     try {
       const batches = new TrainingBatches(
@@ -46,17 +50,19 @@ export async function chooseStretch(
       );
       const { steps } = batches;
       for (let i = 0; i < EPOCHS * steps; i++) {
-        signal?.throwIfAborted();
+        options.signal?.throwIfAborted();
+        options.onProgress?.(number * EPOCHS * steps + i, 2 * EPOCHS * steps);
         const rates = ratesAt(config.schedule, i + 1, steps, EPOCHS);
         await trainer.step(batches.get(Math.floor(i / steps), i % steps), rates, i + 1);
       }
+      options.onProgress?.((number + 1) * EPOCHS * steps, 2 * EPOCHS * steps);
       await trainer.calibrate(Array.from({ length: Math.min(10, steps) }, (_, i) => batches.get(0, i)));
       return errorRate(await predict(trainer, stretchSet(validation, tried)), validation.labels);
     } finally {
       await trainer.close();
     }
   };
-  const errorWithout = await trial(null);
-  const errorWith = await trial(stretch);
+  const errorWithout = await trial(null, 0);
+  const errorWith = await trial(stretch, 1);
   return { stretch: errorWith < errorWithout ? stretch : null, errorWith, errorWithout };
 }

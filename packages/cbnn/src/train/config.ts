@@ -77,8 +77,11 @@ export function configDifference(a: RunConfig, b: RunConfig): string | null {
   return null;
 }
 
+/** What of a configuration decides the network's layers. */
+type PlanConfig = Pick<RunConfig, 'architecture' | 'technique' | 'input' | 'slicing' | 'firstLayer' | 'loss'>;
+
 /** The input specification of the packed model that this configuration leads to. */
-export function inputSpec(config: RunConfig): InputSpec {
+export function inputSpec(config: Pick<RunConfig, 'input' | 'slicing' | 'firstLayer'>): InputSpec {
   const { input, slicing, firstLayer } = config;
   const shifted = input.encoding === 'bit-slices' && slicing === 'place-value' && firstLayer === 'binary';
   return {
@@ -87,7 +90,7 @@ export function inputSpec(config: RunConfig): InputSpec {
   };
 }
 
-export function planOf(config: RunConfig): Plan {
+export function planOf(config: PlanConfig): Plan {
   const { technique, slicing, firstLayer, loss } = config;
   return {
     input: inputSpec(config),

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { plainPng } from '../data/testing/pictures.js';
 import { temporaryFolder, writeFiles } from '../data/testing/temporary-folder.js';
-import { contradiction, prepareRun, type RunOptions } from './prepare.js';
-import { loadRunImages, trainRun } from './run.js';
+import type { RunOptions } from './options.js';
+import { contradiction, prepareRun } from './prepare.js';
+import { checkFinished, checkPacked, loadRunImages, trainRun } from './run.js';
 import { RunFolder } from './run-folder.js';
 
 /** Classes so small that they get more than their share of validation images, and twins that must stay together. */
@@ -83,6 +84,35 @@ it('takes a batch that small sets have, and refuses one that they have not', asy
     /batch: expected at most the \d+ training images, got 64/,
   );
   await expect(prepareRun({ ...small(data), batch: 2 })).rejects.toThrow(/batch/);
+});
+
+it('refuses options that do not fit the images before it reads them', async () => {
+  const data = smallImages(temporaryFolder());
+  // Whoever reads this is told so.
+  writeFiles(data, { 'a/0.png': Uint8Array.of(1, 2, 3) });
+  const refusal = (options: Partial<RunOptions>) => prepareRun({ ...small(data), ...options });
+  await expect(refusal({})).rejects.toThrow('a/0.png: expected a PNG');
+  await expect(refusal({ architecture: '4C3-MP2-4FC' })).rejects.toThrow('expected an output layer of 3FC');
+  await expect(refusal({ architecture: '4C3-MP16-3FC' })).rejects.toThrow(/pool/);
+  await expect(refusal({ slices: '3:0-7' })).rejects.toThrow('expected a channel of 0..2, got 3');
+  await expect(refusal({ slices: 'tops4' })).rejects.toThrow('got "tops4"; did you mean top4?');
+  await expect(refusal({ limit: 20, validation: 20 })).rejects.toThrow('validation: expected fewer images');
+  await expect(refusal({ data: 'cifar-10' })).rejects.toThrow('did you mean cifar10?');
+  await expect(refusal({ data: 'cifar10', size: undefined!, architecture: '4C3-43FC' })).rejects.toThrow(
+    'expected an output layer of 10FC',
+  );
+});
+
+it('opens only runs that are finished, and says so before it reads images', async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'run');
+  const run = await prepareRun({ ...small(smallImages(folder)), technique: 'float' });
+  expect(() => checkPacked(path)).toThrow('no config.json there');
+  new RunFolder(path).begin(run.config, false);
+  expect(() => checkPacked(path)).toThrow('expected a finished run, got an interrupted one');
+  await trainRun(run.config, run, path, 'nowhere', { resume: true });
+  expect(() => checkFinished(path)).not.toThrow();
+  expect(() => checkPacked(path)).toThrow('expected a run of technique bnn, got float');
 });
 
 it('refuses sums that training would round, before any work', async () => {

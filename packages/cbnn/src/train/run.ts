@@ -103,6 +103,24 @@ export async function loadTrainer(path: string): Promise<Trainer> {
   return trainer;
 }
 
+/** Throws a config error unless `path` holds a finished run. */
+export function checkFinished(path: string): void {
+  const folder = new RunFolder(path);
+  folder.readConfig();
+  if (!existsSync(folder.result))
+    throw configError(
+      `run ${path}: expected a finished run, got an interrupted one; finish it with \`cbnn train ... --resume\``,
+    );
+}
+
+/** Throws a config error unless `path` holds a finished run of a technique that has a packed form. */
+export function checkPacked(path: string): void {
+  checkFinished(path);
+  const { technique } = new RunFolder(path).readConfig();
+  if (technique === 'float')
+    throw configError(`run ${path}: expected a run of technique bnn, got float, which has no packed model`);
+}
+
 /** The packed model of a run, or of a model file. */
 export function readModel(path: string): PackedModel {
   const folder = new RunFolder(path);
