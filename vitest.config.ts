@@ -4,7 +4,10 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   resolve: {
     // Tests run on the sources; only the command-line tests use the built program.
-    alias: { '@cbnn/runtime': fileURLToPath(new URL('packages/runtime/src/index.ts', import.meta.url)) },
+    alias: {
+      '@cbnn/runtime': fileURLToPath(new URL('packages/runtime/src/index.ts', import.meta.url)),
+      '@cbnn/native': fileURLToPath(new URL('packages/native/src/index.ts', import.meta.url)),
+    },
   },
   test: {
     include: ['packages/*/src/**/*.test.ts', 'test/**/*.test.ts'],

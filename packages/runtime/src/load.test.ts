@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseArchitecture } from './architecture.js';
 import { load } from './load.js';
 import { encodeModel } from './model-file.js';
+import { load as loadInNode } from './node.js';
 import { classify, runReference } from './reference.js';
 import { randomCase } from './testing/random-model.js';
 
@@ -87,7 +88,7 @@ describe('load', () => {
     );
     await expect(load(new Uint8Array(3))).rejects.toThrow();
     await expect(load(file, { engine: 'wsm' as 'wasm' })).rejects.toThrow(
-      'expected one of auto, wasm, reference',
+      'expected one of auto, native, wasm, reference',
     );
   });
 
@@ -99,6 +100,7 @@ describe('load', () => {
     const bytes = encodeModel(wide.model);
     expect((await load(bytes)).engine).toMatch(/^reference: .*68600 products/);
     await expect(load(bytes, { engine: 'wasm' })).rejects.toThrow('68600 products');
+    await expect(load(file, { engine: 'native' })).rejects.toThrow('the native engine runs in Node');
     vi.stubGlobal('WebAssembly', undefined);
     try {
       const classifier = await load(file);
@@ -108,5 +110,25 @@ describe('load', () => {
     } finally {
       vi.unstubAllGlobals();
     }
+  });
+
+  it('takes the native engine in Node where it is there, and says so, or why not', async () => {
+    const classifier = await loadInNode(file, { threads: 2 });
+    const native = await loadInNode(file, { engine: 'native', threads: 2 }).catch((error: Error) => error);
+    if (native instanceof Error) {
+      expect(native.message).toMatch(/^engine native: @cbnn\/native /);
+      expect(classifier.engine).toMatch(/^wasm: .*; @cbnn\/native /);
+      return;
+    }
+    expect(classifier.engine).toMatch(/^native: \w+, batches on 2 threads$/);
+    const all = Uint8Array.from(colour.images.flatMap((image) => [...image]));
+    for (const batch of [all, colour.images, colour.images.map((image) => rgba(image, 6, 8, 3)), []])
+      expect((await native.classifyBatch(batch)).map(({ scores }) => [...scores])).toEqual(
+        batch.length === 0 ? [] : expected,
+      );
+    await expect(native.classifyBatch([colour.images[0]!, new Uint8Array(5)])).rejects.toThrow('144 bytes');
+    expect([...(await native.classify(colour.images[1]!)).scores]).toEqual(expected[1]);
+    await expect(loadInNode(file, { threads: 0 })).rejects.toThrow('threads: expected an integer from 1');
+    expect((await loadInNode(file, { engine: 'wasm' })).engine).toBe('wasm: WebAssembly with SIMD');
   });
 });

@@ -3,14 +3,20 @@ import { CbnnError, configError, dataError } from './errors.js';
 import type { PackedModel } from './model.js';
 import { decodeModel } from './model-file.js';
 import { classify, runReference } from './reference.js';
+import { checkPixels } from './slices.js';
 import { WasmEngine, wasmRefusal } from './wasm/engine.js';
 
-export const engineNames = ['auto', 'wasm', 'reference'] as const;
+export const engineNames = ['auto', 'native', 'wasm', 'reference'] as const;
 export type EngineName = (typeof engineNames)[number];
 
 export interface LoadOptions {
-  /** `auto` (default): `wasm` where it can run the model, else `reference`; `wasm`: that or an error */
+  /**
+   * `auto` (default): the first of `native`, `wasm` and `reference` that can run the model here; a name: that or an error.
+   * `native` is there in Node, where the package @cbnn/native is installed.
+   */
   readonly engine?: EngineName;
+  /** of batches, on the native engine; 1 by default */
+  readonly threads?: number;
 }
 
 /** RGBA pixels as a canvas gives them. */
@@ -41,68 +47,116 @@ export interface Classifier {
   classifyBatch(images: readonly Image[] | Uint8Array): Promise<Classification[]>;
 }
 
+/** An engine with a model in it. */
+export interface Runner {
+  /** which engine runs, and why, in one line */
+  readonly description: string;
+  run(pixels: Uint8Array, scores: Int32Array): void;
+  /** scores `[count][classes]` of `count` images, where the engine has something faster than one after the other */
+  runBatch?(pixels: Uint8Array, count: number): Promise<Int32Array>;
+}
+
+/** Opens the native engine, or says why it cannot. */
+export type OpenNative = (model: PackedModel, threads: number) => Promise<Runner | string>;
+
+const noNative: OpenNative = async () => 'the native engine runs in Node';
+
 /**
  * Loads a packed model: the bytes of its file, or an address to fetch them from. Throws a config error for an engine that
  * cannot run it, a model error for a file that is not a model, and a data error for one that cannot be fetched.
  */
-export async function load(
+export const load = (
   source: string | URL | ArrayBuffer | Uint8Array,
-  { engine = 'auto' }: LoadOptions = {},
+  options: LoadOptions = {},
+): Promise<Classifier> => loadWith(noNative, source, options);
+
+/** `load` with a native engine, or without. */
+export async function loadWith(
+  openNative: OpenNative,
+  source: string | URL | ArrayBuffer | Uint8Array,
+  { engine = 'auto', threads = 1 }: LoadOptions,
 ): Promise<Classifier> {
   if (!engineNames.includes(engine))
     throw configError(`engine: expected one of ${engineNames.join(', ')}, got ${engine}`);
+  if (!Number.isInteger(threads) || threads < 1)
+    throw configError(`threads: expected an integer from 1, got ${threads}`);
   const bytes =
     typeof source === 'string' || source instanceof URL ? await fetchBytes(source) : new Uint8Array(source);
   const model = decodeModel(bytes);
-  const { run, description } = await openRunner(model, engine);
-  const pixelCount = model.input.height * model.input.width * model.input.channels;
+  const runner = await openRunner(model, engine, threads, openNative);
+  const { height, width, channels } = model.input;
+  const size = height * width * channels;
+  const classes = model.classes.length;
 
-  function one(image: Image): Classification {
-    const scores = new Int32Array(model.classes.length);
-    run(pixelsOf(image, model), scores);
+  const classification = (scores: Int32Array): Classification => {
     const index = classify(scores);
     return { index, label: model.classes[index]!, scores };
+  };
+  function one(image: Image): Classification {
+    const scores = new Int32Array(classes);
+    runner.run(pixelsOf(image, model), scores);
+    return classification(scores);
   }
   return {
     model,
-    engine: description,
+    engine: runner.description,
     classify: async (image) => one(image),
     async classifyBatch(images) {
-      if (!(images instanceof Uint8Array)) return images.map(one);
-      if (images.length % pixelCount !== 0)
-        throw dataError(
-          `batch: expected a multiple of ${pixelCount} bytes (one image), got ${images.length}`,
-        );
-      return Array.from({ length: images.length / pixelCount }, (_, n) =>
-        one(images.subarray(n * pixelCount, (n + 1) * pixelCount)),
+      const isFlat = images instanceof Uint8Array;
+      if (isFlat && images.length % size !== 0)
+        throw dataError(`batch: expected a multiple of ${size} bytes (one image), got ${images.length}`);
+      const count = isFlat ? images.length / size : images.length;
+      const imageAt = (n: number): Uint8Array =>
+        isFlat ? images.subarray(n * size, (n + 1) * size) : pixelsOf(images[n]!, model);
+      if (!runner.runBatch) return Array.from({ length: count }, (_, n) => one(imageAt(n)));
+      const pixels = isFlat ? images : new Uint8Array(count * size);
+      if (!isFlat)
+        for (let n = 0; n < count; n++) {
+          const image = imageAt(n);
+          checkPixels(image, model.input);
+          pixels.set(image, n * size);
+        }
+      const scores = await runner.runBatch(pixels, count);
+      return Array.from({ length: count }, (_, n) =>
+        classification(scores.subarray(n * classes, (n + 1) * classes)),
       );
     },
   };
 }
 
-type Run = (pixels: Uint8Array, scores: Int32Array) => void;
-
 async function openRunner(
   model: PackedModel,
   engine: EngineName,
-): Promise<{ run: Run; description: string }> {
-  const reference = (why: string) => ({
-    run: (pixels: Uint8Array, scores: Int32Array) => scores.set(runReference(model, pixels).scores),
+  threads: number,
+  openNative: OpenNative,
+): Promise<Runner> {
+  const reference = (why: string): Runner => ({
+    run: (pixels, scores) => scores.set(runReference(model, pixels).scores),
     description: `reference: ${why}`,
   });
   if (engine === 'reference') return reference('plain loops, as asked for');
+  let without = '';
+  if (engine !== 'wasm') {
+    const native = await openNative(model, threads);
+    if (typeof native !== 'string') return native;
+    if (engine === 'native') throw configError(`engine native: ${native}`);
+    without = `; ${native}`;
+  }
   const refusal = wasmRefusal(model);
   if (engine === 'wasm' && refusal) throw configError(`engine wasm: ${refusal}`);
-  if (refusal) return reference(`plain loops, because ${refusal}`);
+  if (refusal) return reference(`plain loops, because ${refusal}${without}`);
   try {
     const wasm = await WasmEngine.create(model);
-    return { run: (pixels, scores) => wasm.run(pixels, scores), description: 'wasm: WebAssembly with SIMD' };
+    return {
+      run: (pixels, scores) => wasm.run(pixels, scores),
+      description: `wasm: WebAssembly with SIMD${without}`,
+    };
   } catch (error) {
     // No WebAssembly, none with SIMD, or forbidden by the page's policy.
     if (error instanceof CbnnError && error.kind === 'internal') throw error;
     const why = error instanceof Error ? error.message : String(error);
     if (engine === 'wasm') throw configError(`engine wasm: cannot run here: ${why}`);
-    return reference(`plain loops, because WebAssembly cannot run here: ${why}`);
+    return reference(`plain loops, because WebAssembly cannot run here: ${why}${without}`);
   }
 }
 

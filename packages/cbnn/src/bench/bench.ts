@@ -1,8 +1,9 @@
 /**
- * How long a packed model takes on every engine that is here, beside ONNX Runtime's float32 on the same architecture. The
+ * How long a packed model takes on every engine that is here, beside ONNX Runtime's float32 and int8 on the same architecture. The
  * engines take turns, so that a machine that changes its pace changes it for all; answers are checked first.
  */
 import { availableParallelism, cpus } from 'node:os';
+import type { NativeEngine } from '@cbnn/native';
 import {
   formatArchitecture,
   internalError,
@@ -11,10 +12,14 @@ import {
   WasmEngine,
   wasmRefusal,
 } from '@cbnn/runtime';
-import { type Device, openDevice } from '../graph/session.js';
+import { nativePackage } from '../engines/packed-native.js';
+import { openDevice } from '../graph/session.js';
 import { Random } from '../random.js';
 import { VERSION } from '../version.js';
 import { openFloatNetwork } from './float-network.js';
+import { openInt8Network } from './int8-network.js';
+
+type Kind = 'packed' | 'float32' | 'int8';
 
 export interface BenchOptions {
   /** turns of every engine; 5 by default */
@@ -31,8 +36,8 @@ export interface BenchOptions {
 /** Milliseconds an image of one engine. */
 export interface EngineTime {
   readonly engine: string;
-  /** whether its answers are those of the model, bit for bit (they were compared) */
-  readonly exact: boolean;
+  /** `packed`: its answers are those of the model, bit for bit (they were compared); else the same architecture */
+  readonly kind: Kind;
   readonly threads: number;
   /** images per call */
   readonly batch: number;
@@ -56,7 +61,7 @@ export interface BenchResult {
 
 interface Contender {
   readonly engine: string;
-  readonly exact: boolean;
+  readonly kind: Kind;
   readonly threads: number;
   readonly batch: number;
   run(): unknown;
@@ -75,13 +80,28 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
   let version = 'none';
   const times = new Map<Contender, number[]>();
   try {
-    if (wasmRefusal(model) === null) contenders.push(await openWasm(model));
+    const answers = new Answers(model);
+    const native = await nativePackage();
+    if (native)
+      for (const kernels of native.nativeKernels())
+        contenders.push(
+          ...openNative(model, native.NativeEngine.create(model, { kernels }), threads, answers),
+        );
+    if (wasmRefusal(model) === null) contenders.push(await openWasm(model, answers));
     for (const count of new Set([1, threads])) {
       const device = await openDevice('auto', count);
       version = device.version;
       // ONNX Runtime's WebAssembly build has one thread, whatever is asked for.
       if (device.threads === count)
-        for (const batch of [1, LARGE_BATCH]) contenders.push(await openFloat(model, device, batch));
+        for (const batch of [1, LARGE_BATCH])
+          for (const [kind, open] of [
+            ['float32', openFloatNetwork],
+            ['int8', openInt8Network],
+          ] as const) {
+            const engine = `${kind}, ONNX Runtime ${device.name}`;
+            const network = await open(model, device, batch);
+            contenders.push({ engine, kind, threads: count, batch, ...network });
+          }
     }
     for (let round = 0; round < rounds; round++)
       for (const i of contenders.keys()) {
@@ -96,12 +116,12 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
     for (const { close } of contenders) await close?.();
   }
   const measured = contenders.map((contender) => {
-    const { engine, exact, threads: used, batch } = contender;
+    const { engine, kind, threads: used, batch } = contender;
     const sorted = (times.get(contender) ?? []).toSorted((a, b) => a - b);
     const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))]! / batch;
     return {
       engine,
-      exact,
+      kind,
       threads: used,
       batch,
       median: at(0.5),
@@ -118,7 +138,7 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
     versions: { cbnn: VERSION, node: process.versions.node, 'ONNX Runtime': version },
     times: measured.map((one) => {
       const float = measured.find(
-        ({ exact, threads: used, batch }) => !exact && used === one.threads && batch === one.batch,
+        ({ kind, threads: used, batch }) => kind === 'float32' && used === one.threads && batch === one.batch,
       )!;
       return { ...one, ratio: float.median / one.median };
     }),
@@ -144,25 +164,63 @@ async function turn(run: () => unknown, seconds: number): Promise<number[]> {
   return calls(seconds, 3);
 }
 
-/** Throws an internal error when its scores are not the reference engine's. */
-async function openWasm(model: PackedModel): Promise<Contender> {
-  const engine = await WasmEngine.create(model);
-  const { height, width, channels } = model.input;
-  const random = new Random(2);
-  const scores = new Int32Array(model.classes.length);
-  let image = new Uint8Array(0);
-  for (let n = 0; n < CHECKED; n++) {
-    image = Uint8Array.from({ length: height * width * channels }, () => random.below(256));
-    engine.run(image, scores);
-    const expected = runReference(model, image).scores;
-    if (expected.some((score, c) => score !== scores[c]))
-      throw internalError('bench: the wasm engine gives other scores than the reference engine');
+/** Images to run, of which some are compared with the reference engine. */
+class Answers {
+  readonly images: Uint8Array;
+  private readonly expected: readonly Int32Array[];
+
+  constructor(private readonly model: PackedModel) {
+    const { height, width, channels } = model.input;
+    const size = height * width * channels;
+    const random = new Random(2);
+    this.images = new Uint8Array(LARGE_BATCH * size).map(() => random.below(256));
+    this.expected = Array.from({ length: CHECKED }, (_, n) => runReference(model, this.image(n)).scores);
   }
-  return { engine: 'wasm', exact: true, threads: 1, batch: 1, run: () => engine.run(image, scores) };
+
+  image(n: number): Uint8Array {
+    const size = this.images.length / LARGE_BATCH;
+    return this.images.subarray(n * size, (n + 1) * size);
+  }
+
+  /** Throws an internal error when `run` gives other scores than the reference engine. */
+  check(engine: string, run: (image: Uint8Array, scores: Int32Array) => void): void {
+    const scores = new Int32Array(this.model.classes.length);
+    for (const [n, expected] of this.expected.entries()) {
+      run(this.image(n), scores);
+      if (expected.some((score, c) => score !== scores[c]))
+        throw internalError(`bench: the engine ${engine} gives other scores than the reference engine`);
+    }
+  }
 }
 
-async function openFloat(model: PackedModel, device: Device, batch: number): Promise<Contender> {
-  const { threads } = device;
-  const network = await openFloatNetwork(model, device, batch);
-  return { engine: `float32, ONNX Runtime ${device.name}`, exact: false, threads, batch, ...network };
+async function openWasm(model: PackedModel, answers: Answers): Promise<Contender> {
+  const engine = await WasmEngine.create(model);
+  const scores = new Int32Array(model.classes.length);
+  answers.check('wasm', (image, to) => engine.run(image, to));
+  const image = answers.image(0);
+  return { engine: 'wasm', kind: 'packed', threads: 1, batch: 1, run: () => engine.run(image, scores) };
+}
+
+function openNative(
+  model: PackedModel,
+  native: NativeEngine,
+  threads: number,
+  answers: Answers,
+): Contender[] {
+  const engine = `native, ${native.kernels}`;
+  const scores = new Int32Array(model.classes.length);
+  answers.check(engine, (image, to) => native.run(image, to));
+  const image = answers.image(0);
+  const one: Contender = {
+    engine,
+    kind: 'packed',
+    threads: 1,
+    batch: 1,
+    run: () => native.run(image, scores),
+  };
+  const batches = [...new Set([1, threads])].map((count): Contender => {
+    const run = () => native.runBatch(answers.images, LARGE_BATCH, { threads: count });
+    return { engine, kind: 'packed', threads: count, batch: LARGE_BATCH, run };
+  });
+  return [one, ...batches];
 }

@@ -8,7 +8,8 @@ import { flatten } from '../graph/operations/dense.js';
 import type { Device } from '../graph/session.js';
 import { Random } from '../random.js';
 
-export interface FloatNetwork {
+/** A network that is only timed. */
+export interface Yardstick {
   /** Runs the images it was made for; the scores mean nothing, as the weights are random. */
   run(): Promise<Float32Array>;
   close(): Promise<void>;
@@ -18,7 +19,7 @@ export async function openFloatNetwork(
   { input, layers }: Pick<PackedModel, 'input' | 'layers'>,
   device: Device,
   batch: number,
-): Promise<FloatNetwork> {
+): Promise<Yardstick> {
   const { height, width, channels } = input;
   const random = new Random(1);
   const g = new Graph();

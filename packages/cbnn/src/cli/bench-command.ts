@@ -56,7 +56,7 @@ export function addBenchCommand(program: Command): void {
           String(one.batch),
           one.median.toPrecision(3),
           `${one.fast.toPrecision(3)} .. ${one.slow.toPrecision(3)}`,
-          one.exact ? one.ratio.toFixed(2) : '',
+          one.kind === 'float32' ? '' : one.ratio.toFixed(2),
         ]),
       );
       result(

@@ -2,8 +2,8 @@
 import { CbnnError, dataError } from '@cbnn/runtime';
 import jpeg, { type RawImageData } from 'jpeg-js';
 import { PNG } from 'pngjs';
-import { jpegDamage, pngDamage } from './picture-damage.js';
 import { tiffOrientation, turnUpright, UPRIGHT } from './exif.js';
+import { jpegDamage, pngDamage } from './picture-damage.js';
 import { MAX_SIDE, type RgbImage, readPpm } from './ppm.js';
 
 /** File names that are taken for pictures. */

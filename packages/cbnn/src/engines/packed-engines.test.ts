@@ -5,6 +5,7 @@ import { randomCase } from '../../../runtime/src/testing/random-model.js';
 import { openDevice } from '../graph/session.js';
 import { openEngine } from './evaluate.js';
 import type { PackedEngine } from './packed-engine.js';
+import { openPackedNative } from './packed-native.js';
 import { openPackedOnnx } from './packed-onnx.js';
 import { openPackedWasm } from './packed-wasm.js';
 
@@ -20,6 +21,10 @@ describe.each([1, 2, 3, 4, 5, 6])('random model %d', (seed) => {
 
   it.each([
     ['WebAssembly', () => openPackedWasm(model, 1)],
+    [
+      'the native engine, where it is there',
+      async () => (await openPackedNative(model, 2)) ?? openPackedWasm(model, 1),
+    ],
     ['ONNX Runtime', async () => openPackedOnnx(model, await openDevice('cpu', 1), 2)],
     ['the engine that is chosen', () => openEngine(model, 1)],
   ])('on %s', async (_, open) => {

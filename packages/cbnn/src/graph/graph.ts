@@ -8,6 +8,7 @@
 import { internalError } from '@cbnn/runtime';
 import {
   type Attribute,
+  type ConstantData,
   type Domain,
   type ElementType,
   encodeOnnx,
@@ -31,7 +32,7 @@ export class Graph {
   readonly nodes: OnnxNode[] = [];
   readonly inputs: Value[] = [];
   readonly outputs: Value[] = [];
-  readonly constants: (Value & { data: Float32Array | BigInt64Array })[] = [];
+  readonly constants: (Value & { data: ConstantData })[] = [];
   private readonly shared = new Map<string, Value>();
   private readonly tape: TapeEntry[] = [];
   private count = 0;
@@ -53,6 +54,11 @@ export class Graph {
 
   constant(data: Float32Array, shape: readonly number[]): Value {
     return this.addConstant('float32', data, shape);
+  }
+
+  /** A constant of any type; `data` must be of it. */
+  typed(type: ElementType, data: ConstantData, shape: readonly number[]): Value {
+    return this.addConstant(type, data, shape);
   }
 
   scalar(number: number): Value {
@@ -150,11 +156,7 @@ export class Graph {
     return value;
   }
 
-  private addConstant(
-    type: ElementType,
-    data: Float32Array | BigInt64Array,
-    shape: readonly number[],
-  ): Value {
+  private addConstant(type: ElementType, data: ConstantData, shape: readonly number[]): Value {
     const value = { name: `constant_${this.count++}`, type, shape, data };
     this.constants.push(value);
     return value;

@@ -22,8 +22,9 @@ message ModelProto { optional int64 ir_version = 1; optional string producer_nam
 const modelType = protobuf.parse(SCHEMA, { keepCase: true }).root.lookupType('onnx.ModelProto');
 
 /** ONNX's numbers for the element types used here. */
-const ELEMENT_TYPE = { float32: 1, int64: 7, bool: 9 } as const;
+const ELEMENT_TYPE = { float32: 1, uint8: 2, int8: 3, int64: 7, bool: 9 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPE;
+export type ConstantData = Float32Array | Uint8Array | Int8Array | BigInt64Array;
 
 /** Integers are INT or INTS, strings STRING; real numbers must be wrapped to tell them from integers. */
 export type Attribute = number | string | readonly number[] | { readonly float: number };
@@ -47,7 +48,7 @@ export interface OnnxGraph {
   readonly nodes: readonly OnnxNode[];
   readonly inputs: readonly OnnxValue[];
   readonly outputs: readonly OnnxValue[];
-  readonly constants: readonly (OnnxValue & { readonly data: Float32Array | BigInt64Array })[];
+  readonly constants: readonly (OnnxValue & { readonly data: ConstantData })[];
 }
 
 /** Operator sets and the versions used: the standard one, and ONNX Runtime's blocked convolutions. */

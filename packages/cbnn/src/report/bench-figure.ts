@@ -7,11 +7,17 @@ import { COLOURS, familyShade } from './palette.js';
 const nameOf = ({ engine, threads, batch }: EngineTime): string =>
   `${engine}, ${threads} ${threads === 1 ? 'thread' : 'threads'}, batch ${batch}`;
 
+const fills = {
+  packed: familyShade('blue', 0.5),
+  float32: familyShade('orange', 0.5),
+  int8: familyShade('orange', 0.2),
+};
+
 /** Median milliseconds an image, with the span from the fastest to the slowest tenth. */
 export function benchFigure({ architecture, input, cpu, times }: BenchResult): string {
   const rows = times.map((one) => ({ ...one, name: nameOf(one) }));
-  const text = ({ median, ratio, exact }: EngineTime) =>
-    exact ? `${median.toPrecision(3)} ms, ${ratio.toFixed(1)}x float32` : `${median.toPrecision(3)} ms`;
+  const text = ({ median, ratio, kind }: EngineTime) =>
+    `${median.toPrecision(3)} ms${kind === 'float32' ? '' : `, ${ratio.toFixed(1)}x float32`}`;
   return renderSvg(
     plotDefaults({
       height: 52 + 34 * rows.length,
@@ -25,7 +31,7 @@ export function benchFigure({ architecture, input, cpu, times }: BenchResult): s
         Plot.barX(rows, {
           y: 'name',
           x: 'median',
-          fill: ({ exact }: EngineTime) => familyShade(exact ? 'blue' : 'orange', 0.5),
+          fill: ({ kind }: EngineTime) => fills[kind],
         }),
         Plot.ruleY(rows, { y: 'name', x1: 'fast', x2: 'slow', stroke: COLOURS.black, strokeWidth: 2 }),
         Plot.text(rows, { y: 'name', x: 'slow', text, textAnchor: 'start', dx: 6 }),
@@ -35,8 +41,9 @@ export function benchFigure({ architecture, input, cpu, times }: BenchResult): s
       heading: 'Time per image',
       subheading: `${architecture}, ${input}; ${cpu}`,
       legend: [
-        { label: 'packed model, bit-exact', colour: familyShade('blue', 0.5), symbol: 'area' },
-        { label: 'the same architecture in float32', colour: familyShade('orange', 0.5), symbol: 'area' },
+        { label: 'packed model, bit-exact', colour: fills.packed, symbol: 'area' },
+        { label: 'the same architecture in float32', colour: fills.float32, symbol: 'area' },
+        { label: 'and in int8', colour: fills.int8, symbol: 'area' },
       ],
       note: 'Bars: medians of calls in alternating turns; lines: from the fastest tenth to the slowest.',
     },

@@ -1,17 +1,30 @@
-/** Every engine against the reference engine: all hidden bits, layer by layer, and all scores. */
+/** Every engine that is here against the reference engine: all hidden bits, layer by layer, and all scores. */
+import { NativeEngine, nativeKernels } from '@cbnn/native';
 import { expect } from 'vitest';
 import type { PackedModel } from '../model.js';
 import { runReference } from '../reference.js';
-import { WasmEngine } from '../wasm/engine.js';
+import { WasmEngine, wasmRefusal } from '../wasm/engine.js';
 
+interface Engine {
+  run(pixels: Uint8Array, scores: Int32Array): void;
+  hiddenBits(): Uint8Array[];
+}
+
+/** WebAssembly's where it takes the model, and the native one on every instruction set. */
 export async function compareEngines(model: PackedModel, images: readonly Uint8Array[]): Promise<void> {
-  const engine = await WasmEngine.create(model);
+  const engines: [string, Engine][] = nativeKernels().map((kernels) => [
+    `native ${kernels}`,
+    NativeEngine.create(model, { kernels }),
+  ]);
+  if (wasmRefusal(model) === null) engines.push(['wasm', await WasmEngine.create(model)]);
   const scores = new Int32Array(model.classes.length);
   for (const image of images) {
     const expected = runReference(model, image);
-    engine.run(image, scores);
-    for (const [k, bits] of engine.hiddenBits().entries())
-      expect(Buffer.compare(bits, expected.trace[k]!.bits), `bits of layer ${k + 1}`).toBe(0);
-    expect([...scores]).toEqual([...expected.scores]);
+    for (const [name, engine] of engines) {
+      engine.run(image, scores);
+      for (const [k, bits] of engine.hiddenBits().entries())
+        expect(Buffer.compare(bits, expected.trace[k]!.bits), `${name}: bits of layer ${k + 1}`).toBe(0);
+      expect([...scores], name).toEqual([...expected.scores]);
+    }
   }
 }

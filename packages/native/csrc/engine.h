@@ -1,0 +1,141 @@
+/* The engine: a model laid out once (build.c), run on images in workspaces of its own for every thread (run.c). */
+#ifndef CBNN_ENGINE_H
+#define CBNN_ENGINE_H
+#include "layers.h"
+
+/* Images that pass through the dense layers together: their weights are read once for all of them. */
+enum { BATCH = 32 };
+/* Slices that are looked up together. */
+enum { PART = 4 };
+enum { MOST_KERNEL = 7 };
+
+/* One convolution or dense layer, as docs/model-format.md numbers them; the shapes follow from its section 4. */
+typedef struct {
+  int is_dense;
+  int input_height, input_width, input_channels;
+  int height, width, outputs;
+  int pool, pooled_height, pooled_width;
+  int kernel, stride, pad_start, pad_end;
+  int fan_in;
+  int has_integers;
+  int bound; /* largest |sum| (section 9) */
+  /* Not owned: of the caller, while a model is built. */
+  const uint8_t *weights;
+  const int32_t *thresholds; /* hidden layers */
+  const int32_t *scale, *bias; /* the last one */
+} LayerSpec;
+
+typedef struct {
+  int channel, bit, shift;
+} SliceSpec;
+
+typedef struct {
+  int height, width, channels;
+  int is_sliced; /* else 2x - 255 */
+  int slices;
+  const SliceSpec *slice;
+  int low, high; /* percentiles of the stretch; low is -1 where there is none */
+  int classes;
+  int layers;
+  const LayerSpec *layer;
+} ModelSpec;
+
+typedef enum { TABLES16, TABLES32, PRODUCTS, BITS, LOOKUP } LayerKind;
+
+/* Bits of a map, with the border that the layer reading it needs. */
+typedef struct {
+  int height, width, channels;
+  int words; /* of a pixel */
+  int before; /* rows and columns of border before the first */
+  int row_stride; /* words from row to row */
+  size_t image_words;
+} Map;
+
+typedef struct {
+  LayerKind kind;
+  BitLayer bits;
+  TableLayer tables;
+  ProductLayer products;
+  LookupLayer lookup;
+  int is_dense, outputs, fan_in;
+  int height, width;
+  int pool; /* of a map of bits behind the layer; 1 where there is none */
+  int place_count;
+  Place *places;
+  /* where the bits go: the next layer's input; unused behind the last layer */
+  Map out;
+  int32_t *thresholds; /* of products */
+  int32_t *scale, *bias; /* of the last layer */
+} Layer;
+
+/* What four slices are looked up by: for each channel that they come from, 256 byte offsets, which are added. */
+typedef struct {
+  int channels;
+  int channel[PART];
+  uint16_t offset[PART][256];
+} Part;
+
+typedef struct Allocation Allocation;
+
+typedef struct {
+  const Kernels *kernels;
+  int height, width, channels, is_sliced, low, high, classes;
+  int slices;
+  SliceSpec *slice;
+  int parts;
+  Part *part;
+  int border_rows, border_columns, border_before; /* of the first layer's indices or values */
+  int layers;
+  Layer *layer;
+  size_t unpooled_words, sums, lookup_bytes, lookup_planes, lookup_sums;
+  Allocation *allocations;
+  size_t bytes, most; /* with one workspace */
+} Engine;
+
+typedef struct {
+  uint8_t *image;
+  uint16_t *indices;
+  int16_t *values;
+  uint64_t **input; /* of each layer but the first; of dense layers for BATCH images */
+  uint32_t *unpooled;
+  int32_t *sums;
+  LookupSpace lookup;
+  Allocation *allocations;
+  size_t bytes;
+} Workspace;
+
+/* Null and a reason in `why` where the model and a workspace would need more than `most` bytes, or there is no memory. */
+Engine *build_engine(const ModelSpec *model, const Kernels *kernels, size_t most, const char **why);
+void free_engine(Engine *engine);
+
+Workspace *make_workspace(const Engine *engine);
+void free_workspace(Workspace *workspace);
+
+/* Scores [count][classes] of images [count][height][width][channels], raw or stretched already. */
+void run_images(const Engine *engine, Workspace *workspace, const uint8_t *pixels, int count, int stretched,
+                int32_t *scores);
+
+/* The first image of the last run, or what it left, through layer `k` alone. */
+void run_layer(const Engine *engine, Workspace *workspace, int k);
+
+/* Bits [height][width][channels], a byte each, that hidden layer `k` gave for the first image of the last run. */
+void read_bits(const Engine *engine, const Workspace *workspace, int k, uint8_t *bits);
+
+/* Nanoseconds of each layer by itself, on what the last run left in its input: the median of some rounds. */
+void measure_layers(const Engine *engine, Workspace *workspace, int rounds, double *nanoseconds);
+
+/* Products a second of the processor's own counting, in registers. */
+double measure_limit(const Kernels *kernels);
+
+/* Whether a convolution of bits can be looked up; lays it out, its places being known. */
+int fits_lookup(const LayerSpec *spec, int vector_bytes);
+int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in, int vector_bytes);
+
+/* Zeroed memory on cache lines, freed with its owner; null beyond `most` in all. */
+struct Allocation {
+  Allocation *next;
+};
+void *take(Allocation **owner, size_t *bytes, size_t most, size_t size);
+void free_all(Allocation *first);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * A packed model as the kernels read it. Words are uint64: bit c of a pixel's words is channel c, 1 = +1, and the bits behind
+ * the last channel are 0, in activations and in weights alike, so that they never count.
+ *
+ * Kernels compute BLOCK output channels at TILE places (pixels, or images of a batch) at a time. A place says where in the
+ * input its window begins and where its output goes, so a kernel knows nothing of strides, borders or batches.
+ */
+#ifndef CBNN_LAYERS_H
+#define CBNN_LAYERS_H
+#include <stddef.h>
+#include <stdint.h>
+
+enum { BLOCK = 32, TILE = 4 };
+_Static_assert(TILE == 4, "a tile is a 2x2 window");
+
+typedef struct {
+  /* first word (bits), index (tables) or value (products) of the window */
+  uint32_t from;
+  /* of the output, in units of 32 channels */
+  uint32_t to;
+  /* which of the layer's limits hold here: windows that reach over the border have others */
+  uint32_t kind;
+} Place;
+
+/* Weights are bits, inputs are bits. */
+typedef struct {
+  int outputs, blocks;
+  int rows;                /* of the kernel */
+  int run;                 /* words of a kernel row */
+  int row_stride;          /* words from input row to input row */
+  uint64_t *weights;       /* [blocks][rows * run][BLOCK] */
+  int pools;               /* the TILE places that follow each other are a 2x2 window, whose bits are or-ed */
+  int64_t *limits;         /* [kinds][blocks * BLOCK]: the bit is mismatches <= limit */
+} BitLayer;
+
+/* The first layer, by tables: what each value of four slices (a part) adds to BLOCK outputs. Entry 16 is nothing. */
+enum { ENTRIES = 17 };
+typedef struct {
+  int outputs, blocks;
+  int rows, run, row_stride; /* of indices: one per part */
+  void *tables;              /* [blocks][rows * run][ENTRIES][BLOCK] of int16 or int32 */
+  void *thresholds;          /* [blocks * BLOCK] of the same */
+} TableLayer;
+
+/* The first layer where tables would be too large, dense ones above all: plain products. */
+typedef struct {
+  int outputs;
+  int rows, run, row_stride; /* of values */
+  int16_t *weights;          /* [outputs][rows * run] */
+} ProductLayer;
+
+/* Weights and inputs are bits, and mismatches are looked up: lookup.h. */
+enum {
+  GROUP = 5,
+  PATTERNS = 1 << GROUP,
+  LOOKUPS = 45,
+  /* offset of the first table: before it lies an entry of nothing */
+  LOOKUP_NOTHING = 64,
+};
+
+typedef struct {
+  int first, groups, lookups;
+} LookupPass;
+
+typedef struct {
+  int outputs, blocks;
+  int rows, columns, words; /* of the padded input */
+  int groups, copies, pitch;
+  int tile, tiles;          /* positions of a tile */
+  int reach;                /* positions of a table's entry, in each copy */
+  int entry_bytes;          /* of all copies */
+  size_t copy_stride, group_stride;
+  size_t byte_stride;       /* from one plane of eight channels to the next */
+  uint8_t *inside;          /* [copies][copy_stride]: 1 inside the image */
+  uint8_t *neutral;         /* [groups]: mismatches of a position outside */
+  int passes;
+  LookupPass *pass;
+  uint16_t *indices;        /* of each pass: [outputs][lookups], in parts of LOOKUPS */
+  uint16_t *starts;         /* [2][tiles * tile], in the order of the sums */
+  uint8_t *start_of;        /* [outputs]: which of the two */
+  uint16_t *limits;         /* [outputs]: the bit is sum < limit */
+  int32_t *to;              /* [tiles * tile]: as in Place; -1 where nothing is wanted */
+} LookupLayer;
+
+typedef struct {
+  uint8_t *bytes, *line; /* planes of eight channels, and one of five */
+  uint8_t *planes, *tables;
+  void *sums;
+} LookupSpace;
+
+/* The same functions for every instruction set: kernels-*.c. */
+typedef struct {
+  const char *name;
+  int (*supported)(void);
+  /* out[place.to + block]: the bits of one block */
+  void (*bits)(const BitLayer *, const Place *, int places, const uint64_t *in, uint32_t *out);
+  /* bytes of the vectors of `lookups`; 0 where counting is faster for convolutions */
+  int lookup_bytes;
+  void (*lookups)(const LookupLayer *, const uint64_t *in, LookupSpace *, uint32_t *out);
+  /* out[place.to * BLOCK + output]: mismatches */
+  void (*mismatches)(const BitLayer *, const Place *, int places, const uint64_t *in, int32_t *out);
+  /* `in`: byte offsets of table entries. Sums of tables16 are taken modulo 2^16: only the whole sum has to fit. */
+  void (*tables16)(const TableLayer *, const Place *, int places, const uint16_t *in, uint32_t *out);
+  void (*tables32)(const TableLayer *, const Place *, int places, const uint16_t *in, uint32_t *out);
+  /* out[place * outputs + output]: sums */
+  void (*products)(const ProductLayer *, const Place *, int places, const int16_t *in, int32_t *out);
+  /* Counts `steps` times in registers alone, as fast as the processor can; returns how many products that is. */
+  double (*limit)(int steps);
+} Kernels;
+
+/* Fastest first; ends with the portable ones, which every CPU has. */
+extern const Kernels *const all_kernels[];
+
+#endif

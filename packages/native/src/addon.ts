@@ -1,0 +1,40 @@
+/** The compiled addon (csrc/addon.c), where this package has one for this machine. */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** A model laid out for some kernels; the addon knows what is in it. */
+export type Handle = object & { readonly kind?: 'native engine' };
+
+export interface Addon {
+  /** instruction sets that this processor has, fastest first */
+  kernels(): string[];
+  /** Throws an error that says why, e.g. that it needs more than `mostBytes`. */
+  create(numbers: Int32Array, arrays: readonly unknown[], kernels: string, mostBytes: number): Handle;
+  run(handle: Handle, pixels: Uint8Array, count: number, stretched: boolean, scores: Int32Array): void;
+  /** The same on a thread of its own. */
+  runLater(
+    handle: Handle,
+    pixels: Uint8Array,
+    count: number,
+    stretched: boolean,
+    scores: Int32Array,
+  ): Promise<void>;
+  /** What hidden layer `k` gave for the first image of the last `run`. */
+  bits(handle: Handle, k: number, out: Uint8Array): void;
+  /** Nanoseconds of each layer on what the last `run` left, and behind them the products a second of counting alone. */
+  measure(handle: Handle, rounds: number, out: Float64Array): void;
+}
+
+/** The addon, or why there is none. */
+export const addon: Addon | string = load();
+
+function load(): Addon | string {
+  const require = createRequire(import.meta.url);
+  try {
+    const find = require('node-gyp-build') as (folder: string) => Addon;
+    return find(fileURLToPath(new URL('..', import.meta.url)));
+  } catch (error) {
+    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    return `@cbnn/native has nothing that runs on ${process.platform} ${process.arch} (${reason})`;
+  }
+}

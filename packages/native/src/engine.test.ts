@@ -1,0 +1,154 @@
+/** The native engine against the reference engine, layer by layer, bit for bit, on every instruction set that is here. */
+import { readdirSync, readFileSync } from 'node:fs';
+import {
+  decodeModel,
+  type KernelLayer,
+  type PackedModel,
+  parseArchitecture,
+  runReference,
+  sumBound,
+} from '@cbnn/runtime';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { GoldenFile } from '../../runtime/src/testing/golden.js';
+import { randomCase, randomModel } from '../../runtime/src/testing/random-model.js';
+import { NativeEngine, nativeKernels, nativeRefusal } from './index.js';
+
+const golden = new URL('../../../test/golden/', import.meta.url);
+const names = readdirSync(golden).filter((file) => file.endsWith('.json'));
+
+function compare(model: PackedModel, images: readonly Uint8Array[], kernels: string): void {
+  const engine = NativeEngine.create(model, { kernels });
+  const scores = new Int32Array(model.classes.length);
+  for (const image of images) {
+    const expected = runReference(model, image);
+    engine.run(image, scores);
+    for (const [k, bits] of engine.hiddenBits().entries())
+      expect(Buffer.compare(bits, expected.trace[k]!.bits), `bits of layer ${k + 1}`).toBe(0);
+    expect([...scores]).toEqual([...expected.scores]);
+  }
+}
+
+it('is there where a compiler was, or says why not', () => {
+  if (process.env['CBNN_TEST_NATIVE'] === '1') expect(nativeRefusal()).toBeNull();
+  const refusal = nativeRefusal();
+  if (refusal === null) expect(nativeKernels().at(-1)).toBe('portable');
+  else expect(() => NativeEngine.create(randomModel(1))).toThrow(`engine native: ${refusal}`);
+});
+
+describe.each(nativeKernels())('the native engine on %s', (kernels) => {
+  it.each(names)('reproduces %s', (file) => {
+    const { cases }: GoldenFile = JSON.parse(readFileSync(new URL(file, golden), 'utf8'));
+    const bytes = readFileSync(new URL(file.replace('.json', '.safetensors'), golden));
+    compare(
+      decodeModel(bytes),
+      cases.map(({ pixels }) => Uint8Array.from(pixels)),
+      kernels,
+    );
+  });
+
+  it('equals the reference on random models', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 0x7fffffff }), (seed) => {
+        const { model, images } = randomCase(seed);
+        compare(model, images, kernels);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it.each([
+    ['32C3-64C3-MP2-33C3-16FC-5FC', 32, 32],
+    ['16C3-40C3-MP2-24C3-MP2-64C3-20FC-5FC', 16, 16],
+    ['17C3-16C3-MP2-8FC-5FC', 8, 8],
+    ['12C3-12C3-MP2-8FC-5FC', 9, 70],
+    ['5C3-11C7-MP3-6C5S2V-8FC-5FC', 29, 31],
+    ['40C1-50C1-60C2-MP2-5FC', 6, 33],
+    ['64C3-64C3-MP4-128C3-10FC-5FC', 20, 20],
+    ['130FC-40FC-5FC', 12, 12],
+    ['5FC', 7, 5],
+  ])('equals the reference on %s of %d x %d', (architecture, height, width) => {
+    const { model, images } = randomCase(
+      height * width,
+      { input: { height, width }, layers: parseArchitecture(architecture) },
+      2,
+    );
+    compare(model, images, kernels);
+  });
+
+  it.each([
+    [false, 0x00],
+    [false, 0xff],
+    [true, 0x00],
+    [true, 0xff],
+  ])('is exact at both ends of its sums: inputs all on %s, weights all %d', (on, byte) => {
+    const layers = parseArchitecture('105C3-9C3-70C3-4C7-6FC-3FC');
+    const input = { height: 9, width: 9, channels: 1, encoding: '8-bit', slices: [], shifts: [] } as const;
+    const model = randomModel(1, { layers, input });
+    const changed = model.kernels.map((kernel, k): KernelLayer => {
+      const bound = sumBound(model, k);
+      if (kernel.output !== 'bits') return kernel;
+      // The first layer gives all on or all off, the others flip about the middle.
+      const thresholds = kernel.thresholds.map((_, o) =>
+        k === 0 ? (on ? -bound : bound + 1) : o % 3 === 0 ? bound : o % 3 === 1 ? -bound : 0,
+      );
+      if (k === 0 || kernel.weights.type !== 'binary') return { ...kernel, thresholds };
+      return { ...kernel, thresholds, weights: { type: 'binary', bits: rows(kernel.weights.bits, byte) } };
+    });
+    // Bits behind a row's end stay 0, as a valid model has them.
+    function rows(bits: Uint8Array, value: number): Uint8Array {
+      return value === 0 ? bits.map(() => 0) : bits;
+    }
+    compare({ ...model, kernels: changed }, [new Uint8Array(81).fill(200)], kernels);
+  });
+
+  it('gives batches on threads the scores of single images, raw and stretched', async () => {
+    const { model } = randomCase(3, {
+      input: { height: 12, width: 10, channels: 3, stretch: { low: 5, high: 90 } },
+      layers: parseArchitecture('33C3-MP2-40C3-70FC-65FC-6FC'),
+    });
+    const engine = NativeEngine.create(model, { kernels });
+    const size = 12 * 10 * 3;
+    const count = 71;
+    const pixels = Uint8Array.from({ length: count * size }, (_, i) => (i * 7919) % 251);
+    for (const stretched of [false, true]) {
+      const single = new Int32Array(count * 6);
+      for (let n = 0; n < count; n++)
+        engine.run(pixels.subarray(n * size, (n + 1) * size), single.subarray(n * 6, n * 6 + 6), {
+          stretched,
+        });
+      for (const threads of [1, 3])
+        expect(await engine.runBatch(pixels, count, { stretched, threads })).toEqual(single);
+      const together = await Promise.all([1, 2].map(() => engine.runBatch(pixels, count, { stretched })));
+      expect(together).toEqual([single, single]);
+    }
+    expect(await engine.runBatch(new Uint8Array(0), 0)).toEqual(new Int32Array(0));
+  });
+});
+
+describe.skipIf(nativeRefusal() !== null)('the native engine', () => {
+  const { model, images } = randomCase(5);
+
+  it('refuses images of another size, and instructions that are not here', async () => {
+    const engine = NativeEngine.create(model);
+    const scores = new Int32Array(model.classes.length);
+    expect(() => engine.run(new Uint8Array(images[0]!.length + 1), scores)).toThrow(/expected \d+ bytes/);
+    expect(() => engine.run(images[0]!, new Int32Array(model.classes.length + 1))).toThrow(/another length/);
+    await expect(engine.runBatch(images[0]!, 2)).rejects.toThrow(/expected 2 images/);
+    expect(() => NativeEngine.create(model, { kernels: 'mmx' })).toThrow(/engine native: this processor/);
+  });
+
+  it('refuses a model that is not valid, and one that needs too much memory', () => {
+    expect(() => NativeEngine.create({ ...model, kernels: model.kernels.slice(1) })).toThrow(
+      'expected 2 kernel layers, got 1',
+    );
+    const slices = [{ channel: 0, bit: 7 }];
+    const large = (side: number) =>
+      randomModel(1, {
+        input: { height: side, width: side, channels: 1, encoding: 'bit-slices', slices, shifts: [0] },
+        layers: parseArchitecture('1C3-1C3-1C3S4-1C3S4-2FC'),
+      });
+    expect(() => NativeEngine.create(large(500))).not.toThrow();
+    expect(() => NativeEngine.create(large(4096))).toThrow('engine native: it needs too much memory');
+  });
+});

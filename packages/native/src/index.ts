@@ -1,0 +1,157 @@
+/**
+ * The native engine: bit-equal to the reference engine, on the widest instructions that this processor has.
+ *
+ * It is an addon in C (csrc/) with no dependencies; where the package has none for a platform, `nativeRefusal` says so and
+ * whoever asked goes on with the WebAssembly engine.
+ */
+import {
+  checkPixels,
+  configError,
+  layerBound,
+  modelShapes,
+  type PackedModel,
+  validateModel,
+} from '@cbnn/runtime';
+import { type Addon, addon, type Handle } from './addon.js';
+
+/** A model that needs more is refused. */
+const MOST_BYTES = 2 ** 29;
+
+/** Instruction sets that this processor and the addon have, fastest first: `avx512`, `avx2`, `neon`, `portable`. */
+export const nativeKernels = (): string[] => (typeof addon === 'string' ? [] : addon.kernels());
+
+/** Why there is no native engine on this machine; null where there is one. */
+export const nativeRefusal = (): string | null => (typeof addon === 'string' ? addon : null);
+
+export interface NativeOptions {
+  /** an instruction set of `nativeKernels()`; the fastest by default */
+  readonly kernels?: string;
+}
+
+export interface NativeRunOptions {
+  /** the pixels have already been through the model's stretch; default false */
+  readonly stretched?: boolean;
+}
+
+export class NativeEngine {
+  private constructor(
+    private readonly addon: Addon,
+    private readonly handle: Handle,
+    private readonly model: PackedModel,
+    /** the instruction set that it runs on */
+    readonly kernels: string,
+  ) {}
+
+  /**
+   * Lays `model` out. Throws a model error for an invalid model, and a config error where there is no addon, the processor
+   * has not the instructions asked for, or the model needs more than 512 MB.
+   */
+  static create(model: PackedModel, options: NativeOptions = {}): NativeEngine {
+    if (typeof addon === 'string') throw configError(`engine native: ${addon}`);
+    validateModel(model);
+    const kernels = options.kernels ?? addon.kernels()[0]!;
+    const { numbers, arrays } = describe(model);
+    let handle: Handle;
+    try {
+      handle = addon.create(numbers, arrays, kernels, MOST_BYTES);
+    } catch (error) {
+      throw configError(`engine native: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    return new NativeEngine(addon, handle, model, kernels);
+  }
+
+  /** Scores of one image, uint8 `[height][width][channel]`, into `scores`. Throws a data error for another size. */
+  run(pixels: Uint8Array, scores: Int32Array, { stretched = false }: NativeRunOptions = {}): void {
+    checkPixels(pixels, this.model.input);
+    this.addon.run(this.handle, pixels, 1, stretched, scores);
+  }
+
+  /**
+   * int32 scores `[count][classes]` of `count` images, one behind the other, computed on `threads` threads of Node's pool (of
+   * which there are four, unless UV_THREADPOOL_SIZE says otherwise). Neither array may be transferred meanwhile.
+   */
+  async runBatch(
+    pixels: Uint8Array,
+    count: number,
+    { stretched = false, threads = 1 }: NativeRunOptions & { readonly threads?: number } = {},
+  ): Promise<Int32Array> {
+    const { height, width, channels } = this.model.input;
+    const size = height * width * channels;
+    if (pixels.length !== count * size)
+      throw configError(
+        `engine native: expected ${count} images of ${size} bytes, got ${pixels.length} bytes`,
+      );
+    const classes = this.model.classes.length;
+    const scores = new Int32Array(count * classes);
+    const share = Math.max(1, Math.ceil(count / Math.max(1, threads)));
+    const parts: Promise<void>[] = [];
+    for (let start = 0; start < count; start += share) {
+      const end = Math.min(count, start + share);
+      parts.push(
+        this.addon.runLater(
+          this.handle,
+          pixels.subarray(start * size, end * size),
+          end - start,
+          stretched,
+          scores.subarray(start * classes, end * classes),
+        ),
+      );
+    }
+    await Promise.all(parts);
+    return scores;
+  }
+
+  /**
+   * Seconds of each layer by itself, on the image of the last `run` (medians of `rounds`), and the products a second that this
+   * processor reaches with xor, popcount and addition in registers: what no such engine can go beyond.
+   */
+  measure(rounds = 9): { seconds: number[]; limit: number } {
+    const out = new Float64Array(this.model.kernels.length + 1);
+    this.addon.measure(this.handle, rounds, out);
+    return { seconds: Array.from(out.subarray(0, -1), (one) => one / 1e9), limit: out.at(-1)! };
+  }
+
+  /** Bits of every hidden layer after the last `run`, `[y][x][channel]`: to compare with the reference. */
+  hiddenBits(): Uint8Array[] {
+    return modelShapes(this.model)
+      .slice(0, -1)
+      .map(({ pooled }, k) => {
+        const bits = new Uint8Array(pooled.height * pooled.width * pooled.channels);
+        this.addon.bits(this.handle, k, bits);
+        return bits;
+      });
+  }
+}
+
+/** A model as the addon reads it: `read_model` in csrc/addon.c takes these in the same order. */
+function describe(model: PackedModel): { numbers: Int32Array; arrays: unknown[] } {
+  const { input, kernels, classes } = model;
+  const shapes = modelShapes(model);
+  const numbers = [
+    ...[
+      input.height,
+      input.width,
+      input.channels,
+      input.encoding === 'bit-slices' ? 1 : 0,
+      input.slices.length,
+    ],
+    ...[input.stretch?.low ?? -1, input.stretch?.high ?? -1, classes.length, kernels.length],
+    ...input.slices.flatMap(({ channel, bit }, i) => [channel, bit, input.shifts[i]!]),
+  ];
+  const arrays: unknown[] = [];
+  for (const [k, kernel] of kernels.entries()) {
+    const shape = shapes[k]!;
+    const { weights } = kernel;
+    numbers.push(
+      ...[shape.kind === 'dense' ? 1 : 0, shape.input.height, shape.input.width, shape.input.channels],
+      ...[shape.output.height, shape.output.width, shape.output.channels],
+      ...[shape.pool, shape.pooled.height, shape.pooled.width],
+      ...[shape.kernel, shape.stride, shape.padStart, shape.padEnd, shape.fanIn],
+      ...[weights.type === 'integer' ? 1 : 0, layerBound(input, shape, weights)],
+    );
+    arrays.push(weights.type === 'integer' ? weights.values : weights.bits);
+    if (kernel.output === 'bits') arrays.push(kernel.thresholds);
+    else arrays.push(kernel.scale, kernel.bias);
+  }
+  return { numbers: Int32Array.from(numbers), arrays };
+}
