@@ -25,6 +25,6 @@ if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
   run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
   writeFileSync(stamp, lock);
 }
-const packages = ['packages/runtime', 'packages/native', 'packages/cbnn'];
+const packages = ['packages/runtime/tsconfig.node.json', 'packages/native', 'packages/cbnn'];
 run(process.execPath, ['node_modules/typescript/bin/tsc', '-b', ...packages]);
 run(process.execPath, ['scripts/build-native.mjs']);

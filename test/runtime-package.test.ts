@@ -1,146 +1,162 @@
-/** The runtime as others load it: in a browser as it is and bundled by Vite, and in Node by import and by require. */
-import { execFile, spawn } from 'node:child_process';
-import { EventEmitter, once } from 'node:events';
+/** The runtime as others install it: its tarball on a plain page, bundled by Vite and by esbuild, and in Node. */
+import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { extname, join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { build as esbuild } from 'esbuild';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { chromium, type Pages, servePages } from '../scripts/chromium.mjs';
 
+const run = promisify(execFile);
 const root = join(import.meta.dirname, '..');
-const dist = join(root, 'packages', 'runtime', 'dist');
+const isBuilt = existsSync(join(root, 'packages', 'runtime', 'dist', 'node'));
 const golden = join(root, 'test', 'golden');
 const models = readdirSync(golden)
   .filter((file) => file.endsWith('.json'))
   .map((file) => file.slice(0, -'.json'.length));
-const chromium = [process.env['CBNN_CHROMIUM'], '/usr/bin/chromium', '/usr/bin/google-chrome'].find(
-  (path) => path !== undefined && existsSync(path),
-);
 
 /** Kilobytes of what a page downloads: load() and all it uses, minified, gzipped. */
 const MOST_KILOBYTES = 20;
 
-/** Bundles what a page needs that only loads and classifies. */
-async function bundle(): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'cbnn-bundle-'));
-  try {
-    const input = join(folder, 'entry.js');
-    writeFileSync(input, `export { load } from ${JSON.stringify(join(dist, 'index.js'))};`);
-    const result = await build({
-      configFile: false,
-      logLevel: 'silent',
-      root: folder,
-      build: { write: false, rolldownOptions: { input, preserveEntrySignatures: 'strict' } },
-    });
-    const [first] = Array.isArray(result) ? result : [result];
-    if (!first || !('output' in first)) throw new Error('Vite gave no output');
-    return first.output[0].code;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
-}
+/** A project that has installed the packed packages, with what its bundlers made. */
+const project = mkdtempSync(join(tmpdir(), 'cbnn-package-'));
+const bundles = new Map<string, string | Uint8Array>();
+let pages: Pages;
+let pageScript = '';
 
-/** Runs every golden model, and says which it ran and what differs. */
+/** Runs every golden model, single images and a batch on workers, and says which it ran and what differs. */
 const page = (script: string) => `<!doctype html><title>cbnn</title>
 <script type="module">
 import { load } from '${script}';
 const lines = [];
 try {
   for (const name of ${JSON.stringify(models)}) {
-    const classifier = await load('/golden/' + name + '.safetensors');
+    const classifier = await load('/golden/' + name + '.safetensors', { threads: 2 });
     const { cases } = await (await fetch('/golden/' + name + '.json')).json();
-    for (const { pixels, scores } of cases) {
-      const found = await classifier.classify(Uint8Array.from(pixels));
-      if (found.scores.join() !== scores.join()) lines.push(name + ': ' + found.scores.join() + ' instead of ' + scores.join());
+    const images = cases.map(({ pixels }) => Uint8Array.from(pixels));
+    const batch = await classifier.classifyBatch([...images, ...images]);
+    for (const [n, { scores }] of cases.entries()) {
+      const found = await classifier.classify(images[n]);
+      for (const one of [found, batch[n], batch[n + cases.length]])
+        if (one.scores.join() !== scores.join()) lines.push(name + ': ' + one.scores.join() + ' instead of ' + scores.join());
     }
+    classifier.close();
     lines.push(name + ' on ' + classifier.engine);
   }
 } catch (error) { lines.push(String(error)); }
+lines.push(performance.getEntriesByType('resource').some(({ name }) => /worker[^/]*\\.js$/.test(name)) ? 'with workers' : 'without workers');
 await fetch('/result', { method: 'POST', body: lines.join('\\n') });
 </script>`;
 
-let server: Server | undefined;
-let address: string;
-let bundled: string;
-/** Tells what a page has found. */
-const answered = new EventEmitter();
-
-describe.skipIf(!existsSync(dist))('the runtime', () => {
+describe.skipIf(!isBuilt)('the packed runtime', () => {
   beforeAll(async () => {
-    bundled = await bundle();
-    const types: Record<string, string> = {
-      '.js': 'text/javascript',
-      '.html': 'text/html',
-      '.json': 'application/json',
-    };
-    const content = (path: string): string | Uint8Array | null => {
-      if (path === '/plain.html') return page('/dist/index.js');
-      if (path === '/bundled.html') return page('/bundle.js');
-      if (path === '/bundle.js') return bundled;
-      const [, folder, file] = /^\/(dist|golden)\/([\w./-]+)$/.exec(path) ?? [];
-      const full =
-        folder && file && !file.includes('..') ? join(folder === 'dist' ? dist : golden, file) : null;
-      return full && existsSync(full) ? readFileSync(full) : null;
-    };
-    server = createServer((request, response) => {
-      if (request.url === '/result') {
-        text(request).then((body) => answered.emit('result', body));
-        response.end();
-        return;
-      }
-      const body = content(request.url ?? '');
-      response.writeHead(body === null ? 404 : 200, {
-        'content-type': types[extname(request.url ?? '')] ?? 'application/octet-stream',
+    const pack = async (name: string): Promise<string> => {
+      const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project], {
+        cwd: join(root, 'packages', name),
       });
-      response.end(body ?? '');
-    }).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  });
-  afterAll(() => server?.close());
-
-  it.skipIf(!chromium).each(['plain', 'bundled'])('gives the golden scores on a %s page', async (name) => {
-    const profile = mkdtempSync(join(tmpdir(), 'cbnn-chromium-'));
-    const flags = ['--headless', '--no-sandbox', '--disable-gpu', `--user-data-dir=${profile}`];
-    const browser = spawn(chromium!, [...flags, `${address}/${name}.html`], {
-      stdio: 'ignore',
-      // A group of its own, so that all of its processes can be ended.
-      detached: true,
+      return join(project, (JSON.parse(stdout) as [{ filename: string }])[0].filename);
+    };
+    const tarballs = [await pack('runtime'), await pack('native')];
+    writeFileSync(join(project, 'package.json'), '{ "private": true }');
+    await run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', ...tarballs], {
+      cwd: project,
     });
-    try {
-      const [result] = (await once(answered, 'result', { signal: AbortSignal.timeout(30_000) })) as [string];
-      expect(result.split('\n')).toEqual(models.map((model) => `${model} on wasm: WebAssembly with SIMD`));
-    } finally {
-      process.kill(-browser.pid!, 'SIGKILL');
-      await once(browser, 'exit');
-      rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
+
+    const input = join(project, 'entry.js');
+    writeFileSync(input, "export { load } from '@cbnn/runtime';");
+    const result = await build({
+      configFile: false,
+      logLevel: 'silent',
+      root: project,
+      base: '/vite/',
+      build: { write: false, rolldownOptions: { input, preserveEntrySignatures: 'strict' } },
+    });
+    const [first] = Array.isArray(result) ? result : [result];
+    if (!first || !('output' in first)) throw new Error('Vite gave no output');
+    for (const file of first.output) {
+      bundles.set(`/vite/${file.fileName}`, file.type === 'chunk' ? file.code : file.source);
+      if (file.type === 'chunk' && file.isEntry) pageScript = `/vite/${file.fileName}`;
     }
+    const { outputFiles } = await esbuild({
+      entryPoints: [input],
+      bundle: true,
+      minify: true,
+      format: 'esm',
+      write: false,
+    });
+    bundles.set('/esbuild.js', outputFiles[0]!.contents);
+    pages = await servePages((path) => {
+      if (path === '/plain.html') return page('/dist/index.js');
+      if (path === '/vite.html') return page(pageScript);
+      if (path === '/esbuild.html') return page('/esbuild.js');
+      const [, folder, file] = /^\/(dist|golden)\/([\w./-]+)$/.exec(path) ?? [];
+      if (!folder || !file || file.includes('..')) return bundles.get(path) ?? null;
+      const full = join(folder === 'dist' ? join(project, 'node_modules/@cbnn/runtime/dist') : golden, file);
+      return existsSync(full) ? readFileSync(full) : null;
+    });
+  }, 120_000);
+  afterAll(() => {
+    pages?.close();
+    rmSync(project, { recursive: true, force: true });
+  });
+
+  // A script for workers is a file of its own: esbuild does not take it along, and the batch runs without.
+  it.skipIf(!chromium).each([
+    ['plain', 'with workers'],
+    ['vite', 'with workers'],
+    ['esbuild', 'without workers'],
+  ])('gives the golden scores on a page, %s, %s', async (name, workers) => {
+    const lines = (await pages.visit(`/${name}.html`)).split('\n');
+    const engine = 'wasm: WebAssembly with SIMD; the native engine runs in Node, batches on 2 workers';
+    expect(lines).toEqual([...models.map((model) => `${model} on ${engine}`), workers]);
   });
 
   it('is small, and mentions nothing of Node', () => {
-    const kilobytes = gzipSync(bundled, { level: 9 }).length / 1000;
-    console.log(`browser bundle: ${kilobytes.toFixed(1)} KB, minified and gzipped, engine included`);
-    expect(kilobytes).toBeLessThan(MOST_KILOBYTES);
-    expect(bundled).not.toMatch(/node:|require\(|process\.|\.node\b/);
+    for (const script of [pageScript, '/esbuild.js']) {
+      const code = bundles.get(script)!;
+      const kilobytes = gzipSync(code, { level: 9 }).length / 1000;
+      console.log(
+        `browser bundle ${script}: ${kilobytes.toFixed(1)} KB, minified and gzipped, engine included`,
+      );
+      expect(kilobytes).toBeLessThan(MOST_KILOBYTES);
+      const text = typeof code === 'string' ? code : new TextDecoder().decode(code);
+      expect(text).toContain('WebAssembly');
+      expect(text).not.toMatch(/node:|require\(|process\.|\.node\b|worker_threads/);
+    }
   });
 
   it.each([
     ['import', '--input-type=module', "import { load } from '@cbnn/runtime';"],
     ['require', '--input-type=commonjs', "const { load } = require('@cbnn/runtime');"],
-  ])('is there in Node by %s', async (_, type, first) => {
-    const [name] = models;
-    const script = `${first}
+  ])(
+    'is there in Node by %s, on the native engine where it is there, and on workers',
+    async (_, type, first) => {
+      const script = `${first}
       const { readFileSync } = ${type.endsWith('module') ? "await import('node:fs')" : "require('node:fs')"};
-      const { cases: [one] } = JSON.parse(readFileSync('test/golden/${name}.json', 'utf8'));
-      load(readFileSync('test/golden/${name}.safetensors'))
-        .then((classifier) => classifier.classify(Uint8Array.from(one.pixels)))
-        .then(({ scores }) => console.log(scores.join() === one.scores.join()));`;
-    const { stdout } = await promisify(execFile)(process.execPath, [type, '-e', script], { cwd: root });
-    expect(stdout).toBe('true\n');
-  });
+      (async () => {
+        for (const name of ${JSON.stringify(models)}) {
+          const { cases } = JSON.parse(readFileSync('${golden}/' + name + '.json', 'utf8'));
+          const expected = cases.map(({ scores }) => scores.join()).join();
+          for (const engine of ['auto', 'wasm']) {
+            const classifier = await load(readFileSync('${golden}/' + name + '.safetensors'), { engine, threads: 2 });
+            const found = await classifier.classifyBatch(cases.map(({ pixels }) => Uint8Array.from(pixels)));
+            if (found.map(({ scores }) => scores.join()).join() !== expected) console.log(name + ' differs on ' + engine);
+            console.log(classifier.engine);
+          }
+        }
+      })();`;
+      const { stdout } = await run(process.execPath, [type, '-e', script], { cwd: project });
+      const native = readdirSync(join(project, 'node_modules/@cbnn/native')).includes('prebuilds');
+      const lines = new Set(stdout.trim().split('\n'));
+      expect([...lines].sort()).toEqual([
+        native
+          ? expect.stringMatching(/^native: \w+, batches on 2 threads$/)
+          : expect.stringMatching(/^wasm: .*; @cbnn\/native has nothing that runs on/),
+        'wasm: WebAssembly with SIMD, batches on 2 workers',
+      ]);
+    },
+  );
 });

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseArchitecture } from './architecture.js';
 import { load } from './load.js';
 import { encodeModel } from './model-file.js';
-import { load as loadInNode } from './node.js';
+import { load as loadInNode } from './node/index.js';
 import { classify, runReference } from './reference.js';
 import { randomCase } from './testing/random-model.js';
 

@@ -4,6 +4,7 @@ import type { PackedModel } from './model.js';
 import { decodeModel } from './model-file.js';
 import { classify, runReference } from './reference.js';
 import { checkPixels } from './slices.js';
+import { type StartThread, Threads } from './threads.js';
 import { WasmEngine, wasmRefusal } from './wasm/engine.js';
 
 export const engineNames = ['auto', 'native', 'wasm', 'reference'] as const;
@@ -15,7 +16,7 @@ export interface LoadOptions {
    * `native` is there in Node, where the package @cbnn/native is installed.
    */
   readonly engine?: EngineName;
-  /** of batches, on the native engine; 1 by default */
+  /** of batches; 1 by default. On the WebAssembly engine they are workers, started with the first batch. */
   readonly threads?: number;
 }
 
@@ -45,6 +46,8 @@ export interface Classifier {
   classify(image: Image): Promise<Classification>;
   /** Several images, as a list or as one array after the other. */
   classifyBatch(images: readonly Image[] | Uint8Array): Promise<Classification[]>;
+  /** Ends the workers that batches run on, where there are any. */
+  close(): void;
 }
 
 /** An engine with a model in it. */
@@ -54,12 +57,31 @@ export interface Runner {
   run(pixels: Uint8Array, scores: Int32Array): void;
   /** scores `[count][classes]` of `count` images, where the engine has something faster than one after the other */
   runBatch?(pixels: Uint8Array, count: number): Promise<Int32Array>;
+  close?(): void;
 }
 
-/** Opens the native engine, or says why it cannot. */
-export type OpenNative = (model: PackedModel, threads: number) => Promise<Runner | string>;
+/** What differs between browsers and Node. */
+export interface Platform {
+  /** Opens the native engine, or says why it cannot. */
+  openNative(model: PackedModel, threads: number): Promise<Runner | string>;
+  readonly startThread: StartThread;
+}
 
-const noNative: OpenNative = async () => 'the native engine runs in Node';
+const browser: Platform = {
+  openNative: async () => 'the native engine runs in Node',
+  startThread() {
+    // Bundlers know this form and take the script along.
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    return {
+      send: (task, transfer) => worker.postMessage(task, transfer),
+      listen(answer, failed) {
+        worker.onmessage = ({ data }) => answer(data);
+        worker.onerror = ({ message }) => failed(message || 'its worker cannot be started');
+      },
+      end: () => worker.terminate(),
+    };
+  },
+};
 
 /**
  * Loads a packed model: the bytes of its file, or an address to fetch them from. Throws a config error for an engine that
@@ -68,11 +90,11 @@ const noNative: OpenNative = async () => 'the native engine runs in Node';
 export const load = (
   source: string | URL | ArrayBuffer | Uint8Array,
   options: LoadOptions = {},
-): Promise<Classifier> => loadWith(noNative, source, options);
+): Promise<Classifier> => loadWith(browser, source, options);
 
-/** `load` with a native engine, or without. */
+/** `load` on a platform. */
 export async function loadWith(
-  openNative: OpenNative,
+  platform: Platform,
   source: string | URL | ArrayBuffer | Uint8Array,
   { engine = 'auto', threads = 1 }: LoadOptions,
 ): Promise<Classifier> {
@@ -83,7 +105,7 @@ export async function loadWith(
   const bytes =
     typeof source === 'string' || source instanceof URL ? await fetchBytes(source) : new Uint8Array(source);
   const model = decodeModel(bytes);
-  const runner = await openRunner(model, engine, threads, openNative);
+  const runner = await openRunner(model, bytes, engine, threads, platform);
   const { height, width, channels } = model.input;
   const size = height * width * channels;
   const classes = model.classes.length;
@@ -121,14 +143,16 @@ export async function loadWith(
         classification(scores.subarray(n * classes, (n + 1) * classes)),
       );
     },
+    close: () => runner.close?.(),
   };
 }
 
 async function openRunner(
   model: PackedModel,
+  file: Uint8Array,
   engine: EngineName,
   threads: number,
-  openNative: OpenNative,
+  { openNative, startThread }: Platform,
 ): Promise<Runner> {
   const reference = (why: string): Runner => ({
     run: (pixels, scores) => scores.set(runReference(model, pixels).scores),
@@ -147,10 +171,11 @@ async function openRunner(
   if (refusal) return reference(`plain loops, because ${refusal}${without}`);
   try {
     const wasm = await WasmEngine.create(model);
-    return {
-      run: (pixels, scores) => wasm.run(pixels, scores),
-      description: `wasm: WebAssembly with SIMD${without}`,
-    };
+    const run: Runner['run'] = (pixels, scores) => wasm.run(pixels, scores);
+    const description = `wasm: WebAssembly with SIMD${without}`;
+    return threads === 1
+      ? { run, description }
+      : inThreads(run, description, model, file, threads, startThread);
   } catch (error) {
     // No WebAssembly, none with SIMD, or forbidden by the page's policy.
     if (error instanceof CbnnError && error.kind === 'internal') throw error;
@@ -158,6 +183,39 @@ async function openRunner(
     if (engine === 'wasm') throw configError(`engine wasm: cannot run here: ${why}`);
     return reference(`plain loops, because WebAssembly cannot run here: ${why}${without}`);
   }
+}
+
+/** The same with batches on workers, which start when the first batch comes; where they cannot, it runs here. */
+function inThreads(
+  run: Runner['run'],
+  description: string,
+  { input, classes }: PackedModel,
+  file: Uint8Array,
+  count: number,
+  start: StartThread,
+): Runner {
+  const size = input.height * input.width * input.channels;
+  let opened: Promise<Threads | null> | null = null;
+  return {
+    run,
+    description: `${description}, batches on ${count} workers`,
+    async runBatch(pixels, images) {
+      opened ??= Threads.open(start, count, file, size, classes.length).catch(() => null);
+      const threads = await opened;
+      if (threads) return threads.run(pixels, images);
+      const scores = new Int32Array(images * classes.length);
+      for (let n = 0; n < images; n++)
+        run(
+          pixels.subarray(n * size, (n + 1) * size),
+          scores.subarray(n * classes.length, (n + 1) * classes.length),
+        );
+      return scores;
+    },
+    close() {
+      opened?.then((threads) => threads?.end());
+      opened = null;
+    },
+  };
 }
 
 async function fetchBytes(address: string | URL): Promise<Uint8Array> {

@@ -18,6 +18,8 @@ import { Random } from '../random.js';
 import { VERSION } from '../version.js';
 import { openFloatNetwork } from './float-network.js';
 import { openInt8Network } from './int8-network.js';
+import { type LayerTimes, layerTimes } from './layer-times.js';
+import { openTfjsNetwork } from './tfjs-network.js';
 
 type Kind = 'packed' | 'float32' | 'int8';
 
@@ -46,7 +48,7 @@ export interface EngineTime {
   readonly fast: number;
   readonly slow: number;
   readonly calls: number;
-  /** how many times as fast as float32 with the same threads and batch */
+  /** how many times as fast as ONNX Runtime's float32 with the same threads and batch */
   readonly ratio: number;
 }
 
@@ -57,6 +59,8 @@ export interface BenchResult {
   readonly cpu: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly times: readonly EngineTime[];
+  /** of the native engine; null where there is none */
+  readonly layers: LayerTimes | null;
 }
 
 interface Contender {
@@ -77,10 +81,10 @@ const LARGE_BATCH = 32;
 export async function benchModel(model: PackedModel, options: BenchOptions = {}): Promise<BenchResult> {
   const { rounds = 5, seconds = 0.3, threads = availableParallelism(), signal, onProgress } = options;
   const contenders: Contender[] = [];
+  const answers = new Answers(model);
   let version = 'none';
   const times = new Map<Contender, number[]>();
   try {
-    const answers = new Answers(model);
     const native = await nativePackage();
     if (native)
       for (const kernels of native.nativeKernels())
@@ -102,6 +106,11 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
             const network = await open(model, device, batch);
             contenders.push({ engine, kind, threads: count, batch, ...network });
           }
+    }
+    for (const batch of [1, LARGE_BATCH]) {
+      const network = await openTfjsNetwork(model, batch);
+      const engine = 'float32, TensorFlow.js wasm';
+      if (network) contenders.push({ engine, kind: 'float32', threads: 1, batch, ...network });
     }
     for (let round = 0; round < rounds; round++)
       for (const i of contenders.keys()) {
@@ -142,6 +151,7 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
       )!;
       return { ...one, ratio: float.median / one.median };
     }),
+    layers: await layerTimes(model, answers.image(0)),
   };
 }
 

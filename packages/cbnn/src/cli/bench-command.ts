@@ -56,11 +56,28 @@ export function addBenchCommand(program: Command): void {
           String(one.batch),
           one.median.toPrecision(3),
           `${one.fast.toPrecision(3)} .. ${one.slow.toPrecision(3)}`,
-          one.kind === 'float32' ? '' : one.ratio.toFixed(2),
+          one.ratio === 1 ? '' : one.ratio.toFixed(2),
         ]),
       );
+      const { layers } = found;
+      const perLayer = layers
+        ? `\n\neach layer on native, ${layers.kernels}; counting alone reaches ${layers.limit.toFixed(0)} GMAC/s in registers\n${textTable(
+            [
+              { header: 'layer' },
+              { header: 'us', align: 'right' },
+              { header: 'GMAC/s', align: 'right' },
+              { header: 'of counting', align: 'right' },
+            ],
+            layers.layers.map(({ layer, microseconds, gmacs }) => [
+              layer,
+              microseconds.toPrecision(3),
+              gmacs.toFixed(0),
+              `${((100 * gmacs) / layers.limit).toFixed(0)} %`,
+            ]),
+          )}`
+        : '';
       result(
-        `${found.architecture}, ${found.input}; ${found.cpu}\n${table}${out === undefined ? '' : `\nbench.json and bench.svg in ${out}`}`,
+        `${found.architecture}, ${found.input}; ${found.cpu}\n${table}${perLayer}${out === undefined ? '' : `\nbench.json and bench.svg in ${out}`}`,
         { model: path, ...found },
       );
     });

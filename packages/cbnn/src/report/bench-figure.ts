@@ -16,8 +16,8 @@ const fills = {
 /** Median milliseconds an image, with the span from the fastest to the slowest tenth. */
 export function benchFigure({ architecture, input, cpu, times }: BenchResult): string {
   const rows = times.map((one) => ({ ...one, name: nameOf(one) }));
-  const text = ({ median, ratio, kind }: EngineTime) =>
-    `${median.toPrecision(3)} ms${kind === 'float32' ? '' : `, ${ratio.toFixed(1)}x float32`}`;
+  const text = ({ median, ratio }: EngineTime) =>
+    `${median.toPrecision(3)} ms${ratio === 1 ? '' : `, ${ratio.toFixed(1)}x float32`}`;
   return renderSvg(
     plotDefaults({
       height: 52 + 34 * rows.length,

@@ -1,8 +1,9 @@
 /** The entry for Node: the same as index.ts, with the native engine where the package @cbnn/native is installed. */
-import { type Classifier, type LoadOptions, loadWith, type OpenNative, type Runner } from './load.js';
-import type { PackedModel } from './model.js';
+import { Worker } from 'node:worker_threads';
+import { type Classifier, type LoadOptions, loadWith, type Platform, type Runner } from '../load.js';
+import type { PackedModel } from '../model.js';
 
-export * from './index.js';
+export * from '../index.js';
 
 /** What this needs of @cbnn/native, which depends on this package and not the other way round. */
 interface NativePackage {
@@ -18,7 +19,7 @@ interface NativePackage {
 
 const PACKAGE: string = '@cbnn/native';
 
-const openNative: OpenNative = async (model, threads): Promise<Runner | string> => {
+async function openNative(model: PackedModel, threads: number): Promise<Runner | string> {
   let native: NativePackage;
   try {
     native = (await import(PACKAGE)) as NativePackage;
@@ -38,6 +39,29 @@ const openNative: OpenNative = async (model, threads): Promise<Runner | string> 
   } catch (error) {
     return (error instanceof Error ? error.message : String(error)).replace('engine native: ', '');
   }
+}
+
+const node: Platform = {
+  openNative,
+  startThread() {
+    const worker = new Worker(new URL('./worker.js', import.meta.url));
+    // A program that forgets to close a classifier still ends.
+    worker.unref();
+    return {
+      send(task, transfer) {
+        worker.ref();
+        worker.postMessage(task, transfer);
+      },
+      listen(answer, failed) {
+        worker.on('message', (message) => {
+          worker.unref();
+          answer(message);
+        });
+        worker.on('error', (error) => failed(error.message));
+      },
+      end: () => void worker.terminate(),
+    };
+  },
 };
 
 /**
@@ -47,4 +71,4 @@ const openNative: OpenNative = async (model, threads): Promise<Runner | string> 
 export const load = (
   source: string | URL | ArrayBuffer | Uint8Array,
   options: LoadOptions = {},
-): Promise<Classifier> => loadWith(openNative, source, options);
+): Promise<Classifier> => loadWith(node, source, options);

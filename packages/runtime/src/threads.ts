@@ -1,0 +1,150 @@
+/**
+ * Batches on several threads: each has the model and an engine of its own, and takes parts of a batch. Pixels and scores are
+ * copied: 3 KB an image, which is nothing beside its milliseconds of work, and needs no cross-origin isolation as shared memory would.
+ */
+import { decodeModel } from './model-file.js';
+import { WasmEngine } from './wasm/engine.js';
+
+/** What a thread is told: the model's file once, then parts of batches. */
+export type ThreadTask =
+  | { readonly file: Uint8Array }
+  | { readonly pixels: Uint8Array; readonly count: number };
+
+/** What it answers, in the order of its tasks. */
+export type ThreadAnswer = { readonly scores: Int32Array } | { readonly error: string };
+
+/** A worker of the platform. */
+export interface Thread {
+  send(task: ThreadTask, transfer: ArrayBuffer[]): void;
+  /** `answer` is called for each answer, `failed` when the worker cannot start or dies */
+  listen(answer: (answer: ThreadAnswer) => void, failed: (why: string) => void): void;
+  end(): void;
+}
+
+/** Starts a worker whose script answers with `answerTasks`. */
+export type StartThread = () => Thread;
+
+/** Images that a thread takes at a time: few enough that all end together. */
+const PART = 16;
+
+/** The side of the worker: answers tasks one after the other. */
+export function answerTasks(): (
+  task: ThreadTask,
+) => Promise<{ answer: ThreadAnswer; transfer: ArrayBuffer[] }> {
+  let engine: WasmEngine | null = null;
+  let size = 0;
+  let classes = 0;
+  let last: Promise<unknown> = Promise.resolve();
+  const work = async (task: ThreadTask): Promise<Int32Array> => {
+    if ('file' in task) {
+      const model = decodeModel(task.file);
+      const { height, width, channels } = model.input;
+      size = height * width * channels;
+      classes = model.classes.length;
+      engine = await WasmEngine.create(model);
+      return new Int32Array(0);
+    }
+    const scores = new Int32Array(task.count * classes);
+    for (let n = 0; n < task.count; n++)
+      engine!.run(
+        task.pixels.subarray(n * size, (n + 1) * size),
+        scores.subarray(n * classes, (n + 1) * classes),
+      );
+    return scores;
+  };
+  return (task) => {
+    const answered = last
+      .then(() => work(task))
+      .then(
+        (scores) => ({ answer: { scores }, transfer: [scores.buffer as ArrayBuffer] }),
+        (error: unknown) => ({ answer: { error: String(error) }, transfer: [] }),
+      );
+    last = answered;
+    return answered;
+  };
+}
+
+/** Threads with the model of `file` in them. */
+export class Threads {
+  private constructor(
+    private readonly threads: readonly OpenThread[],
+    private readonly size: number,
+    private readonly classes: number,
+  ) {}
+
+  /** Throws an error that says why where no thread can be started. */
+  static async open(
+    start: StartThread,
+    count: number,
+    file: Uint8Array,
+    size: number,
+    classes: number,
+  ): Promise<Threads> {
+    const threads: OpenThread[] = [];
+    try {
+      for (let i = 0; i < count; i++) threads.push(new OpenThread(start()));
+      await Promise.all(threads.map((thread) => thread.ask({ file: file.slice() })));
+    } catch (error) {
+      for (const thread of threads) thread.end();
+      throw error;
+    }
+    return new Threads(threads, size, classes);
+  }
+
+  /** int32 scores `[count][classes]` of `count` images, one behind the other. */
+  async run(pixels: Uint8Array, count: number): Promise<Int32Array> {
+    const { size, classes } = this;
+    const scores = new Int32Array(count * classes);
+    let next = 0;
+    const takeParts = async (thread: OpenThread) => {
+      while (next < count) {
+        const start = next;
+        next = Math.min(count, start + PART);
+        const part = {
+          pixels: new Uint8Array(pixels.subarray(start * size, next * size)),
+          count: next - start,
+        };
+        scores.set(await thread.ask(part, [part.pixels.buffer as ArrayBuffer]), start * classes);
+      }
+    };
+    await Promise.all(this.threads.map(takeParts));
+    return scores;
+  }
+
+  end(): void {
+    for (const thread of this.threads) thread.end();
+  }
+}
+
+/** Questions and answers of one worker. */
+class OpenThread {
+  private readonly waiting: { resolve: (scores: Int32Array) => void; reject: (error: Error) => void }[] = [];
+  private dead: string | null = null;
+
+  constructor(private readonly thread: Thread) {
+    thread.listen(
+      (answer) => {
+        const first = this.waiting.shift();
+        if ('scores' in answer) first?.resolve(answer.scores);
+        else first?.reject(new Error(answer.error));
+      },
+      (why) => {
+        this.dead = why;
+        for (const { reject } of this.waiting.splice(0)) reject(new Error(why));
+      },
+    );
+  }
+
+  ask(task: ThreadTask, transfer: ArrayBuffer[] = []): Promise<Int32Array> {
+    return new Promise((resolve, reject) => {
+      if (this.dead !== null) return reject(new Error(this.dead));
+      this.waiting.push({ resolve, reject });
+      this.thread.send(task, transfer);
+    });
+  }
+
+  end(): void {
+    this.dead = 'it was closed';
+    this.thread.end();
+  }
+}

@@ -1,0 +1,50 @@
+// The built native engine against the reference engine: golden vectors and random models, layer by layer. For machines that
+// have no test runner, such as an emulated one (test-arm64.mjs).
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { NativeEngine, nativeKernels, nativeRefusal } from '../packages/native/dist/index.js';
+import { decodeModel, parseArchitecture, runReference } from '../packages/runtime/dist/index.js';
+import { randomCase } from '../packages/runtime/src/testing/random-model.ts';
+
+assert.equal(nativeRefusal(), null);
+const golden = new URL('../test/golden/', import.meta.url);
+
+/** Models and images: golden ones, random ones, and a large one with every kind of border and tail. */
+function* cases(count) {
+  for (const file of readdirSync(golden).filter((name) => name.endsWith('.json'))) {
+    const images = JSON.parse(readFileSync(new URL(file, golden), 'utf8')).cases.map((one) =>
+      Uint8Array.from(one.pixels),
+    );
+    const model = decodeModel(readFileSync(new URL(file.replace('.json', '.safetensors'), golden)));
+    yield { name: file, model, images };
+  }
+  for (let seed = 0; seed < count; seed++) yield { name: `seed ${seed}`, ...randomCase(seed) };
+  for (const [i, layers] of ['64C3-64C3-MP2-33C3-130C5S2-70FC-5FC', '70C3-MP2-129C3-MP4-5FC'].entries())
+    yield {
+      name: layers,
+      ...randomCase(i, { layers: parseArchitecture(layers), input: { height: 21 + i, width: 18 } }),
+    };
+}
+
+for (const kernels of nativeKernels()) {
+  let compared = 0;
+  for (const { name, model, images } of cases(Number(process.argv[2] ?? 300))) {
+    const engine = NativeEngine.create(model, { kernels });
+    const scores = new Int32Array(model.classes.length);
+    for (const image of images) {
+      const expected = runReference(model, image);
+      engine.run(image, scores);
+      for (const [k, bits] of engine.hiddenBits().entries())
+        assert.equal(
+          Buffer.compare(bits, expected.trace[k].bits),
+          0,
+          `${kernels}, ${name}: bits of layer ${k + 1}`,
+        );
+      assert.deepEqual([...scores], [...expected.scores], `${kernels}, ${name}`);
+    }
+    compared++;
+  }
+  console.log(
+    `${process.arch}, ${kernels}: ${compared} models, every bit and score equals the reference engine's`,
+  );
+}
