@@ -88,7 +88,7 @@ describe('load', () => {
     );
     await expect(load(new Uint8Array(3))).rejects.toThrow();
     await expect(load(file, { engine: 'wsm' as 'wasm' })).rejects.toThrow(
-      'expected one of auto, native, wasm, reference',
+      'expected one of auto, native, wasm, webgpu, reference',
     );
   });
 

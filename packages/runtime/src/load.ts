@@ -7,13 +7,14 @@ import { checkPixels } from './slices.js';
 import { type StartThread, Threads } from './threads.js';
 import { WasmEngine, wasmRefusal } from './wasm/engine.js';
 
-export const engineNames = ['auto', 'native', 'wasm', 'reference'] as const;
+export const engineNames = ['auto', 'native', 'wasm', 'webgpu', 'reference'] as const;
 export type EngineName = (typeof engineNames)[number];
 
 export interface LoadOptions {
   /**
    * `auto` (default): the first of `native`, `wasm` and `reference` that can run the model here; a name: that or an error.
-   * `native` is there in Node, where the package @cbnn/native is installed.
+   * `native` is there in Node, where the package @cbnn/native is installed. `webgpu` is only taken when it is asked for: a single
+   * image waits longer for an answer from the GPU than a CPU takes.
    */
   readonly engine?: EngineName;
   /** of batches; 1 by default. On the WebAssembly engine they are workers, started with the first batch. */
@@ -54,7 +55,7 @@ export interface Classifier {
 export interface Runner {
   /** which engine runs, and why, in one line */
   readonly description: string;
-  run(pixels: Uint8Array, scores: Int32Array): void;
+  run(pixels: Uint8Array, scores: Int32Array): void | Promise<void>;
   /** scores `[count][classes]` of `count` images, where the engine has something faster than one after the other */
   runBatch?(pixels: Uint8Array, count: number): Promise<Int32Array>;
   close?(): void;
@@ -65,10 +66,13 @@ export interface Platform {
   /** Opens the native engine, or says why it cannot. */
   openNative(model: PackedModel, threads: number): Promise<Runner | string>;
   readonly startThread: StartThread;
+  /** null where there is none */
+  findGpu(): Promise<GPU | null>;
 }
 
 const browser: Platform = {
   openNative: async () => 'the native engine runs in Node',
+  findGpu: async () => globalThis.navigator?.gpu ?? null,
   startThread() {
     // Bundlers know this form and take the script along.
     const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
@@ -114,15 +118,15 @@ export async function loadWith(
     const index = classify(scores);
     return { index, label: model.classes[index]!, scores };
   };
-  function one(image: Image): Classification {
+  async function one(image: Image): Promise<Classification> {
     const scores = new Int32Array(classes);
-    runner.run(pixelsOf(image, model), scores);
+    await runner.run(pixelsOf(image, model), scores);
     return classification(scores);
   }
   return {
     model,
     engine: runner.description,
-    classify: async (image) => one(image),
+    classify: one,
     async classifyBatch(images) {
       const isFlat = images instanceof Uint8Array;
       if (isFlat && images.length % size !== 0)
@@ -130,7 +134,7 @@ export async function loadWith(
       const count = isFlat ? images.length / size : images.length;
       const imageAt = (n: number): Uint8Array =>
         isFlat ? images.subarray(n * size, (n + 1) * size) : pixelsOf(images[n]!, model);
-      if (!runner.runBatch) return Array.from({ length: count }, (_, n) => one(imageAt(n)));
+      if (!runner.runBatch) return Promise.all(Array.from({ length: count }, (_, n) => one(imageAt(n))));
       const pixels = isFlat ? images : new Uint8Array(count * size);
       if (!isFlat)
         for (let n = 0; n < count; n++) {
@@ -152,13 +156,27 @@ async function openRunner(
   file: Uint8Array,
   engine: EngineName,
   threads: number,
-  { openNative, startThread }: Platform,
+  { openNative, startThread, findGpu }: Platform,
 ): Promise<Runner> {
   const reference = (why: string): Runner => ({
     run: (pixels, scores) => scores.set(runReference(model, pixels).scores),
     description: `reference: ${why}`,
   });
   if (engine === 'reference') return reference('plain loops, as asked for');
+  if (engine === 'webgpu') {
+    const gpu = await findGpu();
+    if (!gpu)
+      throw configError('engine webgpu: there is no WebGPU here; in Node it comes with the package webgpu');
+    // Loaded when asked for: most pages never need it.
+    const { WebGpuEngine } = await import('./webgpu/engine.js');
+    const webgpu = await WebGpuEngine.create(model, gpu);
+    return {
+      run: async (pixels, scores) => scores.set(await webgpu.run(pixels, 1)),
+      runBatch: (pixels, count) => webgpu.run(pixels, count),
+      close: () => webgpu.close(),
+      description: `webgpu: ${webgpu.adapter}`,
+    };
+  }
   let without = '';
   if (engine !== 'wasm') {
     const native = await openNative(model, threads);
@@ -171,7 +189,7 @@ async function openRunner(
   if (refusal) return reference(`plain loops, because ${refusal}${without}`);
   try {
     const wasm = await WasmEngine.create(model);
-    const run: Runner['run'] = (pixels, scores) => wasm.run(pixels, scores);
+    const run = (pixels: Uint8Array, scores: Int32Array) => wasm.run(pixels, scores);
     const description = `wasm: WebAssembly with SIMD${without}`;
     return threads === 1
       ? { run, description }
@@ -187,7 +205,7 @@ async function openRunner(
 
 /** The same with batches on workers, which start when the first batch comes; where they cannot, it runs here. */
 function inThreads(
-  run: Runner['run'],
+  run: (pixels: Uint8Array, scores: Int32Array) => void,
   description: string,
   { input, classes }: PackedModel,
   file: Uint8Array,

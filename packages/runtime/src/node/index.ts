@@ -41,8 +41,21 @@ async function openNative(model: PackedModel, threads: number): Promise<Runner |
   }
 }
 
+const GPU_PACKAGE: string = 'webgpu';
+
+/** Dawn, from npm's `webgpu`, where that is installed and finds an adapter's driver. */
+async function findGpu(): Promise<GPU | null> {
+  try {
+    const { create } = (await import(GPU_PACKAGE)) as { create(options: string[]): GPU };
+    return create([]);
+  } catch {
+    return null;
+  }
+}
+
 const node: Platform = {
   openNative,
+  findGpu,
   startThread() {
     const worker = new Worker(new URL('./worker.js', import.meta.url));
     // A program that forgets to close a classifier still ends.

@@ -1,0 +1,194 @@
+/**
+ * The WebGPU engine: the whole network on the GPU, images in, scores out, bit-equal to the reference engine. Each run is one
+ * submission and one reading, so it is meant for batches.
+ */
+import { modelShapes } from '../bounds.js';
+import { configError, dataError } from '../errors.js';
+import type { KernelLayer, PackedModel } from '../model.js';
+import type { KernelShape } from '../shapes.js';
+import { stretchInto } from '../stretch.js';
+import { BLOCK, blocksOf, layerShader, wordsOf } from './shaders.js';
+
+// Numbers of the WebGPU specification, which Node has no globals for.
+const MAP_READ = 0x01;
+const COPY_SRC = 0x04;
+const COPY_DST = 0x08;
+const STORAGE = 0x80;
+
+/** Images of one submission: buffers are made for so many. */
+const MOST_IMAGES = 32;
+
+interface Layer {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindings: GPUBindGroup;
+  readonly shape: KernelShape;
+  readonly out: GPUBuffer;
+}
+
+export class WebGpuEngine {
+  private constructor(
+    private readonly model: PackedModel,
+    private readonly device: GPUDevice,
+    private readonly images: GPUBuffer,
+    private readonly layers: readonly Layer[],
+    /** e.g. `SwiftShader driver 5.0.0` */
+    readonly adapter: string,
+  ) {}
+
+  /** Throws a config error where `gpu` has no adapter, or its limits are below what the model needs. */
+  static async create(model: PackedModel, gpu: GPU): Promise<WebGpuEngine> {
+    const adapter = await gpu.requestAdapter();
+    if (!adapter) throw configError('engine webgpu: no adapter was found here');
+    const device = await adapter.requestDevice();
+    const { height, width, channels } = model.input;
+    const shapes = modelShapes(model);
+    const most = device.limits.maxStorageBufferBindingSize;
+    const buffer = (name: string, bytes: number, usage: number): GPUBuffer => {
+      if (bytes > most)
+        throw configError(`engine webgpu: ${name} needs ${bytes} bytes, more than this adapter's ${most}`);
+      return device.createBuffer({ size: Math.max(4, 4 * Math.ceil(bytes / 4)), usage });
+    };
+    const filled = (name: string, data: Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>): GPUBuffer => {
+      const made = buffer(name, data.byteLength, STORAGE | COPY_DST);
+      device.queue.writeBuffer(made, 0, data);
+      return made;
+    };
+    try {
+      const images = buffer('the images', MOST_IMAGES * height * width * channels, STORAGE | COPY_DST);
+      const layers: Layer[] = [];
+      let source = images;
+      for (const [k, shape] of shapes.entries()) {
+        const name = `layer ${k + 1}`;
+        const { pooled, output } = shape;
+        const kernel = model.kernels[k]!;
+        const isLast = kernel.output === 'scores';
+        const perImage = isLast ? output.channels : pooled.height * pooled.width * wordsOf(output.channels);
+        const out = buffer(name, 4 * MOST_IMAGES * perImage, STORAGE | COPY_SRC);
+        const code = layerShader(shape, model.input, isLast);
+        const pipeline = await device.createComputePipelineAsync({
+          layout: 'auto',
+          compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
+        });
+        const weights = filled(`the weights of ${name}`, weightWords(kernel, shape));
+        const limits = filled(`the thresholds of ${name}`, limitNumbers(kernel));
+        const bindings = device.createBindGroup({
+          layout: pipeline.getBindGroupLayout(0),
+          entries: [source, weights, limits, out].map((one, binding) => ({
+            binding,
+            resource: { buffer: one },
+          })),
+        });
+        layers.push({ pipeline, bindings, shape, out });
+        source = out;
+      }
+      return new WebGpuEngine(model, device, images, layers, adapter.info.description || adapter.info.vendor);
+    } catch (error) {
+      device.destroy();
+      throw error;
+    }
+  }
+
+  /** int32 scores `[count][classes]` of `count` images, uint8 `[height][width][channel]` one behind the other. */
+  async run(
+    pixels: Uint8Array,
+    count: number,
+    { stretched = false }: { readonly stretched?: boolean } = {},
+  ): Promise<Int32Array> {
+    const { height, width, channels, stretch } = this.model.input;
+    const size = height * width * channels;
+    if (pixels.length !== count * size)
+      throw dataError(`images: expected ${count} of ${size} bytes, got ${pixels.length} bytes`);
+    const classes = this.model.classes.length;
+    const scores = new Int32Array(count * classes);
+    for (let start = 0; start < count; start += MOST_IMAGES) {
+      const images = Math.min(MOST_IMAGES, count - start);
+      const part = new Uint8Array(4 * Math.ceil((images * size) / 4));
+      for (let n = 0; n < images; n++)
+        stretchInto(
+          pixels.subarray((start + n) * size, (start + n + 1) * size),
+          stretched ? null : stretch,
+          part.subarray(n * size, (n + 1) * size),
+        );
+      this.device.queue.writeBuffer(this.images, 0, part);
+      const words = await this.submit(images, this.layers.length - 1, images * classes);
+      scores.set(new Int32Array(words.buffer), start * classes);
+    }
+    return scores;
+  }
+
+  /** Bits of every hidden layer for the first image of the last `run`, `[y][x][channel]`: to compare with the reference. */
+  async hiddenBits(): Promise<Uint8Array[]> {
+    const all: Uint8Array[] = [];
+    for (const [k, { shape }] of this.layers.slice(0, -1).entries()) {
+      const { height, width, channels } = shape.pooled;
+      const perPixel = wordsOf(channels);
+      const words = await this.submit(0, k, height * width * perPixel);
+      all.push(
+        Uint8Array.from({ length: height * width * channels }, (_, i) => {
+          const c = i % channels;
+          return (words[Math.floor(i / channels) * perPixel + Math.floor(c / BLOCK)]! >>> (c % BLOCK)) & 1;
+        }),
+      );
+    }
+    return all;
+  }
+
+  close(): void {
+    this.device.destroy();
+  }
+
+  /** Runs all layers on the images that are there (none: as they were left), and reads the first words of layer `k`'s output. */
+  private async submit(images: number, k: number, words: number): Promise<Uint32Array> {
+    const { device } = this;
+    const encoder = device.createCommandEncoder();
+    if (images > 0)
+      for (const { pipeline, bindings, shape } of this.layers) {
+        const pass = encoder.beginComputePass();
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, bindings);
+        pass.dispatchWorkgroups(shape.pooled.width, shape.pooled.height, blocksOf(shape) * images);
+        pass.end();
+      }
+    const read = device.createBuffer({
+      size: 4 * words,
+      usage: MAP_READ | COPY_DST,
+    });
+    encoder.copyBufferToBuffer(this.layers[k]!.out, 0, read, 0, 4 * words);
+    device.queue.submit([encoder.finish()]);
+    await read.mapAsync(MAP_READ);
+    const copy = new Uint32Array(read.getMappedRange().slice(0));
+    read.destroy();
+    return copy;
+  }
+}
+
+/** Weights as the shaders read them: words of bits for each tap, or one int32 for each weight of the first layer. */
+function weightWords({ weights }: KernelLayer, shape: KernelShape): Uint32Array<ArrayBuffer> {
+  const { index, input, output, fanIn } = shape;
+  const rowBytes = Math.ceil(fanIn / 8);
+  const bitAt = (bits: Uint8Array, o: number, i: number) => (bits[o * rowBytes + (i >> 3)]! >> (i & 7)) & 1;
+  if (index === 0)
+    return Uint32Array.from({ length: output.channels * fanIn }, (_, at) =>
+      weights.type === 'integer'
+        ? weights.values[at]!
+        : 2 * bitAt(weights.bits, Math.floor(at / fanIn), at % fanIn) - 1,
+    );
+  if (weights.type !== 'binary') throw configError('engine webgpu: hidden layers have binary weights');
+  const perTap = wordsOf(input.channels);
+  const taps = fanIn / input.channels;
+  const words = new Uint32Array(output.channels * taps * perTap);
+  for (let o = 0; o < output.channels; o++)
+    for (let i = 0; i < fanIn; i++) {
+      const c = i % input.channels;
+      const at = (o * taps + Math.floor(i / input.channels)) * perTap + Math.floor(c / BLOCK);
+      words[at]! |= bitAt(weights.bits, o, i) << (c % BLOCK);
+    }
+  return words;
+}
+
+const limitNumbers = (kernel: KernelLayer): Int32Array<ArrayBuffer> =>
+  kernel.output === 'bits'
+    ? Int32Array.from(kernel.thresholds)
+    : Int32Array.from({ length: 2 * kernel.scale.length }, (_, i) =>
+        i % 2 === 0 ? kernel.scale[i / 2]! : kernel.bias[(i - 1) / 2]!,
+      );
