@@ -1,9 +1,16 @@
 /* Lays a convolution out for lookup.h: the shape of its tables, which entries each output adds, and where sums start. */
 #include "engine.h"
 #include <string.h>
+#include <unistd.h>
 
-/* Tables of one pass: they stay in a small first-level cache. */
-static const int PASS_BYTES = 28 * 1024;
+/* Bytes of the tables of one pass: three quarters of the first-level cache, so that they stay in it. */
+static int pass_bytes(void) {
+  long cache = 0;
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+  cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#endif
+  return (int)((cache > 0 ? cache : 32 * 1024) / 4 * 3);
+}
 
 typedef struct {
   int vectors, copies, pitch, reach, tiles, tile;
@@ -87,7 +94,7 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
   lookup->copy_stride = (rows_end > tiles_end ? rows_end : tiles_end) + vector_bytes;
   lookup->group_stride = g.copies * lookup->copy_stride;
 
-  int most_groups = PASS_BYTES / (PATTERNS * g.entry_bytes);
+  int most_groups = pass_bytes() / (PATTERNS * g.entry_bytes);
   if (most_groups > LOOKUPS / taps) most_groups = LOOKUPS / taps;
   if (most_groups < 1) most_groups = 1;
   lookup->passes = (lookup->groups + most_groups - 1) / most_groups;

@@ -26,6 +26,13 @@ export function unpackRows(bits: Uint8Array, rows: number, columns: number): Int
   return values;
 }
 
+/** `count` (at most 8) bits of a packed row that begins at byte `start`, from its column `column` on; the first is the lowest. */
+export function readBits(bits: Uint8Array, start: number, column: number, count: number): number {
+  const at = start + (column >> 3);
+  // Behind the end of the array there is undefined, which is 0 in a shift.
+  return ((bits[at]! | (bits[at + 1]! << 8)) >> (column & 7)) & ((1 << count) - 1);
+}
+
 /** Number of one bits of a 32-bit word (Warren, Hacker's Delight, 5-1). */
 export function popcount32(word: number): number {
   let n = word - ((word >>> 1) & 0x55555555);

@@ -1,4 +1,5 @@
 /** A convolution of bits: which tables it looks up, and in which order. The arithmetic is in kernels.ts. */
+import { readBits, rowBytes } from '../bits.js';
 import { internalError } from '../errors.js';
 import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
@@ -165,35 +166,31 @@ export class ConvLayer {
     const { shape, geometry } = this;
     const { kernel, fanIn } = shape;
     const channels = shape.input.channels;
-    const rowBytes = Math.ceil(fanIn / 8);
+    const bytes = rowBytes(fanIn);
     const taps = kernel * kernel;
-    const offsetOf = (tap: number) => {
-      const [ky, kx] = [Math.floor(tap / kernel), tap % kernel];
+    const offsets = Uint16Array.from({ length: taps }, (_, tap) => {
+      const ky = Math.floor(tap / kernel);
+      const kx = tap % kernel;
       return geometry.copies === 1
         ? ky * geometry.pitch + kx
         : kx * 16 * geometry.vectors + ky * geometry.pitch;
-    };
-    const pattern = (output: number, tap: number, group: number) => {
-      let entry = 0;
-      for (let j = 0; j < GROUP && group * GROUP + j < channels; j++) {
-        const i = tap * channels + group * GROUP + j;
-        entry |= ((bits[output * rowBytes + (i >> 3)]! >> (i & 7)) & 1) << j;
-      }
-      return entry;
-    };
+    });
+    // A few hundred thousand times, before any of it is compiled well: no arrays, no closures.
     let at = this.indices / 2;
     for (const { first, groups, lookups } of this.passes)
       for (let begin = 0; begin < lookups; begin += LOOKUPS)
         for (let output = 0; output < shape.output.channels; output++)
-          for (let i = begin; i < Math.min(lookups, begin + LOOKUPS); i++) {
+          for (let i = begin; i < lookups && i < begin + LOOKUPS; i++) {
             const group = Math.floor(i / taps);
-            const tap = i % taps;
-            u16[at++] =
-              group < groups
-                ? NOTHING +
-                  (group * ENTRIES + pattern(output, tap, first + group)) * geometry.entryBytes +
-                  offsetOf(tap)
-                : 0;
+            if (group >= groups) {
+              u16[at++] = 0;
+              continue;
+            }
+            const tap = i - group * taps;
+            const channel = (first + group) * GROUP;
+            const column = tap * channels + channel;
+            const pattern = readBits(bits, output * bytes, column, Math.min(GROUP, channels - channel));
+            u16[at++] = NOTHING + (group * ENTRIES + pattern) * geometry.entryBytes + offsets[tap]!;
           }
   }
 

@@ -1,4 +1,5 @@
 /** Dense layers of bits: mismatches counted by popcount, thresholds and scores outside (a few hundred numbers). */
+import { readBits, rowBytes } from '../bits.js';
 import { internalError } from '../errors.js';
 import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
@@ -55,14 +56,20 @@ export class DenseLayer {
     if (weights.type !== 'binary')
       throw internalError('wasm engine: a dense layer of bits has binary weights');
     const { fanIn, input, output } = this.shape;
-    const fileBytes = Math.ceil(fanIn / 8);
+    const { channels } = input;
+    const fileBytes = rowBytes(fanIn);
     const area = input.height * input.width;
-    for (let o = 0; o < output.channels; o++)
-      for (let i = 0; i < fanIn; i++) {
-        const bit = (weights.bits[o * fileBytes + (i >> 3)]! >> (i & 7)) & 1;
-        const [pixel, channel] = [Math.floor(i / input.channels), i % input.channels];
-        u8[this.weights + o * this.rowBytes + (channel >> 3) * area + pixel]! |= bit << (channel & 7);
-      }
+    for (let o = 0; o < output.channels; o++) {
+      const row = this.weights + o * this.rowBytes;
+      for (let pixel = 0; pixel < area; pixel++)
+        for (let channel = 0; channel < channels; channel += DENSE_GROUP)
+          u8[row + (channel / DENSE_GROUP) * area + pixel] = readBits(
+            weights.bits,
+            o * fileBytes,
+            pixel * channels + channel,
+            Math.min(DENSE_GROUP, channels - channel),
+          );
+    }
   }
 
   /** Leaves its sums in `sums`. */

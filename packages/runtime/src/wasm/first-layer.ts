@@ -3,6 +3,7 @@
  * weights may be integers. A convolution looks sums up: four slices of a tap have 16 values, and a table holds for each of
  * them the sums of 32 outputs (16 where they need 32 bits). A dense layer multiplies.
  */
+import { readBits, rowBytes } from '../bits.js';
 import { layerBound } from '../bounds.js';
 import { internalError } from '../errors.js';
 import type { InputSpec, KernelLayer, Weights } from '../model.js';
@@ -43,8 +44,8 @@ function sourcesOf({ encoding, slices, shifts, channels }: InputSpec): Source[] 
 /** Weight `i` of output `o`. */
 function weightReader(weights: Weights, fanIn: number): (o: number, i: number) => number {
   if (weights.type === 'integer') return (o, i) => weights.values[o * fanIn + i]!;
-  const rowBytes = Math.ceil(fanIn / 8);
-  return (o, i) => ((weights.bits[o * rowBytes + (i >> 3)]! >> (i & 7)) & 1 ? 1 : -1);
+  const bytes = rowBytes(fanIn);
+  return (o, i) => 2 * readBits(weights.bits, o * bytes, i, 1) - 1;
 }
 
 /** What four slices of a pixel are, from the values of the channels that they come from. */
@@ -114,20 +115,30 @@ export class FirstConvolution {
     const numbers = this.lanes === 8 ? i16 : i32;
     const bytes = this.lanes === 8 ? 2 : 4;
     const channels = input.channels;
+    // Of a nibble; those behind the last slice stay 0.
+    const values = new Int32Array(NIBBLE);
     let at = this.tables / bytes;
     for (let b = 0; b < this.blocks; b++)
       for (let tap = 0; tap < shape.kernel ** 2; tap++)
         for (let n = 0; n < nibbles; n++) {
-          const four = sources.slice(NIBBLE * n, NIBBLE * (n + 1));
+          const first = NIBBLE * n;
+          const count = Math.min(NIBBLE, sources.length - first);
           for (let lane = 0; lane < block; lane++) {
             const o = b * block + lane;
-            if (o >= output.channels) continue;
-            const values = four.map(({ shift, weight }) => weightOf(o, tap * channels + weight) * 2 ** shift);
-            for (let entry = 0; entry < NOTHING; entry++)
-              numbers[at + entry * block + lane] = values.reduce(
-                (sum, value, j) => sum + ((entry >> j) & 1 ? value : -value),
-                0,
-              );
+            if (o >= output.channels) break;
+            let none = 0;
+            values.fill(0);
+            for (let j = 0; j < count; j++) {
+              const { shift, weight } = sources[first + j]!;
+              values[j] = weightOf(o, tap * channels + weight) * 2 ** shift;
+              none -= values[j]!;
+            }
+            numbers[at + lane] = none;
+            // Each entry is that without its lowest bit, in which a slice of -1 becomes one of +1.
+            for (let entry = 1; entry < NOTHING; entry++)
+              numbers[at + entry * block + lane] =
+                numbers[at + (entry & (entry - 1)) * block + lane]! +
+                2 * values[31 - Math.clz32(entry & -entry)]!;
           }
           at += (NOTHING + 1) * block;
         }

@@ -1,0 +1,81 @@
+// A packed model in headless Chromium: time from load() to the first answer, milliseconds an image, images on workers.
+//   node bench/browser.mjs model.safetensors [--workers 2] [--visits 5]         (run `npm run setup` first)
+// Every visit is a new browser with an empty profile. Answers are checked against the reference engine.
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import { decodeModel, formatArchitecture, runReference } from '../packages/runtime/dist/index.js';
+import { chromium, servePages } from '../scripts/chromium.mjs';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { workers: { type: 'string', default: '2' }, visits: { type: 'string', default: '5' } },
+});
+const [path] = positionals;
+if (!path || !chromium) {
+  console.error(
+    path ? 'browser: no Chromium here; CBNN_CHROMIUM says where it is' : 'browser: expected a model file',
+  );
+  process.exit(1);
+}
+const file = readFileSync(path);
+const model = decodeModel(file);
+const { height, width, channels } = model.input;
+const size = height * width * channels;
+const BATCH = 64;
+
+const page = `<!doctype html><title>cbnn</title><script type="module">
+const size = ${size};
+const pixels = Uint8Array.from({ length: ${BATCH} * size }, (_, i) => (i * 7919) % 251);
+const begun = performance.now();
+const { load } = await import('/dist/index.js');
+const imported = performance.now();
+const classifier = await load('/model', { threads: ${values.workers} });
+const loaded = performance.now();
+const first = await classifier.classify(pixels.subarray(0, size));
+const answered = performance.now();
+const single = [];
+for (let i = 0; i < 300; i++) {
+  const start = performance.now();
+  await classifier.classify(pixels.subarray(0, size));
+  single.push(performance.now() - start);
+}
+const batch = [];
+for (let i = 0; i < 12; i++) {
+  const start = performance.now();
+  await classifier.classifyBatch(pixels);
+  batch.push((performance.now() - start) / ${BATCH});
+}
+await fetch('/result', { method: 'POST', body: JSON.stringify({
+  engine: classifier.engine, scores: [...first.scores],
+  imported: imported - begun, loaded: loaded - imported, first: answered - loaded, single, batch }) });
+</script>`;
+const pages = await servePages((asked) => {
+  if (asked === '/page.html') return page;
+  if (asked === '/model') return file;
+  const [, name] = /^\/dist\/([\w./-]+)$/.exec(asked) ?? [];
+  return name && !name.includes('..')
+    ? readFileSync(new URL(`../packages/runtime/dist/${name}`, import.meta.url))
+    : null;
+});
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const found = [];
+for (let i = 0; i < Number(values.visits); i++) {
+  const one = JSON.parse(await pages.visit('/page.html'));
+  const image = Uint8Array.from({ length: size }, (_, n) => (n * 7919) % 251);
+  if (one.scores.join() !== runReference(model, image).scores.join())
+    throw new Error('the scores differ from the reference');
+  found.push(one);
+}
+pages.close();
+const of = (pick) => median(found.map(pick)).toFixed(2);
+console.log(
+  `${cpus()[0].model}, headless Chromium; ${formatArchitecture(model.layers)}, ${(file.length / 1e3).toFixed(0)} KB`,
+);
+console.log(`engine ${found[0].engine}; medians of ${found.length} visits`);
+console.log(
+  `script ${of((one) => one.imported)} ms, load() ${of((one) => one.loaded)} ms, first answer after ${of((one) => one.first)} ms`,
+);
+console.log(
+  `one image ${of((one) => median(one.single))} ms, in batches of ${BATCH} on ${values.workers} workers ${of((one) => median(one.batch.slice(2)))} ms`,
+);
