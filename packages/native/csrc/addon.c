@@ -319,8 +319,7 @@ static napi_value measure(napi_env env, napi_callback_info info) {
   double *out = elements(env, argument[2], napi_float64_array, &length);
   if (!out) return 0;
   if (rounds < 1 || length != (size_t)handle->engine->layers + 1) return fail(env, "internal: rounds, or times of another number");
-  measure_layers(handle->engine, handle->own, rounds, out);
-  out[length - 1] = measure_limit(handle->engine->kernels);
+  if (!measure_layers(handle->engine, handle->own, rounds, out)) return fail(env, "there is no memory left");
   return 0;
 }
 

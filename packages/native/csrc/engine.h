@@ -5,6 +5,8 @@
 
 /* Images that pass through the dense layers together: their weights are read once for all of them. */
 enum { BATCH = 32 };
+/* And through the others: the same, but their maps should stay in the second-level cache. */
+enum { MAPS = 4 };
 /* Slices that are looked up together. */
 enum { PART = 4 };
 enum { MOST_KERNEL = 7 };
@@ -94,9 +96,9 @@ typedef struct {
 
 typedef struct {
   uint8_t *image;
-  uint16_t *indices;
+  uint16_t *indices; /* of MAPS images, as the values */
   int16_t *values;
-  uint64_t **input; /* of each layer but the first; of dense layers for BATCH images */
+  uint64_t **input; /* of each layer but the first: of MAPS images, of dense layers for BATCH */
   uint32_t *unpooled;
   int32_t *sums;
   LookupSpace lookup;
@@ -121,11 +123,11 @@ void run_layer(const Engine *engine, Workspace *workspace, int k);
 /* Bits [height][width][channels], a byte each, that hidden layer `k` gave for the first image of the last run. */
 void read_bits(const Engine *engine, const Workspace *workspace, int k, uint8_t *bits);
 
-/* Nanoseconds of each layer by itself, on what the last run left in its input: the median of some rounds. */
-void measure_layers(const Engine *engine, Workspace *workspace, int rounds, double *nanoseconds);
-
-/* Products a second of the processor's own counting, in registers. */
-double measure_limit(const Kernels *kernels);
+/*
+ * Nanoseconds of each layer by itself, on what the last run left in its input, and behind them the products a second of the
+ * processor's own counting, in registers: medians of some rounds. False where there is no memory.
+ */
+int measure_layers(const Engine *engine, Workspace *workspace, int rounds, double *out);
 
 /* Whether a convolution of bits can be looked up; lays it out, its places being known. */
 int fits_lookup(const LayerSpec *spec, int vector_bytes);

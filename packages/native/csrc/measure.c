@@ -6,7 +6,7 @@
 
 /* A measurement lasts so long, in nanoseconds. */
 static const double LONG_ENOUGH = 2e5;
-enum { LIMIT_STEPS = 20000, LIMIT_ROUNDS = 15 };
+enum { LIMIT_STEPS = 10000 };
 
 static double now(void) {
   struct timespec time;
@@ -24,32 +24,33 @@ static double median(double *values, int count) {
   return values[count / 2];
 }
 
-void measure_layers(const Engine *engine, Workspace *workspace, int rounds, double *nanoseconds) {
-  double *times = malloc(sizeof *times * rounds);
-  for (int k = 0; k < engine->layers; k++) {
-    nanoseconds[k] = 0;
-    if (!times) continue;
-    for (int round = 0; round < rounds; round++) {
-      int calls = 0;
-      const double begun = now();
-      double passed;
-      do {
-        run_layer(engine, workspace, k);
-        calls++;
-      } while ((passed = now() - begun) < LONG_ENOUGH);
-      times[round] = passed / calls;
-    }
-    nanoseconds[k] = median(times, rounds);
-  }
-  free(times);
+static double layer_time(const Engine *engine, Workspace *workspace, int k) {
+  int calls = 0;
+  const double begun = now();
+  double passed;
+  do {
+    run_layer(engine, workspace, k);
+    calls++;
+  } while ((passed = now() - begun) < LONG_ENOUGH);
+  return passed / calls;
 }
 
-double measure_limit(const Kernels *kernels) {
-  double rates[LIMIT_ROUNDS];
-  for (int round = 0; round < LIMIT_ROUNDS; round++) {
-    const double begun = now();
-    const double products = kernels->limit(LIMIT_STEPS);
-    rates[round] = 1e9 * products / (now() - begun);
-  }
-  return median(rates, LIMIT_ROUNDS);
+static double limit_rate(const Kernels *kernels) {
+  const double begun = now();
+  const double products = kernels->limit(LIMIT_STEPS);
+  return 1e9 * products / (now() - begun);
+}
+
+int measure_layers(const Engine *engine, Workspace *workspace, int rounds, double *out) {
+  /* All in every round: a processor that changes its pace changes it for layers and limit alike. */
+  const int columns = engine->layers + 1;
+  double *found = malloc(sizeof *found * rounds * columns);
+  if (!found) return 0;
+  for (int round = 0; round < rounds; round++)
+    for (int k = 0; k < columns; k++)
+      found[k * rounds + round] =
+          k < engine->layers ? layer_time(engine, workspace, k) : limit_rate(engine->kernels);
+  for (int k = 0; k < columns; k++) out[k] = median(found + k * rounds, rounds);
+  free(found);
+  return 1;
 }

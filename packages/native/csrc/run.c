@@ -8,7 +8,7 @@
 Workspace *make_workspace(const Engine *engine) {
   Workspace *workspace = calloc(1, sizeof *workspace);
   if (!workspace) return 0;
-  const size_t pixels = (size_t)engine->border_rows * engine->border_columns;
+  const size_t pixels = (size_t)MAPS * engine->border_rows * engine->border_columns;
   const Layer *first = engine->layer;
   int done = 1;
 #define NEED(field, count) done = done && (workspace->field = TAKE((count) * sizeof *workspace->field))
@@ -26,7 +26,7 @@ Workspace *make_workspace(const Engine *engine) {
   }
   NEED(input, (size_t)engine->layers);
   for (int k = 1; done && k < engine->layers; k++)
-    NEED(input[k], engine->layer[k - 1].out.image_words * (engine->layer[k].is_dense ? BATCH : 1));
+    NEED(input[k], engine->layer[k - 1].out.image_words * (engine->layer[k].is_dense ? BATCH : MAPS));
   if (!done) {
     free_workspace(workspace);
     return 0;
@@ -69,13 +69,13 @@ static void stretch(const Engine *engine, const uint8_t *pixels, uint8_t *out) {
 }
 
 /* Which table entry every part of every pixel takes. */
-static void index_image(const Engine *engine, Workspace *workspace, const uint8_t *image) {
+static void index_image(const Engine *engine, uint16_t *indices, const uint8_t *image) {
   const int channels = engine->channels, parts = engine->parts, width = engine->width;
   for (int p = 0; p < parts; p++) {
     const Part *part = engine->part + p;
     for (int y = 0; y < engine->height; y++) {
       const uint8_t *from = image + (size_t)y * width * channels;
-      uint16_t *to = workspace->indices +
+      uint16_t *to = indices +
                      ((size_t)(y + engine->border_before) * engine->border_columns + engine->border_before) * parts + p;
       if (part->channels == 1) {
         const uint16_t *offset = part->offset[0];
@@ -91,12 +91,12 @@ static void index_image(const Engine *engine, Workspace *workspace, const uint8_
   }
 }
 
-static void value_image(const Engine *engine, Workspace *workspace, const uint8_t *image) {
+static void value_image(const Engine *engine, int16_t *values, const uint8_t *image) {
   const int channels = engine->channels, inputs = engine->is_sliced ? engine->slices : channels;
   for (int y = 0; y < engine->height; y++)
     for (int x = 0; x < engine->width; x++) {
       const uint8_t *pixel = image + ((size_t)y * engine->width + x) * channels;
-      int16_t *to = workspace->values + ((size_t)(y + engine->border_before) * engine->border_columns + x +
+      int16_t *to = values + ((size_t)(y + engine->border_before) * engine->border_columns + x +
                                          engine->border_before) * inputs;
       for (int i = 0; i < inputs; i++)
         if (engine->is_sliced) {
@@ -139,47 +139,67 @@ static void pool_bits(const Layer *layer, const uint32_t *from, uint32_t *to) {
     }
 }
 
-/* One image through layer `k`, from the image or the layer's input to the next one's, where it is number `n` of a batch. */
+/* Values of the first layer's input in an image. */
+static size_t input_values(const Engine *engine) {
+  const size_t pixels = (size_t)engine->border_rows * engine->border_columns;
+  if (engine->layer->kind != PRODUCTS) return pixels * engine->parts;
+  return pixels * (engine->is_sliced ? engine->slices : engine->channels);
+}
+
+/* Image `n` of a batch through layer `k`, from where the layer before left it. */
 static void run_map(const Engine *engine, Workspace *workspace, int k, int n) {
   const Layer *layer = engine->layer + k;
   const Kernels *kernels = engine->kernels;
-  const size_t batch_offset = engine->layer[k + 1].is_dense ? n * layer->out.image_words : 0;
-  uint32_t *out = (uint32_t *)(workspace->input[k + 1] + batch_offset);
+  const size_t slot = n % MAPS, input = slot * input_values(engine);
+  const uint64_t *in = k > 0 ? workspace->input[k] + slot * engine->layer[k - 1].out.image_words : 0;
+  const size_t out_slot = engine->layer[k + 1].is_dense ? (size_t)n : slot;
+  uint32_t *out = (uint32_t *)(workspace->input[k + 1] + out_slot * layer->out.image_words);
   uint32_t *bits = layer->pool > 1 ? workspace->unpooled : out;
+  const Place *places = layer->places;
+  const int count = layer->place_count;
   switch (layer->kind) {
-    case BITS: kernels->bits(&layer->bits, layer->places, layer->place_count, workspace->input[k], bits); break;
-    case LOOKUP: kernels->lookups(&layer->lookup, workspace->input[k], &workspace->lookup, bits); break;
-    case TABLES16: kernels->tables16(&layer->tables, layer->places, layer->place_count, workspace->indices, bits); break;
-    case TABLES32: kernels->tables32(&layer->tables, layer->places, layer->place_count, workspace->indices, bits); break;
+    case BITS: kernels->bits(&layer->bits, places, count, in, bits); break;
+    case LOOKUP: kernels->lookups(&layer->lookup, in, &workspace->lookup, bits); break;
+    case TABLES16: kernels->tables16(&layer->tables, places, count, workspace->indices + input, bits); break;
+    case TABLES32: kernels->tables32(&layer->tables, places, count, workspace->indices + input, bits); break;
     case PRODUCTS:
-      kernels->products(&layer->products, layer->places, layer->place_count, workspace->values, workspace->sums);
+      kernels->products(&layer->products, places, count, workspace->values + input, workspace->sums);
       threshold_products(layer, workspace->sums, bits);
       break;
   }
   if (layer->pool > 1) pool_bits(layer, workspace->unpooled, out);
 }
 
+/* The first layer's input of image `n`. */
+static void take_image(const Engine *engine, Workspace *workspace, const uint8_t *image, int n, int stretched) {
+  const size_t input = n % MAPS * input_values(engine);
+  if (!stretched && engine->low >= 0) {
+    stretch(engine, image, workspace->image);
+    image = workspace->image;
+  }
+  if (engine->layer->kind == PRODUCTS) value_image(engine, workspace->values + input, image);
+  else index_image(engine, workspace->indices + input, image);
+}
+
 static void run_batch(const Engine *engine, Workspace *workspace, const uint8_t *pixels, int count, int stretched,
                       int32_t *scores) {
   const size_t size = (size_t)engine->height * engine->width * engine->channels;
   const Layer *first = engine->layer, *last = engine->layer + engine->layers - 1;
-  for (int n = 0; n < count; n++) {
-    const uint8_t *image = pixels + n * size;
-    if (!stretched && engine->low >= 0) {
-      stretch(engine, image, workspace->image);
-      image = workspace->image;
-    }
-    if (first->kind == PRODUCTS) value_image(engine, workspace, image);
-    else index_image(engine, workspace, image);
-    if (first == last) {
+  if (first == last) {
+    for (int n = 0; n < count; n++) {
+      take_image(engine, workspace, pixels + n * size, 0, stretched);
       engine->kernels->products(&first->products, first->places, 1, workspace->values, workspace->sums);
       for (int c = 0; c < engine->classes; c++)
         scores[(size_t)n * engine->classes + c] = workspace->sums[c] * last->scale[c] + last->bias[c];
-      continue;
     }
-    for (int k = 0; k == 0 || !engine->layer[k].is_dense; k++) run_map(engine, workspace, k, n);
+    return;
   }
-  if (first == last) return;
+  for (int start = 0; start < count; start += MAPS) {
+    const int end = start + MAPS < count ? start + MAPS : count;
+    for (int n = start; n < end; n++) take_image(engine, workspace, pixels + n * size, n, stretched);
+    for (int k = 0; k == 0 || !engine->layer[k].is_dense; k++)
+      for (int n = start; n < end; n++) run_map(engine, workspace, k, n);
+  }
   for (int k = 1; k < engine->layers; k++) {
     const Layer *layer = engine->layer + k;
     if (!layer->is_dense) continue;

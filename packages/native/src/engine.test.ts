@@ -129,6 +129,16 @@ describe.each(nativeKernels())('the native engine on %s', (kernels) => {
 describe.skipIf(nativeRefusal() !== null)('the native engine', () => {
   const { model, images } = randomCase(5);
 
+  it('measures its layers, and the limit beside them', () => {
+    const engine = NativeEngine.create(model);
+    engine.run(images[0]!, new Int32Array(model.classes.length));
+    const before = engine.hiddenBits();
+    const { seconds, limit } = engine.measure(3);
+    expect(seconds).toHaveLength(model.kernels.length);
+    for (const value of [...seconds, limit]) expect(value).toBeGreaterThan(0);
+    expect(engine.hiddenBits()).toEqual(before);
+  });
+
   it('refuses images of another size, and instructions that are not here', async () => {
     const engine = NativeEngine.create(model);
     const scores = new Int32Array(model.classes.length);

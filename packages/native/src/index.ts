@@ -105,7 +105,7 @@ export class NativeEngine {
    * Seconds of each layer by itself, on the image of the last `run` (medians of `rounds`), and the products a second that this
    * processor reaches with xor, popcount and addition in registers: what no such engine can go beyond.
    */
-  measure(rounds = 9): { seconds: number[]; limit: number } {
+  measure(rounds = 25): { seconds: number[]; limit: number } {
     const out = new Float64Array(this.model.kernels.length + 1);
     this.addon.measure(this.handle, rounds, out);
     return { seconds: Array.from(out.subarray(0, -1), (one) => one / 1e9), limit: out.at(-1)! };

@@ -5,8 +5,10 @@
 import { availableParallelism, cpus } from 'node:os';
 import type { NativeEngine } from '@cbnn/native';
 import {
+  encodeModel,
   formatArchitecture,
   internalError,
+  load,
   type PackedModel,
   runReference,
   WasmEngine,
@@ -91,7 +93,7 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
         contenders.push(
           ...openNative(model, native.NativeEngine.create(model, { kernels }), threads, answers),
         );
-    if (wasmRefusal(model) === null) contenders.push(await openWasm(model, answers));
+    if (wasmRefusal(model) === null) contenders.push(...(await openWasm(model, answers, threads)));
     for (const count of new Set([1, threads])) {
       const device = await openDevice('auto', count);
       version = device.version;
@@ -203,12 +205,31 @@ class Answers {
   }
 }
 
-async function openWasm(model: PackedModel, answers: Answers): Promise<Contender> {
+async function openWasm(model: PackedModel, answers: Answers, threads: number): Promise<Contender[]> {
   const engine = await WasmEngine.create(model);
   const scores = new Int32Array(model.classes.length);
   answers.check('wasm', (image, to) => engine.run(image, to));
   const image = answers.image(0);
-  return { engine: 'wasm', kind: 'packed', threads: 1, batch: 1, run: () => engine.run(image, scores) };
+  const one: Contender = {
+    engine: 'wasm',
+    kind: 'packed',
+    threads: 1,
+    batch: 1,
+    run: () => engine.run(image, scores),
+  };
+  const file = encodeModel(model);
+  const batches: Contender[] = [];
+  for (const count of new Set([1, threads])) {
+    const classifier = await load(file, { engine: 'wasm', threads: count });
+    batches.push({
+      ...one,
+      threads: count,
+      batch: LARGE_BATCH,
+      run: () => classifier.classifyBatch(answers.images),
+      close: async () => classifier.close(),
+    });
+  }
+  return [one, ...batches];
 }
 
 function openNative(

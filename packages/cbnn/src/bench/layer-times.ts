@@ -22,7 +22,7 @@ export interface LayerTimes {
 export async function layerTimes(
   model: PackedModel,
   image: Uint8Array,
-  rounds = 9,
+  rounds = 25,
 ): Promise<LayerTimes | null> {
   const native = await nativePackage();
   if (!native) return null;

@@ -88,13 +88,10 @@ export const v128 = {
   and: binary(simd(78)),
   or: binary(simd(80)),
   xor: binary(simd(81)),
-  /** bits of `a` where `mask` is 1, else those of `b` */
-  select: (a: Code, b: Code, mask: Code): Code => [...a, ...b, ...mask, ...simd(82)],
 };
 
 export const i8x16 = {
   splat: unary(simd(15)),
-  equal: binary(simd(35)),
   popcount: unary(simd(98)),
   bitmask: unary(simd(100)),
   /** lanes of `a` and `b` of 16 bits to 8, saturating */
@@ -113,9 +110,11 @@ export const i16x8 = {
   pairSums: unary(simd(125)),
   extendLow: unary(simd(137)),
   extendHigh: unary(simd(138)),
+  shiftLeft: binary(simd(139)),
   shiftRight: binary(simd(141)),
   add: binary(simd(142)),
   sub: binary(simd(145)),
+  mul: binary(simd(149)),
 };
 
 export const i32x4 = {

@@ -50,22 +50,16 @@ export const tableFunction = (
     const [act, inside, copyEnd, rowEnd] = [local(I32), local(I32), local(I32), local(I32)];
     const vectorBytes = 16 * vectors;
     const entryBytes = copies * vectorBytes;
-    const half = () => ({
-      bits: local(V128),
-      inside: local(V128),
-    });
-    const [low, high] = [half(), half()];
-    const sum = local(V128);
+    const [low, high, lowInside, highInside, within, ones, sum] = Array.from({ length: 7 }, () =>
+      local(V128),
+    ) as [Variable, Variable, Variable, Variable, Variable, Variable, Variable];
     const steps = Array.from({ length: GROUP }, () => local(V128));
-    const shiftedHigh = (code: Code) => i8x16.shiftLeft(code, i32.constant(4));
-    const start = ({ bits, inside: m }: typeof low) =>
-      v128.select(i8x16.popcount(bits.get), i8x16.splat(i32.load(neutral!.get)), m.get);
-    // Setting bit j of the pattern adds a mismatch where the pixel's bit is 0, and removes one where it is 1.
-    const step = ({ bits, inside: m }: typeof low, j: number) =>
-      v128.and(
-        m.get,
-        i8x16.sub(v128.and(i8x16.equal(v128.and(bits.get, splat(1 << j)), v128.zero), splat(2)), splat(1)),
-      );
+    // Low nibbles are positions of the first half of the tile, high ones of the second.
+    const bitOf = (j: number): Code => {
+      const first = j === 0 ? low.get : i16x8.shiftRight(low.get, i32.constant(j));
+      const second = j === 4 ? high.get : i16x8.shiftLeft(high.get, i32.constant(4 - j));
+      return v128.or(v128.and(first, splat(0x01)), v128.and(second, splat(0x10)));
+    };
     // Patterns in Gray code: one step each.
     const entries: Code[] = [];
     let pattern = 0;
@@ -88,12 +82,19 @@ export const tableFunction = (
         rowEnd.set(i32.add(table!.get, i32.constant(vectorBytes))),
         doWhile(
           i32.lessUnsigned(table!.get, rowEnd.get),
-          low.bits.set(v128.load(act.get)),
-          low.inside.set(v128.load(inside.get)),
-          high.bits.set(v128.load(act.get, TILE / 2)),
-          high.inside.set(v128.load(inside.get, TILE / 2)),
-          sum.set(i8x16.add(start(low), shiftedHigh(start(high)))),
-          ...steps.map((variable, j) => variable.set(i8x16.add(step(low, j), shiftedHigh(step(high, j))))),
+          lowInside.set(v128.load(inside.get)),
+          highInside.set(v128.load(inside.get, TILE / 2)),
+          low.set(v128.and(v128.load(act.get), lowInside.get)),
+          high.set(v128.and(v128.load(act.get, TILE / 2), highInside.get)),
+          within.set(v128.or(v128.and(lowInside.get, splat(0x01)), v128.and(highInside.get, splat(0x10)))),
+          // At most 3 for each nibble outside: products of 16 bits keep bytes apart.
+          sum.set(i16x8.mul(i8x16.sub(splat(0x11), within.get), i16x8.splat(i32.load(neutral!.get)))),
+          // Setting bit j of the pattern adds a mismatch where the pixel's bit is 0, and removes one where it is 1.
+          ...steps.flatMap((step, j) => [
+            ones.set(bitOf(j)),
+            sum.set(i8x16.add(sum.get, ones.get)),
+            step.set(i8x16.sub(i8x16.sub(within.get, ones.get), ones.get)),
+          ]),
           ...entries,
           add(table!, 16),
           add(act, 16),
