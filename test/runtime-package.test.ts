@@ -37,10 +37,11 @@ try {
     const classifier = await load('/golden/' + name + '.safetensors', { engine: '${engine}', threads: 2 });
     const { cases } = await (await fetch('/golden/' + name + '.json')).json();
     const images = cases.map(({ pixels }) => Uint8Array.from(pixels));
-    const batch = await classifier.classifyBatch([...images, ...images]);
+    // So many that it is worth workers.
+    const batch = await classifier.classifyBatch(Array.from({ length: 400 }, () => images).flat());
     for (const [n, { scores }] of cases.entries()) {
       const found = await classifier.classify(images[n]);
-      for (const one of [found, batch[n], batch[n + cases.length]])
+      for (const one of [found, ...batch.filter((_, i) => i % cases.length === n)])
         if (one.scores.join() !== scores.join()) lines.push(name + ': ' + one.scores.join() + ' instead of ' + scores.join());
     }
     classifier.close();
@@ -163,8 +164,9 @@ describe.skipIf(!isBuilt)('the packed runtime', () => {
           const expected = cases.map(({ scores }) => scores.join()).join();
           for (const engine of ['auto', 'wasm']) {
             const classifier = await load(readFileSync('${golden}/' + name + '.safetensors'), { engine, threads: 2 });
-            const found = await classifier.classifyBatch(cases.map(({ pixels }) => Uint8Array.from(pixels)));
-            if (found.map(({ scores }) => scores.join()).join() !== expected) console.log(name + ' differs on ' + engine);
+            const images = cases.map(({ pixels }) => Uint8Array.from(pixels));
+            const found = await classifier.classifyBatch(Array.from({ length: 400 }, () => images).flat());
+            if (found.map(({ scores }) => scores.join()).join() !== Array(400).fill(expected).join()) console.log(name + ' differs on ' + engine);
             console.log(classifier.engine);
           }
         }

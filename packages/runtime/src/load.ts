@@ -203,7 +203,10 @@ async function openRunner(
   }
 }
 
-/** The same with batches on workers, which start when the first batch comes; where they cannot, it runs here. */
+/** Milliseconds of work below which a batch is done here: a browser's message to a worker and back costs several. */
+const WORTH_WORKERS = 30;
+
+/** The same with batches on workers, which start with the first batch that is worth it; where they cannot, it runs here. */
 function inThreads(
   run: (pixels: Uint8Array, scores: Int32Array) => void,
   description: string,
@@ -218,15 +221,22 @@ function inThreads(
     run,
     description: `${description}, batches on ${count} workers`,
     async runBatch(pixels, images) {
-      opened ??= Threads.open(start, count, file, size, classes.length).catch(() => null);
-      const threads = await opened;
-      if (threads) return threads.run(pixels, images);
       const scores = new Int32Array(images * classes.length);
-      for (let n = 0; n < images; n++)
+      const begun = performance.now();
+      for (let n = 0; n < images; n++) {
         run(
           pixels.subarray(n * size, (n + 1) * size),
           scores.subarray(n * classes.length, (n + 1) * classes.length),
         );
+        const left = ((performance.now() - begun) / (n + 1)) * (images - n - 1);
+        if (left < WORTH_WORKERS) continue;
+        opened ??= Threads.open(start, count, file, size, classes.length).catch(() => null);
+        const threads = await opened;
+        if (!threads) continue;
+        const rest = await threads.run(pixels.subarray((n + 1) * size), images - n - 1);
+        scores.set(rest, (n + 1) * classes.length);
+        break;
+      }
       return scores;
     },
     close() {

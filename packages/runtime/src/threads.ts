@@ -24,8 +24,8 @@ export interface Thread {
 /** Starts a worker whose script answers with `answerTasks`. */
 export type StartThread = () => Thread;
 
-/** Images that a thread takes at a time: few enough that all end together. */
-const PART = 16;
+/** Images that a thread takes at a time, at most: a message costs a browser a millisecond or two. */
+const MOST_IMAGES = 64;
 
 /** The side of the worker: answers tasks one after the other. */
 export function answerTasks(): (
@@ -95,11 +95,12 @@ export class Threads {
   async run(pixels: Uint8Array, count: number): Promise<Int32Array> {
     const { size, classes } = this;
     const scores = new Int32Array(count * classes);
+    const share = Math.max(1, Math.min(MOST_IMAGES, Math.ceil(count / this.threads.length)));
     let next = 0;
     const takeParts = async (thread: OpenThread) => {
       while (next < count) {
         const start = next;
-        next = Math.min(count, start + PART);
+        next = Math.min(count, start + share);
         const part = {
           pixels: new Uint8Array(pixels.subarray(start * size, next * size)),
           count: next - start,
