@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 mkdirSync(`${root}packed`, { recursive: true });
-for (const name of ['runtime', 'cbnn']) {
+for (const name of ['runtime', 'native', 'cbnn']) {
   const folder = `${root}packages/${name}`;
   const copies = ['README.md', 'LICENSE'];
   for (const file of copies) copyFileSync(root + file, `${folder}/${file}`);
