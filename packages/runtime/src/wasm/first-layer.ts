@@ -48,6 +48,9 @@ function weightReader(weights: Weights, fanIn: number): (o: number, i: number) =
   return (o, i) => 2 * readBits(weights.bits, o * bytes, i, 1) - 1;
 }
 
+/** Of a part: a 16-bit offset for each value of a channel. */
+const LOOKUP_BYTES = 512;
+
 /** What four slices of a pixel are, from the values of the channels that they come from. */
 interface Nibble {
   readonly channel: number;
@@ -64,6 +67,7 @@ export class FirstConvolution {
   private readonly blocks: number;
   private readonly nibbles: number;
   private readonly parts: readonly Nibble[];
+  private readonly lookups: number;
   private readonly pitch: number;
   private readonly index: number;
   private readonly tables: number;
@@ -83,6 +87,7 @@ export class FirstConvolution {
     this.sources = sourcesOf(spec);
     this.nibbles = Math.ceil(this.sources.length / NIBBLE);
     this.parts = nibbleParts(this.sources);
+    this.lookups = arena.take(LOOKUP_BYTES * this.parts.length);
     // The threshold of a unit that is always off is one above the bound.
     this.lanes = layerBound(spec, shape, kernel.weights) + 1 <= INT16_MAX ? 8 : 4;
     this.block = 4 * this.lanes;
@@ -145,14 +150,16 @@ export class FirstConvolution {
     const off = this.lanes === 8 ? INT16_MAX : INT32_MAX;
     for (let o = 0; o < this.blocks * block; o++)
       numbers[this.thresholds / bytes + o] = kernel.thresholds[o] ?? off;
+    for (const [i, { offsets }] of this.parts.entries())
+      u16.set(offsets, (this.lookups + LOOKUP_BYTES * i) / 2);
     const pixels = (input.height + padStart + padEnd) * this.pitch;
     u16.fill(NOTHING * ENTRY, this.index / 2, this.index / 2 + pixels * nibbles);
   }
 
-  /** `image`: stretched, `[y][x][channel]`. */
-  run(kernels: Kernels, { u16 }: Views, image: Uint8Array): void {
+  /** `image`: stretched, `[y][x][channel]`, in the engine's memory. */
+  run(kernels: Kernels, _: Views, image: Uint8Array): void {
     const { shape, pitch, nibbles, output, pixelBytes } = this;
-    this.indexImage(u16, image);
+    this.indexImage(kernels, image.byteOffset);
     const { height, width, channels } = shape.output;
     const first = kernels[this.kernelName]!;
     const tableBytes = shape.kernel ** 2 * nibbles * TABLE;
@@ -184,23 +191,23 @@ export class FirstConvolution {
   }
 
   /** Which table entry every pixel takes. */
-  private indexImage(u16: Uint16Array, image: Uint8Array): void {
+  private indexImage(kernels: Kernels, image: number): void {
     const { shape, spec, pitch, nibbles } = this;
-    const { height, width, channels } = spec;
-    const start = this.index / 2 + (shape.padStart * pitch + shape.padStart) * nibbles;
+    const start = this.index + 2 * (shape.padStart * pitch + shape.padStart) * nibbles;
     let nibble = -1;
-    for (const { channel, offsets, continues } of this.parts) {
+    for (const [i, { channel, continues }] of this.parts.entries()) {
       if (!continues) nibble++;
-      for (let y = 0; y < height; y++) {
-        let to = start + y * pitch * nibbles + nibble;
-        let from = y * width * channels + channel;
-        for (let x = 0; x < width; x++) {
-          const offset = offsets[image[from]!]!;
-          u16[to] = continues ? u16[to]! + offset : offset;
-          to += nibbles;
-          from += channels;
-        }
-      }
+      kernels['index']!(
+        image + channel,
+        spec.channels,
+        start + 2 * nibble,
+        spec.width,
+        spec.height,
+        2 * nibbles,
+        2 * pitch * nibbles,
+        this.lookups + LOOKUP_BYTES * i,
+        continues ? 0xffff : 0,
+      );
     }
   }
 }

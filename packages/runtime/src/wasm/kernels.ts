@@ -203,25 +203,38 @@ export const thresholdFunction = (): WasmFunction =>
   });
 
 /**
- * `rows` rows of `width` bytes from one plane to another. Up to 15 bytes behind a row are written too: rows go upwards, so
- * that what belongs there comes later, or is padding.
+ * Copies `planes` planes of `rows` rows of `width` bytes, in whole vectors: what they carry too far, the next row, copied
+ * later, overwrites.
  */
 export const copyFunction = (): WasmFunction =>
-  wasmFunction('copy', 6, ([from, to, rows, fromPitch, toPitch, width], local) => {
-    const x = local(I32);
-    return doWhile(
-      rows!.get,
-      x.set(i32.constant(0)),
-      doWhile(
-        i32.lessUnsigned(x.get, width!.get),
-        v128.store(i32.add(to!.get, x.get), v128.load(i32.add(from!.get, x.get))),
-        add(x, 16),
-      ),
-      add(from!, fromPitch!.get),
-      add(to!, toPitch!.get),
-      add(rows!, -1),
-    );
-  });
+  wasmFunction(
+    'copy',
+    9,
+    ([from, to, planes, fromStride, toStride, rows, fromPitch, toPitch, width], local) => {
+      const [x, left, source, target] = [local(I32), local(I32), local(I32), local(I32)];
+      return doWhile(
+        planes!.get,
+        source.set(from!.get),
+        target.set(to!.get),
+        left.set(rows!.get),
+        doWhile(
+          left.get,
+          x.set(i32.constant(0)),
+          doWhile(
+            i32.lessUnsigned(x.get, width!.get),
+            v128.store(i32.add(target.get, x.get), v128.load(i32.add(source.get, x.get))),
+            add(x, 16),
+          ),
+          add(source, fromPitch!.get),
+          add(target, toPitch!.get),
+          add(left, -1),
+        ),
+        add(from!, fromStride!.get),
+        add(to!, toStride!.get),
+        add(planes!, -1),
+      );
+    },
+  );
 
 const EVEN = Array.from({ length: 16 }, (_, i) => 2 * i);
 
@@ -351,6 +364,30 @@ export const firstLayerFunction = (name: string, lanes: 4 | 8): WasmFunction =>
       );
     },
   );
+
+/**
+ * What each pixel of one image channel looks up: 16-bit numbers at `to`, `step` bytes from pixel to pixel and `rowBytes` from row
+ * to row, from a table of 256 by its value; added to the bits `keep` of what is there.
+ */
+export const indexFunction = (): WasmFunction =>
+  wasmFunction('index', 9, ([pixel, channels, to, width, rows, step, rowBytes, table, keep], local) => {
+    const [x, at] = [local(I32), local(I32)];
+    const offset = i32.load16(i32.add(table!.get, i32.shiftLeft(i32.load8(pixel!.get), i32.constant(1))));
+    return doWhile(
+      rows!.get,
+      at.set(to!.get),
+      x.set(width!.get),
+      doWhile(
+        x.get,
+        i32.store16(at.get, i32.add(i32.and(i32.load16(at.get), keep!.get), offset)),
+        add(pixel!, channels!.get),
+        add(at, step!.get),
+        add(x, -1),
+      ),
+      add(to!, rowBytes!.get),
+      add(rows!, -1),
+    );
+  });
 
 /** Bits of a pixel's outputs, `pixelBytes` apart, to a byte plane: `mask` of those from bit `shift` of the two bytes at `from`. */
 export const planeFunction = (): WasmFunction =>

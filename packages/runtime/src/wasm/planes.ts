@@ -6,6 +6,7 @@
  * pixel, as narrow as the output. A dense layer takes groups of 8, without padding: one run of bits.
  */
 import type { KernelShape } from '../shapes.js';
+import { GROUP } from './kernels.js';
 import type { Arena, Kernels } from './memory.js';
 
 export interface Planes {
@@ -38,41 +39,48 @@ export interface Computed {
   readonly pool: number;
 }
 
-/** Where maps are pooled before they are copied to their places. */
+/** Where the planes of a map are pooled before they are copied to their places. */
 export const reserveScratch = (arena: Arena, shapes: readonly KernelShape[]): number =>
-  arena.take(Math.max(16, ...shapes.map(({ pooled }) => pooled.height * pooled.width)));
+  arena.take(
+    Math.max(
+      16,
+      ...shapes.map(({ pooled }) => pooled.height * pooled.width * Math.ceil(pooled.channels / GROUP)),
+    ),
+  );
 
 /** Pools `from` and puts it where the next layer reads it. */
 export function place(kernels: Kernels, from: Computed, to: Planes, scratch: number): void {
-  const { height, width, pitch, before, copies } = to;
-  for (let g = 0; g < to.groups; g++) {
-    let source = from.address + g * from.stride;
-    let sourcePitch = from.pitch;
-    if (from.pool > 1 || from.step > 1) {
+  const { height, width, pitch, before, copies, groups } = to;
+  let { address: source, stride: sourceStride, pitch: sourcePitch } = from;
+  if (from.pool > 1 || from.step > 1) {
+    for (let g = 0; g < groups; g++) {
+      const [plane, pooled] = [from.address + g * from.stride, scratch + g * height * width];
       if (from.pool === 2 && from.step === 1)
-        kernels['pool2']!(source, scratch, height, sourcePitch, width, width);
-      else kernels['pool']!(source, scratch, height, sourcePitch, width, width, from.pool, from.step);
-      source = scratch;
-      sourcePitch = width;
+        kernels['pool2']!(plane, pooled, height, sourcePitch, width, width);
+      else kernels['pool']!(plane, pooled, height, sourcePitch, width, width, from.pool, from.step);
     }
-    const target = to.address + g * to.groupStride + before * pitch;
-    if (copies === 1) kernels['copy']!(source, target + before, height, sourcePitch, pitch, width);
-    else
-      for (let c = 0; c < copies; c++) {
-        // Column x of copy c is column x + c - before of the map.
-        const first = Math.max(0, before - c);
-        const skipped = Math.max(0, c - before);
-        const columns = Math.min(pitch - first, width - skipped);
-        if (columns > 0)
-          kernels['copy']!(
-            source + skipped,
-            target + c * to.copyStride + first,
-            height,
-            sourcePitch,
-            pitch,
-            columns,
-          );
-      }
+    source = scratch;
+    sourceStride = height * width;
+    sourcePitch = width;
+  }
+  const target = to.address + before * pitch;
+  for (let c = 0; c < copies; c++) {
+    // Column x of copy c is column x + c - before of the map; a single copy has its padding in it.
+    const first = copies === 1 ? before : Math.max(0, before - c);
+    const skipped = copies === 1 ? 0 : Math.max(0, c - before);
+    const columns = copies === 1 ? width : Math.min(pitch - first, width - skipped);
+    if (columns > 0)
+      kernels['copy']!(
+        source + skipped,
+        target + c * to.copyStride + first,
+        groups,
+        sourceStride,
+        to.groupStride,
+        height,
+        sourcePitch,
+        pitch,
+        columns,
+      );
   }
 }
 
