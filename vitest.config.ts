@@ -5,7 +5,7 @@ export default defineConfig({
   resolve: {
     // Tests run on the sources; only the command-line tests use the built program.
     alias: {
-      '@cbnn/runtime': fileURLToPath(new URL('packages/runtime/src/index.ts', import.meta.url)),
+      '@cbnn/runtime': fileURLToPath(new URL('packages/runtime/src/node/index.ts', import.meta.url)),
       '@cbnn/native': fileURLToPath(new URL('packages/native/src/index.ts', import.meta.url)),
     },
   },

@@ -8,7 +8,7 @@ import { WasmEngine } from './wasm/engine.js';
 /** What a thread is told: the model's file once, then parts of batches. */
 export type ThreadTask =
   | { readonly file: Uint8Array }
-  | { readonly pixels: Uint8Array; readonly count: number };
+  | { readonly pixels: Uint8Array; readonly count: number; readonly stretched: boolean };
 
 /** What it answers, in the order of its tasks. */
 export type ThreadAnswer = { readonly scores: Int32Array } | { readonly error: string };
@@ -49,6 +49,7 @@ export function answerTasks(): (
       engine!.run(
         task.pixels.subarray(n * size, (n + 1) * size),
         scores.subarray(n * classes, (n + 1) * classes),
+        { stretched: task.stretched },
       );
     return scores;
   };
@@ -91,8 +92,8 @@ export class Threads {
     return new Threads(threads, size, classes);
   }
 
-  /** int32 scores `[count][classes]` of `count` images, one behind the other. */
-  async run(pixels: Uint8Array, count: number): Promise<Int32Array> {
+  /** int32 scores `[count][classes]` of `count` images, one behind the other, raw or stretched already. */
+  async run(pixels: Uint8Array, count: number, stretched = false): Promise<Int32Array> {
     const { size, classes } = this;
     const scores = new Int32Array(count * classes);
     const share = Math.max(1, Math.min(MOST_IMAGES, Math.ceil(count / this.threads.length)));
@@ -101,11 +102,10 @@ export class Threads {
       while (next < count) {
         const start = next;
         next = Math.min(count, start + share);
-        const part = {
-          pixels: new Uint8Array(pixels.subarray(start * size, next * size)),
-          count: next - start,
-        };
-        scores.set(await thread.ask(part, [part.pixels.buffer as ArrayBuffer]), start * classes);
+        // A copy, also of a Buffer, whose own `slice` is none: what is transferred is gone here.
+        const part = new Uint8Array(pixels.subarray(start * size, next * size));
+        const task = { pixels: part, count: next - start, stretched };
+        scores.set(await thread.ask(task, [part.buffer]), start * classes);
       }
     };
     await Promise.all(this.threads.map(takeParts));

@@ -2,8 +2,10 @@
 import { Worker } from 'node:worker_threads';
 import { type Classifier, type LoadOptions, loadWith, type Platform, type Runner } from '../load.js';
 import type { PackedModel } from '../model.js';
+import type { StartThread } from '../threads.js';
 
 export * from '../index.js';
+export { Threads } from '../threads.js';
 
 /** What this needs of @cbnn/native, which depends on this package and not the other way round. */
 interface NativePackage {
@@ -53,29 +55,28 @@ async function findGpu(): Promise<GPU | null> {
   }
 }
 
-const node: Platform = {
-  openNative,
-  findGpu,
-  startThread() {
-    const worker = new Worker(new URL('./worker.js', import.meta.url));
-    // A program that forgets to close a classifier still ends.
-    worker.unref();
-    return {
-      send(task, transfer) {
-        worker.ref();
-        worker.postMessage(task, transfer);
-      },
-      listen(answer, failed) {
-        worker.on('message', (message) => {
-          worker.unref();
-          answer(message);
-        });
-        worker.on('error', (error) => failed(error.message));
-      },
-      end: () => void worker.terminate(),
-    };
-  },
+/** Starts a thread of Node, for `Threads`. */
+export const startThread: StartThread = () => {
+  const worker = new Worker(new URL('./worker.js', import.meta.url));
+  // A program that forgets to close a classifier still ends.
+  worker.unref();
+  return {
+    send(task, transfer) {
+      worker.ref();
+      worker.postMessage(task, transfer);
+    },
+    listen(answer, failed) {
+      worker.on('message', (message) => {
+        worker.unref();
+        answer(message);
+      });
+      worker.on('error', (error) => failed(error.message));
+    },
+    end: () => void worker.terminate(),
+  };
 };
+
+const node: Platform = { openNative, findGpu, startThread };
 
 /**
  * Loads a packed model: the bytes of its file, or an address to fetch them from. Throws a config error for an engine that
