@@ -223,19 +223,26 @@ function inThreads(
     async runBatch(pixels, images) {
       const scores = new Int32Array(images * classes.length);
       const begun = performance.now();
+      let canHelp = true;
       for (let n = 0; n < images; n++) {
         run(
           pixels.subarray(n * size, (n + 1) * size),
           scores.subarray(n * classes.length, (n + 1) * classes.length),
         );
         const left = ((performance.now() - begun) / (n + 1)) * (images - n - 1);
-        if (left < WORTH_WORKERS) continue;
+        if (!canHelp || left < WORTH_WORKERS) continue;
         opened ??= Threads.open(start, count, file, size, classes.length).catch(() => null);
         const threads = await opened;
         if (!threads) continue;
-        const rest = await threads.run(pixels.subarray((n + 1) * size), images - n - 1);
-        scores.set(rest, (n + 1) * classes.length);
-        break;
+        const rest = await threads.run(pixels.subarray((n + 1) * size), images - n - 1).catch(() => null);
+        if (rest) {
+          scores.set(rest, (n + 1) * classes.length);
+          break;
+        }
+        // A worker has died: the rest is done here, and the next batch starts new ones.
+        threads.end();
+        opened = null;
+        canHelp = false;
       }
       return scores;
     },

@@ -129,11 +129,13 @@ class OpenThread {
         if ('scores' in answer) first?.resolve(answer.scores);
         else first?.reject(new Error(answer.error));
       },
-      (why) => {
-        this.dead = why;
-        for (const { reject } of this.waiting.splice(0)) reject(new Error(why));
-      },
+      (why) => this.fail(why),
     );
+  }
+
+  private fail(why: string): void {
+    this.dead ??= why;
+    for (const { reject } of this.waiting.splice(0)) reject(new Error(why));
   }
 
   ask(task: ThreadTask, transfer: ArrayBuffer[] = []): Promise<Int32Array> {
@@ -145,7 +147,7 @@ class OpenThread {
   }
 
   end(): void {
-    this.dead = 'it was closed';
+    this.fail('it was closed');
     this.thread.end();
   }
 }

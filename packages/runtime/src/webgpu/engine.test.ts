@@ -13,7 +13,8 @@ import type { GoldenFile } from '../testing/golden.js';
 import { randomCase } from '../testing/random-model.js';
 import { WebGpuEngine } from './engine.js';
 
-const MODELS = 25;
+/** Each takes a quarter of a second, most of it shaders being compiled; `CBNN_FUZZ=1` makes it hundreds. */
+const MODELS = process.env['CBNN_FUZZ'] === '1' ? 300 : 25;
 
 describe.skipIf(process.env['CBNN_TEST_WEBGPU'] !== '1')('the WebGPU engine', () => {
   let gpu: GPU;
