@@ -37,7 +37,7 @@ const answered = performance.now();
 const single = [];
 for (let i = 0; i < 300; i++) {
   const start = performance.now();
-  await classifier.classify(pixels.subarray(0, size));
+  await classifier.classify(pixels.subarray((i % ${BATCH}) * size, (i % ${BATCH} + 1) * size));
   single.push(performance.now() - start);
 }
 const batch = [];

@@ -1,7 +1,7 @@
 // Compiles @cbnn/native for this machine, or, with `--arm64`, for 64-bit ARM under Linux. Straight with the C compiler and the
 // Node-API headers from npm: node-gyp would download those of the running Node. Where there is no compiler it says so and
 // succeeds: everything runs without the addon, only slower.
-//   node scripts/build-native.mjs [--arm64] [--debug]        CC chooses the compiler; --debug adds the sanitizers
+//   node scripts/build-native.mjs [--arm64] [--debug]        CC and CC_ARM64 choose the compiler; --debug adds the sanitizers
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -27,7 +27,7 @@ const { include_dir: headers } = createRequire(join(folder, 'package.json'))('no
 const cross = values.arm64 && process.arch !== 'arm64';
 const platform = cross ? 'linux' : process.platform;
 const arch = cross ? 'arm64' : process.arch;
-const compiler = process.env.CC ?? (cross ? 'aarch64-linux-gnu-gcc' : 'cc');
+const compiler = cross ? (process.env.CC_ARM64 ?? 'aarch64-linux-gnu-gcc') : (process.env.CC ?? 'cc');
 // The C library that it is linked with, as node-gyp-build asks for it.
 const isMusl = platform === 'linux' && !cross && !process.report.getReport().header.glibcVersionRuntime;
 const libc = platform === 'linux' ? (isMusl ? '.musl' : '.glibc') : '';
@@ -43,7 +43,9 @@ const INSTRUCTIONS = {
 };
 
 const version = spawnSync(compiler, ['--version'], { encoding: 'utf8' });
-if (platform === 'win32' || version.status !== 0) {
+if (platform === 'win32' || !['x64', 'arm64'].includes(arch) || version.status !== 0) {
+  // One of an earlier version would not fit the rest.
+  rmSync(output, { force: true });
   console.log(`@cbnn/native: no C compiler (${compiler}) here, so the engines are WebAssembly's`);
   process.exit(0);
 }
@@ -70,6 +72,7 @@ const stamp = `${output}.sha256`;
 const digest = hash.digest('hex');
 if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) process.exit(0);
 
+rmSync(output, { force: true });
 const objects = mkdtempSync(join(tmpdir(), 'cbnn-native-'));
 try {
   const run = (args) => {
@@ -78,8 +81,7 @@ try {
       if (stderr) console.error(stderr);
       return;
     }
-    console.error(`@cbnn/native: \`${compiler} ${args.join(' ')}\` failed\n${stderr}`);
-    process.exit(1);
+    throw new Error(`\`${compiler} ${args.join(' ')}\` failed\n${stderr}`);
   };
   for (const file of files) {
     const own = arch === 'x64' ? (INSTRUCTIONS[file] ?? []) : [];
@@ -94,6 +96,10 @@ try {
   writeFileSync(temporary, readFileSync(linked), { mode: 0o755 });
   renameSync(temporary, output);
   writeFileSync(stamp, digest);
+} catch (error) {
+  // A compiler without its headers, or one too old for these instructions: everything else works without.
+  console.error(`@cbnn/native: ${error.message}\n@cbnn/native is left out: the engines are WebAssembly's`);
+  if (values.arm64 || values.debug || process.env.CBNN_TEST_NATIVE === '1') process.exitCode = 1;
 } finally {
   rmSync(objects, { recursive: true });
 }

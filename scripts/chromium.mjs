@@ -52,8 +52,10 @@ export async function servePages(content) {
         const [result] = await once(answered, 'result', { signal: AbortSignal.timeout(milliseconds) });
         return result;
       } finally {
-        process.kill(-browser.pid, 'SIGKILL');
-        await once(browser, 'exit');
+        if (browser.exitCode === null && browser.signalCode === null) {
+          process.kill(-browser.pid, 'SIGKILL');
+          await once(browser, 'exit');
+        }
         rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 200 });
       }
     },

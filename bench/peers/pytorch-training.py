@@ -275,6 +275,8 @@ parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--checkpoint")
 arguments = parser.parse_args()
 torch.set_num_threads(arguments.threads)
+if arguments.time is not None and arguments.time < 4:
+    parser.error("--time: expected at least 4 steps, of which the first three do not count")
 if arguments.time:
     measure(arguments)
 elif arguments.data:

@@ -17,7 +17,11 @@ typedef struct {
   Workspace *own; /* of runs that are waited for */
   Workspace **free;
   int free_count, workspaces;
+  int64_t reported; /* bytes that the garbage collector was told of */
 } Handle;
+
+/* Workspaces that are kept for later runs. */
+enum { IDLE = 4 };
 
 static napi_value fail(napi_env env, const char *message) {
   napi_throw_error(env, 0, message);
@@ -39,8 +43,10 @@ static void *elements(napi_env env, napi_value value, napi_typedarray_type type,
 }
 
 static void free_handle(napi_env env, void *data, void *hint) {
-  (void)env, (void)hint;
+  (void)hint;
   Handle *handle = data;
+  int64_t total;
+  if (handle->reported) napi_adjust_external_memory(env, -handle->reported, &total);
   if (handle->own) free_workspace(handle->own);
   for (int i = 0; i < handle->free_count; i++) free_workspace(handle->free[i]);
   free(handle->free);
@@ -152,7 +158,7 @@ static int read_model(napi_env env, Reader *reader, napi_value arrays, ModelSpec
 static napi_value create(napi_env env, napi_callback_info info) {
   size_t count = 4, length = 0;
   napi_value argument[4], result = 0;
-  char name[32];
+  char name[32] = "";
   double most = 0;
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   Reader reader = {elements(env, argument[0], napi_int32_array, &length), 0};
@@ -186,7 +192,9 @@ static napi_value create(napi_env env, napi_callback_info info) {
   napi_create_object(env, &result);
   napi_type_tag_object(env, result, &handle_tag);
   napi_wrap(env, result, handle, free_handle, 0, 0);
-  napi_adjust_external_memory(env, (int64_t)(handle->engine->bytes + handle->own->bytes), &(int64_t){0});
+  int64_t total;
+  handle->reported = (int64_t)(handle->engine->bytes + handle->own->bytes);
+  napi_adjust_external_memory(env, handle->reported, &total);
   return result;
 }
 
@@ -221,7 +229,7 @@ static int read_run(napi_env env, napi_callback_info info, napi_value argument[5
 
 static napi_value run_now(napi_env env, napi_callback_info info) {
   napi_value argument[5];
-  Run run;
+  Run run = {0};
   if (read_run(env, info, argument, &run))
     run_images(run.handle->engine, run.handle->own, run.pixels, run.count, run.stretched, run.scores);
   return 0;
@@ -246,7 +254,11 @@ static void execute(napi_env env, void *data) {
 static void complete(napi_env env, napi_status status, void *data) {
   Task *task = data;
   Handle *handle = task->run.handle;
-  handle->free[handle->free_count++] = task->workspace;
+  if (handle->free_count < IDLE) handle->free[handle->free_count++] = task->workspace;
+  else {
+    free_workspace(task->workspace);
+    handle->workspaces--;
+  }
   napi_value nothing;
   napi_get_undefined(env, &nothing);
   if (status == napi_ok) napi_resolve_deferred(env, task->deferred, nothing);

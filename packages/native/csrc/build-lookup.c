@@ -9,7 +9,9 @@ static int pass_bytes(void) {
 #ifdef _SC_LEVEL1_DCACHE_SIZE
   cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
 #endif
-  return (int)((cache > 0 ? cache : 32 * 1024) / 4 * 3);
+  const long bytes = (cache > 0 ? cache : 32 * 1024) / 4 * 3;
+  /* Offsets of entries have 16 bits. */
+  return bytes < UINT16_MAX - LOOKUP_NOTHING ? (int)bytes : UINT16_MAX - LOOKUP_NOTHING;
 }
 
 typedef struct {

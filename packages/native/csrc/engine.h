@@ -3,6 +3,9 @@
 #define CBNN_ENGINE_H
 #include "layers.h"
 
+/* Sizes of large models need 64 bits, and a block of 32 outputs is half a word. */
+_Static_assert(sizeof(size_t) == 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "64 bits, little endian");
+
 /* Images that pass through the dense layers together: their weights are read once for all of them. */
 enum { BATCH = 32 };
 /* And through the others: the same, but their maps should stay in the second-level cache. */

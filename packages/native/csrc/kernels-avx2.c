@@ -44,7 +44,7 @@ static inline uint32_t mask32(const void *sums, const void *thresholds) {
 }
 static int avx2_supported(void) {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
+  return __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
 }
 #define LOOKS_UP
 #include "kernels.h"

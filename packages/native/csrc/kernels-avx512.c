@@ -31,7 +31,7 @@ static inline uint32_t mask32(const void *sums, const void *thresholds) {
 }
 static int avx512_supported(void) {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bw") &&
+  return __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #include "kernels.h"

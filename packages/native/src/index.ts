@@ -23,6 +23,12 @@ export const nativeKernels = (): string[] => (typeof addon === 'string' ? [] : a
 /** Why there is no native engine on this machine; null where there is one. */
 export const nativeRefusal = (): string | null => (typeof addon === 'string' ? addon : null);
 
+/** Threads that batches can have: those of libuv's pool, four unless UV_THREADPOOL_SIZE said otherwise when Node started. */
+export const nativeThreads = (): number => {
+  const size = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
+  return Number.isInteger(size) && size > 0 ? Math.min(size, 1024) : 4;
+};
+
 export interface NativeOptions {
   /** an instruction set of `nativeKernels()`; the fastest by default */
   readonly kernels?: string;
@@ -68,7 +74,8 @@ export class NativeEngine {
 
   /**
    * int32 scores `[count][classes]` of `count` images, one behind the other, computed on `threads` threads of Node's pool (of
-   * which there are four, unless UV_THREADPOOL_SIZE says otherwise). Neither array may be transferred meanwhile.
+   * which there are four, unless UV_THREADPOOL_SIZE says otherwise). The pixels may not be transferred, resized or detached
+   * meanwhile. Throws a config error for another number of bytes or threads that are none.
    */
   async runBatch(
     pixels: Uint8Array,
@@ -81,9 +88,12 @@ export class NativeEngine {
       throw configError(
         `engine native: expected ${count} images of ${size} bytes, got ${pixels.length} bytes`,
       );
+    if (!Number.isInteger(threads) || threads < 1)
+      throw configError(`engine native: expected threads as an integer from 1, got ${threads}`);
     const classes = this.model.classes.length;
     const scores = new Int32Array(count * classes);
-    const share = Math.max(1, Math.ceil(count / Math.max(1, threads)));
+    // Each part has a workspace of its own: more of them than threads would only wait.
+    const share = Math.max(1, Math.ceil(count / Math.min(threads, nativeThreads())));
     const parts: Promise<void>[] = [];
     for (let start = 0; start < count; start += share) {
       const end = Math.min(count, start + share);

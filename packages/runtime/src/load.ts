@@ -66,16 +66,16 @@ export interface Platform {
   /** Opens the native engine, or says why it cannot. */
   openNative(model: PackedModel, threads: number): Promise<Runner | string>;
   readonly startThread: StartThread;
-  /** null where there is none */
-  findGpu(): Promise<GPU | null>;
+  /** A `GPU`; null, or a reason, where there is none. Not typed: users without the types of the DOM read this file's. */
+  findGpu(): Promise<unknown>;
 }
 
 const browser: Platform = {
   openNative: async () => 'the native engine runs in Node',
-  findGpu: async () => globalThis.navigator?.gpu ?? null,
+  findGpu: async () => globalThis.navigator?.gpu,
   startThread() {
     // Bundlers know this form and take the script along.
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    const worker = new Worker(new URL('./cbnn-worker.js', import.meta.url), { type: 'module' });
     return {
       send: (task, transfer) => worker.postMessage(task, transfer),
       listen(answer, failed) {
@@ -125,7 +125,9 @@ export async function loadWith(
   }
   return {
     model,
-    engine: runner.description,
+    get engine() {
+      return runner.description;
+    },
     classify: one,
     async classifyBatch(images) {
       const isFlat = images instanceof Uint8Array;
@@ -135,7 +137,8 @@ export async function loadWith(
       const imageAt = (n: number): Uint8Array =>
         isFlat ? images.subarray(n * size, (n + 1) * size) : pixelsOf(images[n]!, model);
       if (!runner.runBatch) return Promise.all(Array.from({ length: count }, (_, n) => one(imageAt(n))));
-      const pixels = isFlat ? images : new Uint8Array(count * size);
+      // A copy: whoever gave them may use the array again before the answer is there.
+      const pixels = isFlat ? new Uint8Array(images) : new Uint8Array(count * size);
       if (!isFlat)
         for (let n = 0; n < count; n++) {
           const image = imageAt(n);
@@ -165,11 +168,13 @@ async function openRunner(
   if (engine === 'reference') return reference('plain loops, as asked for');
   if (engine === 'webgpu') {
     const gpu = await findGpu();
-    if (!gpu)
-      throw configError('engine webgpu: there is no WebGPU here; in Node it comes with the package webgpu');
+    if (!gpu || typeof gpu === 'string')
+      throw configError(
+        `engine webgpu: there is no WebGPU here${gpu ? `: ${gpu}` : ''}; in Node it comes with the package webgpu`,
+      );
     // Loaded when asked for: most pages never need it.
     const { WebGpuEngine } = await import('./webgpu/engine.js');
-    const webgpu = await WebGpuEngine.create(model, gpu);
+    const webgpu = await WebGpuEngine.create(model, gpu as GPU);
     return {
       run: async (pixels, scores) => scores.set(await webgpu.run(pixels, 1)),
       runBatch: (pixels, count) => webgpu.run(pixels, count),
@@ -217,13 +222,19 @@ function inThreads(
 ): Runner {
   const size = input.height * input.width * input.channels;
   let opened: Promise<Threads | null> | null = null;
+  let failure = '';
+  let closed = false;
   return {
     run,
-    description: `${description}, batches on ${count} workers`,
+    get description() {
+      return failure
+        ? `${description}; batches here, as workers fail: ${failure}`
+        : `${description}, batches on ${count} workers`;
+    },
     async runBatch(pixels, images) {
       const scores = new Int32Array(images * classes.length);
       const begun = performance.now();
-      let canHelp = true;
+      let canHelp = !closed;
       for (let n = 0; n < images; n++) {
         run(
           pixels.subarray(n * size, (n + 1) * size),
@@ -231,10 +242,18 @@ function inThreads(
         );
         const left = ((performance.now() - begun) / (n + 1)) * (images - n - 1);
         if (!canHelp || left < WORTH_WORKERS) continue;
-        opened ??= Threads.open(start, count, file, size, classes.length).catch(() => null);
+        opened ??= Threads.open(start, count, file, size, classes.length).catch((error: Error) => {
+          failure = error.message;
+          return null;
+        });
         const threads = await opened;
         if (!threads) continue;
-        const rest = await threads.run(pixels.subarray((n + 1) * size), images - n - 1).catch(() => null);
+        const rest = await threads
+          .run(pixels.subarray((n + 1) * size), images - n - 1)
+          .catch(({ message }: Error) => {
+            failure = closed ? failure : message;
+            return null;
+          });
         if (rest) {
           scores.set(rest, (n + 1) * classes.length);
           break;
@@ -247,6 +266,7 @@ function inThreads(
       return scores;
     },
     close() {
+      closed = true;
       opened?.then((threads) => threads?.end());
       opened = null;
     },

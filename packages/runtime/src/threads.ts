@@ -27,6 +27,9 @@ export type StartThread = () => Thread;
 /** Images that a thread takes at a time, at most: a message costs a browser a millisecond or two. */
 const MOST_IMAGES = 64;
 
+/** For a worker to read the model: ten times what a phone takes. */
+const START_MILLISECONDS = 20_000;
+
 /** The side of the worker: answers tasks one after the other. */
 export function answerTasks(): (
   task: ThreadTask,
@@ -84,7 +87,13 @@ export class Threads {
     const threads: OpenThread[] = [];
     try {
       for (let i = 0; i < count; i++) threads.push(new OpenThread(start()));
-      await Promise.all(threads.map((thread) => thread.ask({ file: file.slice() })));
+      // A script that is there but is not ours never answers.
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error('its worker does not answer')), START_MILLISECONDS);
+      });
+      const ready = Promise.all(threads.map((thread) => thread.ask({ file: file.slice() })));
+      await Promise.race([ready, late]).finally(() => clearTimeout(timer));
     } catch (error) {
       for (const thread of threads) thread.end();
       throw error;

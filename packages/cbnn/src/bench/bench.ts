@@ -8,9 +8,10 @@ import {
   encodeModel,
   formatArchitecture,
   internalError,
-  load,
   type PackedModel,
   runReference,
+  startThread,
+  Threads,
   WasmEngine,
   wasmRefusal,
 } from '@cbnn/runtime';
@@ -50,8 +51,8 @@ export interface EngineTime {
   readonly fast: number;
   readonly slow: number;
   readonly calls: number;
-  /** how many times as fast as ONNX Runtime's float32 with the same threads and batch */
-  readonly ratio: number;
+  /** how many times as fast as ONNX Runtime's float32 with the same threads and batch; null where that was not run */
+  readonly ratio: number | null;
 }
 
 export interface BenchResult {
@@ -90,9 +91,7 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
     const native = await nativePackage();
     if (native)
       for (const kernels of native.nativeKernels())
-        contenders.push(
-          ...openNative(model, native.NativeEngine.create(model, { kernels }), threads, answers),
-        );
+        contenders.push(...(await openNative(model, native, kernels, threads, answers)));
     if (wasmRefusal(model) === null) contenders.push(...(await openWasm(model, answers, threads)));
     for (const count of new Set([1, threads])) {
       const device = await openDevice('auto', count);
@@ -148,10 +147,11 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
     cpu: cpus()[0]?.model ?? 'unknown',
     versions: { cbnn: VERSION, node: process.versions.node, 'ONNX Runtime': version },
     times: measured.map((one) => {
+      // The first float32 engine is ONNX Runtime's.
       const float = measured.find(
         ({ kind, threads: used, batch }) => kind === 'float32' && used === one.threads && batch === one.batch,
-      )!;
-      return { ...one, ratio: float.median / one.median };
+      );
+      return { ...one, ratio: float ? float.median / one.median : null };
     }),
     layers: await layerTimes(model, answers.image(0)),
   };
@@ -176,6 +176,9 @@ async function turn(run: () => unknown, seconds: number): Promise<number[]> {
   return calls(seconds, 3);
 }
 
+const wrongScores = (engine: string) =>
+  internalError(`bench: the engine ${engine} gives other scores than the reference engine`);
+
 /** Images to run, of which some are compared with the reference engine. */
 class Answers {
   readonly images: Uint8Array;
@@ -196,64 +199,65 @@ class Answers {
     return this.images.subarray(i * size, (i + 1) * size);
   }
 
+  /** Throws an internal error when a batch of all images has other scores. */
+  checkBatch(engine: string, scores: Int32Array): void {
+    const classes = this.model.classes.length;
+    for (const [n, expected] of this.expected.entries())
+      if (expected.some((score, c) => score !== scores[n * classes + c])) throw wrongScores(engine);
+  }
+
   /** Throws an internal error when `run` gives other scores than the reference engine. */
   check(engine: string, run: (image: Uint8Array, scores: Int32Array) => void): void {
     const scores = new Int32Array(this.model.classes.length);
     for (const [n, expected] of this.expected.entries()) {
       run(this.image(n), scores);
-      if (expected.some((score, c) => score !== scores[c]))
-        throw internalError(`bench: the engine ${engine} gives other scores than the reference engine`);
+      if (expected.some((score, c) => score !== scores[c])) throw wrongScores(engine);
     }
   }
 }
 
 async function openWasm(model: PackedModel, answers: Answers, threads: number): Promise<Contender[]> {
   const engine = await WasmEngine.create(model);
-  const scores = new Int32Array(model.classes.length);
+  const classes = model.classes.length;
+  const scores = new Int32Array(classes);
   answers.check('wasm', (image, to) => engine.run(image, to));
   let next = 0;
-  const one: Contender = {
-    engine: 'wasm',
-    kind: 'packed',
-    threads: 1,
-    batch: 1,
-    run: () => engine.run(answers.image(next++), scores),
-  };
-  const file = encodeModel(model);
-  const batches: Contender[] = [];
+  const about = { engine: 'wasm', kind: 'packed', threads: 1 } as const;
+  const all: Contender[] = [{ ...about, batch: 1, run: () => engine.run(answers.image(next++), scores) }];
+  const size = answers.image(0).length;
   for (const count of new Set([1, threads])) {
-    const classifier = await load(file, { engine: 'wasm', threads: count });
-    batches.push({
-      ...one,
-      threads: count,
-      batch: LARGE_BATCH,
-      run: () => classifier.classifyBatch(answers.images),
-      close: async () => classifier.close(),
-    });
+    const workers = await Threads.open(startThread, count, encodeModel(model), size, classes);
+    const run = () => workers.run(answers.images, LARGE_BATCH);
+    all.push({ ...about, threads: count, batch: LARGE_BATCH, run, close: async () => workers.end() });
+    answers.checkBatch('wasm', await run());
   }
-  return [one, ...batches];
+  return all;
 }
 
-function openNative(
+/** Nothing where it refuses the model. */
+async function openNative(
   model: PackedModel,
-  native: NativeEngine,
+  { NativeEngine, nativeThreads }: typeof import('@cbnn/native'),
+  kernels: string,
   threads: number,
   answers: Answers,
-): Contender[] {
-  const engine = `native, ${native.kernels}`;
+): Promise<Contender[]> {
+  let native: NativeEngine;
+  try {
+    native = NativeEngine.create(model, { kernels });
+  } catch {
+    return [];
+  }
+  const engine = `native, ${kernels}`;
   const scores = new Int32Array(model.classes.length);
   answers.check(engine, (image, to) => native.run(image, to));
   let next = 0;
-  const one: Contender = {
-    engine,
-    kind: 'packed',
-    threads: 1,
-    batch: 1,
-    run: () => native.run(answers.image(next++), scores),
-  };
-  const batches = [...new Set([1, threads])].map((count): Contender => {
-    const run = () => native.runBatch(answers.images, LARGE_BATCH, { threads: count });
-    return { engine, kind: 'packed', threads: count, batch: LARGE_BATCH, run };
-  });
-  return [one, ...batches];
+  const run = () => native.run(answers.image(next++), scores);
+  const all: Contender[] = [{ engine, kind: 'packed', threads: 1, batch: 1, run }];
+  for (const count of new Set([1, Math.min(threads, nativeThreads())])) {
+    const runBatch = () => native.runBatch(answers.images, LARGE_BATCH, { threads: count });
+    answers.checkBatch(engine, await runBatch());
+    all.push({ engine, kind: 'packed', threads: count, batch: LARGE_BATCH, run: runBatch });
+  }
+  return all;
 }

@@ -22,7 +22,7 @@ export function addBenchCommand(program: Command): void {
     .description('milliseconds per image of a packed model, beside float32 on the same architecture')
     .argument('<model>', "a finished bnn run's folder, or a packed model file")
     .option('--rounds <n>', 'turns of every engine', positiveInteger, 5)
-    .option('--threads <n>', 'threads of float32, beside one (default: all)', positiveInteger)
+    .option('--threads <n>', 'threads of batches, beside one (default: all)', positiveInteger)
     .option('--out <folder>', 'where to write bench.json and the figure')
     .addHelpText(
       'after',
@@ -56,7 +56,7 @@ export function addBenchCommand(program: Command): void {
           String(one.batch),
           one.median.toPrecision(3),
           `${one.fast.toPrecision(3)} .. ${one.slow.toPrecision(3)}`,
-          one.ratio === 1 ? '' : one.ratio.toFixed(2),
+          one.ratio === null || one.ratio === 1 ? '' : one.ratio.toFixed(2),
         ]),
       );
       const { layers } = found;

@@ -99,7 +99,7 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       const bench = (
         await cbnn('bench', 'run', '--rounds', '1', '--threads', '2', '--out', 'bench')
       ).lines.at(-1) as {
-        times: { engine: string; median: number; ratio: number }[];
+        times: { engine: string; median: number; ratio: number | null }[];
       };
       const names = bench.times.map(({ engine }) => engine.split(',')[0]);
       expect(names.filter((name) => name !== 'native').toSorted()).toEqual([
@@ -107,7 +107,7 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
         ...new Array(4).fill('int8'),
         ...new Array(3).fill('wasm'),
       ]);
-      for (const { median, ratio } of bench.times) expect(Math.min(median, ratio)).toBeGreaterThan(0);
+      for (const { median, ratio } of bench.times) expect(Math.min(median, ratio!)).toBeGreaterThan(0);
       expect(readFileSync(join(folder, 'bench', 'bench.svg'), 'utf8')).toContain('Time per image');
     });
 

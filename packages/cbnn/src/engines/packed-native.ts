@@ -26,18 +26,22 @@ export async function openPackedNative(model: PackedModel, threads: number): Pro
   } catch {
     return null;
   }
+  const used = Math.min(threads, native.nativeThreads());
   const { height, width, channels } = model.input;
   const [size, classes] = [height * width * channels, model.classes.length];
   return {
-    description: `native: cbnn's own engine, ${engine.kernels}, ${threads} thread${threads === 1 ? '' : 's'}`,
+    description: `native: cbnn's own engine, ${engine.kernels}, ${used} thread${used === 1 ? '' : 's'}`,
     async scores(pixels, count, { signal, onProgress } = {}) {
       checkImages(pixels, count, model.input);
       const scores = new Int32Array(count * classes);
-      for (let start = 0; start < count; start += PART * threads) {
+      for (let start = 0; start < count; start += PART * used) {
         signal?.throwIfAborted();
-        const end = Math.min(count, start + PART * threads);
+        const end = Math.min(count, start + PART * used);
         const part = pixels.subarray(start * size, end * size);
-        scores.set(await engine.runBatch(part, end - start, { stretched: true, threads }), start * classes);
+        scores.set(
+          await engine.runBatch(part, end - start, { stretched: true, threads: used }),
+          start * classes,
+        );
         onProgress?.(end, count);
       }
       return scores;

@@ -19,7 +19,7 @@ const fills = {
 export function benchFigure({ architecture, input, cpu, times }: BenchResult): string {
   const rows = times.map((one) => ({ ...one, name: nameOf(one) }));
   const text = ({ median, ratio }: EngineTime) =>
-    `${median.toPrecision(3)} ms${ratio === 1 ? '' : `, ${ratio.toFixed(1)}x`}`;
+    `${median.toPrecision(3)} ms${ratio === null || ratio === 1 ? '' : `, ${ratio.toFixed(1)}x`}`;
   const domain: [number, number] = [
     0.5 * Math.min(...rows.map(({ fast }) => fast)),
     1.1 * Math.max(...rows.map(({ slow }) => slow)),

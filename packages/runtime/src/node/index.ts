@@ -10,6 +10,7 @@ export { Threads } from '../threads.js';
 /** What this needs of @cbnn/native, which depends on this package and not the other way round. */
 interface NativePackage {
   nativeRefusal(): string | null;
+  nativeThreads(): number;
   readonly NativeEngine: {
     create(model: PackedModel): {
       readonly kernels: string;
@@ -33,10 +34,11 @@ async function openNative(model: PackedModel, threads: number): Promise<Runner |
   if (refusal !== null) return refusal;
   try {
     const engine = native.NativeEngine.create(model);
+    const used = Math.min(threads, native.nativeThreads());
     return {
       run: (pixels, scores) => engine.run(pixels, scores),
       runBatch: (pixels, count) => engine.runBatch(pixels, count, { threads }),
-      description: `native: ${engine.kernels}, batches on ${threads} thread${threads === 1 ? '' : 's'}`,
+      description: `native: ${engine.kernels}, batches on ${used} thread${used === 1 ? '' : 's'}`,
     };
   } catch (error) {
     return (error instanceof Error ? error.message : String(error)).replace('engine native: ', '');
@@ -45,32 +47,42 @@ async function openNative(model: PackedModel, threads: number): Promise<Runner |
 
 const GPU_PACKAGE: string = 'webgpu';
 
-/** Dawn, from npm's `webgpu`, where that is installed and finds an adapter's driver. */
-async function findGpu(): Promise<GPU | null> {
-  try {
-    const { create } = (await import(GPU_PACKAGE)) as { create(options: string[]): GPU };
-    return create([]);
-  } catch {
-    return null;
-  }
-}
+let gpu: Promise<unknown> | null = null;
+
+/**
+ * Dawn, from npm's `webgpu`, where that is installed. One for the whole process, and kept: devices do not keep it alive, and end
+ * the process when it is collected before them.
+ */
+const findGpu = (): Promise<unknown> => {
+  // Deno has its own.
+  gpu ??= globalThis.navigator?.gpu
+    ? Promise.resolve(globalThis.navigator.gpu)
+    : import(GPU_PACKAGE).then(
+        ({ create }: { create(options: string[]): unknown }) => create([]),
+        (error: unknown) => `the package ${GPU_PACKAGE} cannot be loaded (${String(error)})`,
+      );
+  return gpu;
+};
 
 /** Starts a thread of Node, for `Threads`. */
 export const startThread: StartThread = () => {
-  const worker = new Worker(new URL('./worker.js', import.meta.url));
-  // A program that forgets to close a classifier still ends.
+  // Without the flags of the program: some, like --input-type, end a worker.
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
+  // A program that forgets to close a classifier still ends, but not while it waits for answers.
+  let waiting = 0;
   worker.unref();
   return {
     send(task, transfer) {
-      worker.ref();
+      if (waiting++ === 0) worker.ref();
       worker.postMessage(task, transfer);
     },
     listen(answer, failed) {
       worker.on('message', (message) => {
-        worker.unref();
+        if (--waiting === 0) worker.unref();
         answer(message);
       });
       worker.on('error', (error) => failed(error.message));
+      worker.on('exit', (code) => failed(`its thread ended with code ${code}`));
     },
     end: () => void worker.terminate(),
   };

@@ -1,5 +1,5 @@
 /**
- * The inner loops, written with the emitter. What the numbers in memory mean is laid out in plan.ts.
+ * The inner loops, written with the emitter. What the numbers in memory mean is laid out in memory.ts and planes.ts.
  *
  * Convolutions of bits look sums up ("Four Russians"): the mismatches of 5 input channels with each of the 32 possible
  * weight patterns are put in a table once per tile of 64 pixels, and every output channel then adds table entries instead

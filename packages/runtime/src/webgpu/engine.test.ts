@@ -3,7 +3,7 @@
  * there is a driver): a software adapter needs VK_ICD_FILENAMES.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { parseArchitecture } from '../architecture.js';
 import type { PackedModel } from '../model.js';
 import { decodeModel, encodeModel } from '../model-file.js';
@@ -22,20 +22,15 @@ describe.skipIf(process.env['CBNN_TEST_WEBGPU'] !== '1')('the WebGPU engine', ()
     const { create } = await import('webgpu');
     gpu = create([]) as GPU;
   });
-  const opened: WebGpuEngine[] = [];
-  afterAll(() => {
-    for (const engine of opened) engine.close();
-  });
-
   async function compare(model: PackedModel, images: readonly Uint8Array[]): Promise<void> {
     const engine = await WebGpuEngine.create(model, gpu);
-    opened.push(engine);
     const expected = images.map((image) => runReference(model, image));
     const all = Uint8Array.from(images.flatMap((image) => [...image]));
     const scores = await engine.run(all, images.length);
     expect([...scores]).toEqual(expected.flatMap((one) => [...one.scores]));
     for (const [k, bits] of (await engine.hiddenBits()).entries())
       expect(Buffer.compare(bits, expected[0]!.trace[k]!.bits), `bits of layer ${k + 1}`).toBe(0);
+    engine.close();
   }
 
   const golden = new URL('../../../../test/golden/', import.meta.url);

@@ -3,7 +3,7 @@
  * submission and one reading, so it is meant for batches.
  */
 import { modelShapes } from '../bounds.js';
-import { configError, dataError } from '../errors.js';
+import { configError, dataError, internalError } from '../errors.js';
 import type { KernelLayer, PackedModel } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 import { stretchInto } from '../stretch.js';
@@ -15,7 +15,7 @@ const COPY_SRC = 0x04;
 const COPY_DST = 0x08;
 const STORAGE = 0x80;
 
-/** Images of one submission: buffers are made for so many. */
+/** Images of one submission at most: buffers are made for so many, where the adapter allows it. */
 const MOST_IMAGES = 32;
 
 interface Layer {
@@ -31,6 +31,8 @@ export class WebGpuEngine {
     private readonly device: GPUDevice,
     private readonly images: GPUBuffer,
     private readonly layers: readonly Layer[],
+    /** of one submission */
+    private readonly most: number,
     /** e.g. `SwiftShader driver 5.0.0` */
     readonly adapter: string,
   ) {}
@@ -39,38 +41,51 @@ export class WebGpuEngine {
   static async create(model: PackedModel, gpu: GPU): Promise<WebGpuEngine> {
     const adapter = await gpu.requestAdapter();
     if (!adapter) throw configError('engine webgpu: no adapter was found here');
-    const device = await adapter.requestDevice();
+    const { maxStorageBufferBindingSize: most, maxBufferSize } = adapter.limits;
+    const device = await adapter.requestDevice({
+      requiredLimits: { maxStorageBufferBindingSize: most, maxBufferSize },
+    });
     const { height, width, channels } = model.input;
     const shapes = modelShapes(model);
-    const most = device.limits.maxStorageBufferBindingSize;
+    // Bytes of the largest buffer for one image, and blocks of one dispatch for it.
+    const largest = Math.max(height * width * channels, ...shapes.map(outBytes));
+    const blocks = Math.max(...shapes.map(blocksOf));
+    const fit = Math.min(most / largest, device.limits.maxComputeWorkgroupsPerDimension / blocks);
+    const count = Math.max(1, Math.min(MOST_IMAGES, Math.floor(fit)));
     const buffer = (name: string, bytes: number, usage: number): GPUBuffer => {
       if (bytes > most)
         throw configError(`engine webgpu: ${name} needs ${bytes} bytes, more than this adapter's ${most}`);
       return device.createBuffer({ size: Math.max(4, 4 * Math.ceil(bytes / 4)), usage });
     };
-    const filled = (name: string, data: Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>): GPUBuffer => {
-      const made = buffer(name, data.byteLength, STORAGE | COPY_DST);
-      device.queue.writeBuffer(made, 0, data);
+    const filled = (
+      name: string,
+      bytes: number,
+      data: () => Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
+    ) => {
+      const made = buffer(name, bytes, STORAGE | COPY_DST);
+      device.queue.writeBuffer(made, 0, data());
       return made;
     };
     try {
-      const images = buffer('the images', MOST_IMAGES * height * width * channels, STORAGE | COPY_DST);
+      const images = buffer('the images', count * height * width * channels, STORAGE | COPY_DST);
       const layers: Layer[] = [];
       let source = images;
       for (const [k, shape] of shapes.entries()) {
         const name = `layer ${k + 1}`;
-        const { pooled, output } = shape;
         const kernel = model.kernels[k]!;
         const isLast = kernel.output === 'scores';
-        const perImage = isLast ? output.channels : pooled.height * pooled.width * wordsOf(output.channels);
-        const out = buffer(name, 4 * MOST_IMAGES * perImage, STORAGE | COPY_SRC);
+        const out = buffer(name, count * outBytes(shape, k, shapes), STORAGE | COPY_SRC);
         const code = layerShader(shape, model.input, isLast);
         const pipeline = await device.createComputePipelineAsync({
           layout: 'auto',
           compute: { module: device.createShaderModule({ code }), entryPoint: 'main' },
         });
-        const weights = filled(`the weights of ${name}`, weightWords(kernel, shape));
-        const limits = filled(`the thresholds of ${name}`, limitNumbers(kernel));
+        const weights = filled(`the weights of ${name}`, weightBytes(shape), () =>
+          weightWords(kernel, shape),
+        );
+        const limits = filled(`the thresholds of ${name}`, 8 * shape.output.channels, () =>
+          limitNumbers(kernel),
+        );
         const bindings = device.createBindGroup({
           layout: pipeline.getBindGroupLayout(0),
           entries: [source, weights, limits, out].map((one, binding) => ({
@@ -81,7 +96,15 @@ export class WebGpuEngine {
         layers.push({ pipeline, bindings, shape, out });
         source = out;
       }
-      return new WebGpuEngine(model, device, images, layers, adapter.info.description || adapter.info.vendor);
+      const { description, vendor } = adapter.info;
+      return new WebGpuEngine(
+        model,
+        device,
+        images,
+        layers,
+        count,
+        description || vendor || 'an adapter without a name',
+      );
     } catch (error) {
       device.destroy();
       throw error;
@@ -100,8 +123,8 @@ export class WebGpuEngine {
       throw dataError(`images: expected ${count} of ${size} bytes, got ${pixels.length} bytes`);
     const classes = this.model.classes.length;
     const scores = new Int32Array(count * classes);
-    for (let start = 0; start < count; start += MOST_IMAGES) {
-      const images = Math.min(MOST_IMAGES, count - start);
+    for (let start = 0; start < count; start += this.most) {
+      const images = Math.min(this.most, count - start);
       const part = new Uint8Array(4 * Math.ceil((images * size) / 4));
       for (let n = 0; n < images; n++)
         stretchInto(
@@ -140,6 +163,9 @@ export class WebGpuEngine {
   /** Runs all layers on the images that are there (none: as they were left), and reads the first words of layer `k`'s output. */
   private async submit(images: number, k: number, words: number): Promise<Uint32Array> {
     const { device } = this;
+    // Without these, an invalid command or a lack of memory would leave zeros, and no error.
+    device.pushErrorScope('validation');
+    device.pushErrorScope('out-of-memory');
     const encoder = device.createCommandEncoder();
     if (images > 0)
       for (const { pipeline, bindings, shape } of this.layers) {
@@ -155,12 +181,29 @@ export class WebGpuEngine {
     });
     encoder.copyBufferToBuffer(this.layers[k]!.out, 0, read, 0, 4 * words);
     device.queue.submit([encoder.finish()]);
+    const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+    for (const error of errors)
+      if (error) throw internalError(`engine webgpu: ${error.message}; please report it with the model`);
     await read.mapAsync(MAP_READ);
     const copy = new Uint32Array(read.getMappedRange().slice(0));
     read.destroy();
     return copy;
   }
 }
+
+/** Bytes of a layer's output for one image: words of bits, or scores. */
+const outBytes = (
+  { kind, index, output, pooled }: KernelShape,
+  _: number,
+  all: readonly KernelShape[],
+): number =>
+  kind === 'dense' && index === all.length - 1
+    ? 4 * output.channels
+    : 4 * pooled.height * pooled.width * wordsOf(output.channels);
+
+/** Bytes of `weightWords`. */
+const weightBytes = ({ index, input, output, fanIn }: KernelShape): number =>
+  4 * output.channels * (index === 0 ? fanIn : (fanIn / input.channels) * wordsOf(input.channels));
 
 /** Weights as the shaders read them: words of bits for each tap, or one int32 for each weight of the first layer. */
 function weightWords({ weights }: KernelLayer, shape: KernelShape): Uint32Array<ArrayBuffer> {

@@ -1,4 +1,4 @@
-/** The script of a browser's worker: see threads.ts. */
+/** The script of a browser's worker: see threads.ts. Its name is its own: a bundler may put it beside an application's. */
 import { answerTasks, type ThreadTask } from './threads.js';
 
 /** The global of a dedicated worker: a library is checked with the types of pages. */
