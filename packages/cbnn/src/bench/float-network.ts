@@ -68,12 +68,21 @@ export async function openFloatNetwork(
       });
   }
   g.output('scores', x);
+  return openYardstick(device, g, shape, x.shape);
+}
+
+/** A graph from `images` (of `shape`, random from 0 to 1) to `scores`, ready to be timed. */
+export async function openYardstick(
+  device: Device,
+  g: Graph,
+  shape: readonly number[],
+  scoresShape: readonly number[],
+): Promise<Yardstick> {
   const session = await device.open(g.encode());
-  const images = {
-    shape,
-    data: Float32Array.from({ length: batch * height * width * channels }, () => random.uniform()),
-  };
-  const scores = { shape: x.shape, data: new Float32Array(x.shape[0]! * x.shape[1]!) };
+  const size = (sides: readonly number[]) => sides.reduce((product, side) => product * side, 1);
+  const random = new Random(1);
+  const images = { shape, data: Float32Array.from({ length: size(shape) }, () => random.uniform()) };
+  const scores = { shape: scoresShape, data: new Float32Array(size(scoresShape)) };
   return {
     async run() {
       await session.run({ images }, { scores });

@@ -6,7 +6,7 @@ import { kernelShapes, type PackedModel } from '@cbnn/runtime';
 import { Graph, type Value } from '../graph/graph.js';
 import type { Device } from '../graph/session.js';
 import { Random } from '../random.js';
-import type { Yardstick } from './float-network.js';
+import { openYardstick, type Yardstick } from './float-network.js';
 
 export async function openInt8Network(
   { input, layers }: Pick<PackedModel, 'input' | 'layers'>,
@@ -59,17 +59,5 @@ export async function openInt8Network(
     scale = activation;
   }
   g.output('scores', g.node('DequantizeLinear', [x, activation, zero], x.shape));
-  const session = await device.open(g.encode());
-  const images = {
-    shape,
-    data: Float32Array.from({ length: batch * height * width * channels }, () => random.uniform()),
-  };
-  const scores = { shape: x.shape, data: new Float32Array(x.shape[0]! * x.shape[1]!) };
-  return {
-    async run() {
-      await session.run({ images }, { scores });
-      return scores.data;
-    },
-    close: () => session.close(),
-  };
+  return openYardstick(device, g, shape, x.shape);
 }

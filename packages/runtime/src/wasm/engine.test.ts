@@ -6,6 +6,7 @@ import { parseArchitecture } from '../architecture.js';
 import { sumBound } from '../bounds.js';
 import type { KernelLayer } from '../model.js';
 import { decodeModel } from '../model-file.js';
+import { awkwardShapes } from '../testing/awkward-shapes.js';
 import { compareEngines } from '../testing/compare-engines.js';
 import type { GoldenFile } from '../testing/golden.js';
 import { randomCase, randomModel } from '../testing/random-model.js';
@@ -35,22 +36,18 @@ describe('the WebAssembly engine', () => {
     );
   });
 
-  it.each([
-    ['32C3-64C3-MP2-33C3-16FC-5FC', 32, 32],
-    ['16C3-40C3-MP2-24C3-MP2-64C3-20FC-5FC', 16, 16],
-    ['17C3-16C3-MP2-8FC-5FC', 8, 8],
-    ['12C3-12C3-MP2-8FC-5FC', 9, 70],
-    ['5C3-11C7-MP3-6C5S2V-8FC-5FC', 29, 31],
-    ['40C1-50C1-60C2-MP2-5FC', 6, 33],
-    ['64C3-64C3-MP4-128C3-10FC-5FC', 20, 20],
-  ])('equals the reference on %s of %d x %d', { timeout: 60_000 }, async (architecture, height, width) => {
-    const { model, images } = randomCase(
-      height * width,
-      { input: { height, width }, layers: parseArchitecture(architecture) },
-      2,
-    );
-    await compareEngines(model, images);
-  });
+  it.each(awkwardShapes)(
+    'equals the reference on %s of %d x %d',
+    { timeout: 60_000 },
+    async (architecture, height, width) => {
+      const { model, images } = randomCase(
+        height * width,
+        { input: { height, width }, layers: parseArchitecture(architecture) },
+        2,
+      );
+      await compareEngines(model, images);
+    },
+  );
 
   it.each([
     [false, 0x00],

@@ -1,0 +1,12 @@
+/** Networks and image sizes that every engine is compared on beside random ones: large enough for tiles and their ends. */
+export const awkwardShapes: readonly [architecture: string, height: number, width: number][] = [
+  ['32C3-64C3-MP2-33C3-16FC-5FC', 32, 32],
+  ['16C3-40C3-MP2-24C3-MP2-64C3-20FC-5FC', 16, 16],
+  ['17C3-16C3-MP2-8FC-5FC', 8, 8],
+  ['12C3-12C3-MP2-8FC-5FC', 9, 70],
+  ['5C3-11C7-MP3-6C5S2V-8FC-5FC', 29, 31],
+  ['40C1-50C1-60C2-MP2-5FC', 6, 33],
+  ['64C3-64C3-MP4-128C3-10FC-5FC', 20, 20],
+  ['130FC-40FC-5FC', 12, 12],
+  ['5FC', 7, 5],
+];
