@@ -59,7 +59,7 @@ try {
       encoding: 'utf8',
       timeout: 120_000,
     });
-    console.log(`${name} ${version}: golden scores on\n${output.trimEnd()}`);
+    console.log(`${name} ${version.replace(/^deno /, '')}: golden scores on\n${output.trimEnd()}`);
   }
 } finally {
   rmSync(folder, { recursive: true });
