@@ -3,7 +3,7 @@
 The recipe `modern` on CIFAR-10 in PyTorch, written from its description and not from this repository's code: what a
 well-known framework reaches on the same images. Needs PyTorch and NumPy (Debian: python3-torch), nothing of cbnn.
 
-    python3 bench/peers/pytorch-training.py data/cifar10 --epochs 20 --input bit-slices --checkpoint /tmp/slices.pt
+    python3 bench/peers/pytorch-training.py data/cifar10 --epochs 20 --input bit-slices --checkpoint slices.pt
     python3 bench/peers/pytorch-training.py data/cifar10 --time 40 --width 64 --batch 50
 
 The first prints a JSON line after every epoch and, at the end, the test error of the epoch with the best validation
