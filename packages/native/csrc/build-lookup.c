@@ -67,8 +67,6 @@ static int place_of_sum(int i, int tile, int vector_bytes) {
   return (quarter >= 2 ? tile / 2 : 0) + v * vector_bytes + 2 * lane + quarter % 2;
 }
 
-static int bit_at(const uint8_t *row, size_t i) { return row[i >> 3] >> (i & 7) & 1; }
-
 #define TAKE(size) take(&engine->allocations, &engine->bytes, most, size)
 
 int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in, int vector_bytes) {
@@ -78,7 +76,7 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
   const int kernel = spec->kernel, taps = kernel * kernel, channels = spec->input_channels;
   const int pad = spec->pad_start + spec->pad_end;
   lookup->outputs = spec->outputs;
-  lookup->blocks = (spec->outputs + BLOCK - 1) / BLOCK;
+  lookup->blocks = blocks_of(spec->outputs);
   lookup->groups = (channels + GROUP - 1) / GROUP;
   lookup->rows = spec->input_height + pad;
   lookup->columns = spec->input_width + pad;
@@ -144,11 +142,11 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
             *index++ = 0;
             continue;
           }
-          const uint8_t *row = spec->weights + (size_t)o * ((spec->fan_in + 7) / 8);
+          const uint8_t *row = row_of(spec, o);
           int pattern = 0;
           for (int j = 0; j < GROUP; j++) {
             const int c = (pass->first + group) * GROUP + j;
-            if (c < channels) pattern |= bit_at(row, (size_t)tap * channels + c) << j;
+            if (c < channels) pattern |= bit_of(row, (size_t)tap * channels + c) << j;
           }
           const int ky = tap / kernel, kx = tap % kernel;
           const int offset = g.copies == 1 ? ky * g.pitch + kx : kx * g.reach + ky * g.pitch;
@@ -169,7 +167,7 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
   for (int o = 0; o < spec->outputs; o++) {
     const int room = spec->fan_in - spec->thresholds[o];
     lookup->start_of[o] = room % 2 != 0;
-    lookup->limits[o] = (uint16_t)((room >= 0 ? room / 2 : -((1 - room) / 2)) + 1);
+    lookup->limits[o] = (uint16_t)(floor_half(room) + 1);
   }
   for (size_t i = 0; i < positions; i++) lookup->to[i] = -1;
   for (int i = 0; i < layer->place_count; i++) {

@@ -14,17 +14,12 @@ typedef struct {
   int channel, bit, shift, input;
 } Source;
 
-static int blocks_of(int outputs) { return (outputs + BLOCK - 1) / BLOCK; }
 static int words_of(int channels) { return (channels + 63) / 64; }
-
-static int bit_of(const uint8_t *row, size_t i) { return row[i >> 3] >> (i & 7) & 1; }
 
 static int weight_of(const LayerSpec *spec, int output, size_t i) {
   if (spec->has_integers) return ((const int8_t *)spec->weights)[(size_t)output * spec->fan_in + i];
-  return bit_of(spec->weights + (size_t)output * ((spec->fan_in + 7) / 8), i) ? 1 : -1;
+  return bit_of(row_of(spec, output), i) ? 1 : -1;
 }
-
-static int floor_half(int value) { return value >= 0 ? value / 2 : -((1 - value) / 2); }
 
 #define TAKE(size) take(&engine->allocations, &engine->bytes, most, size)
 
@@ -113,7 +108,7 @@ static int build_bits(Engine *engine, size_t most, Layer *layer, const LayerSpec
   const int channels = spec->input_channels;
   const int taps = spec->fan_in / channels;
   for (int o = 0; o < spec->outputs; o++) {
-    const uint8_t *row = spec->weights + (size_t)o * ((spec->fan_in + 7) / 8);
+    const uint8_t *row = row_of(spec, o);
     uint64_t *to = bits->weights + (size_t)(o / BLOCK) * steps * BLOCK + o % BLOCK;
     for (int tap = 0; tap < taps; tap++)
       for (int c = 0; c < channels; c++)
@@ -306,9 +301,17 @@ static int build_layer(Engine *engine, size_t most, const ModelSpec *model, int 
   const Map *in = k > 0 ? &engine->layer[k - 1].out : 0;
   const int vector_bytes = engine->kernels->lookup_bytes;
   layer->kind = k > 0 && vector_bytes > 0 && fits_lookup(spec, vector_bytes) ? LOOKUP : BITS;
-  if (k == 0 ? !build_first(engine, most, model, layer, spec) : !build_bits(engine, most, layer, spec, in)) return 0;
+  int done;
+  if (k == 0) done = build_first(engine, most, model, layer, spec);
+  else if (layer->kind == BITS) done = build_bits(engine, most, layer, spec, in);
+  else {
+    layer->places = TAKE(sizeof(Place) * spec->height * spec->width);
+    if (layer->places)
+      layer->place_count = place_windows(layer, spec, in->row_stride, in->words, 0, 0, 0, layer->places);
+    done = layer->places && build_lookup(engine, most, layer, spec, in, vector_bytes);
+  }
+  if (!done) return 0;
   layer->pool = layer->bits.pools ? 1 : spec->pool;
-  if (layer->kind == LOOKUP && !build_lookup(engine, most, layer, spec, in, vector_bytes)) return 0;
   if (layer->pool > 1) {
     const size_t words = (size_t)spec->pooled_height * spec->pooled_width * spec->pool * spec->pool * blocks_of(spec->outputs);
     if (words > engine->unpooled_words) engine->unpooled_words = words;

@@ -45,6 +45,16 @@ typedef struct {
   const LayerSpec *layer;
 } ModelSpec;
 
+static inline int blocks_of(int outputs) { return (outputs + BLOCK - 1) / BLOCK; }
+
+static inline int floor_half(int value) { return value >= 0 ? value / 2 : -((1 - value) / 2); }
+
+/* Bits of output `o`, packed, and one of them. */
+static inline const uint8_t *row_of(const LayerSpec *spec, int o) {
+  return spec->weights + (size_t)o * ((spec->fan_in + 7) / 8);
+}
+static inline int bit_of(const uint8_t *row, size_t i) { return row[i >> 3] >> (i & 7) & 1; }
+
 typedef enum { TABLES16, TABLES32, PRODUCTS, BITS, LOOKUP } LayerKind;
 
 /* Bits of a map, with the border that the layer reading it needs. */

@@ -109,7 +109,7 @@ static void value_image(const Engine *engine, int16_t *values, const uint8_t *im
 
 /* Sums of products become bits. */
 static void threshold_products(const Layer *layer, const int32_t *sums, uint32_t *out) {
-  const int blocks = (layer->outputs + BLOCK - 1) / BLOCK;
+  const int blocks = blocks_of(layer->outputs);
   for (int p = 0; p < layer->place_count; p++, sums += layer->outputs)
     for (int block = 0; block < blocks; block++) {
       uint32_t mask = 0;
@@ -123,7 +123,7 @@ static void threshold_products(const Layer *layer, const int32_t *sums, uint32_t
 
 /* The largest of some sums passes a threshold where any of them does. */
 static void pool_bits(const Layer *layer, const uint32_t *from, uint32_t *to) {
-  const int blocks = (layer->outputs + BLOCK - 1) / BLOCK, pool = layer->pool;
+  const int blocks = blocks_of(layer->outputs), pool = layer->pool;
   const Map *out = &layer->out;
   const size_t row = (size_t)out->width * pool * blocks;
   for (int y = 0; y < out->height; y++)

@@ -1,16 +1,10 @@
 /** The native engine against the reference engine, layer by layer, bit for bit, on every instruction set that is here. */
 import { readdirSync, readFileSync } from 'node:fs';
-import {
-  decodeModel,
-  type KernelLayer,
-  type PackedModel,
-  parseArchitecture,
-  runReference,
-  sumBound,
-} from '@cbnn/runtime';
+import { decodeModel, type KernelLayer, type PackedModel, parseArchitecture, sumBound } from '@cbnn/runtime';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { awkwardShapes } from '../../runtime/src/testing/awkward-shapes.js';
+import { expectAlike } from '../../runtime/src/testing/compare-engines.js';
 import type { GoldenFile } from '../../runtime/src/testing/golden.js';
 import { randomCase, randomModel } from '../../runtime/src/testing/random-model.js';
 import { NativeEngine, nativeKernels, nativeRefusal } from './index.js';
@@ -18,17 +12,8 @@ import { NativeEngine, nativeKernels, nativeRefusal } from './index.js';
 const golden = new URL('../../../test/golden/', import.meta.url);
 const names = readdirSync(golden).filter((file) => file.endsWith('.json'));
 
-function compare(model: PackedModel, images: readonly Uint8Array[], kernels: string): void {
-  const engine = NativeEngine.create(model, { kernels });
-  const scores = new Int32Array(model.classes.length);
-  for (const image of images) {
-    const expected = runReference(model, image);
-    engine.run(image, scores);
-    for (const [k, bits] of engine.hiddenBits().entries())
-      expect(Buffer.compare(bits, expected.trace[k]!.bits), `bits of layer ${k + 1}`).toBe(0);
-    expect([...scores]).toEqual([...expected.scores]);
-  }
-}
+const compare = (model: PackedModel, images: readonly Uint8Array[], kernels: string): void =>
+  expectAlike(model, images, [[kernels, NativeEngine.create(model, { kernels })]]);
 
 it('is there where a compiler was, or says why not', () => {
   if (process.env['CBNN_TEST_NATIVE'] === '1') expect(nativeRefusal()).toBeNull();

@@ -35,26 +35,11 @@ export function answerTasks(): (
   task: ThreadTask,
 ) => Promise<{ answer: ThreadAnswer; transfer: ArrayBuffer[] }> {
   let engine: WasmEngine | null = null;
-  let size = 0;
-  let classes = 0;
   let last: Promise<unknown> = Promise.resolve();
   const work = async (task: ThreadTask): Promise<Int32Array> => {
-    if ('file' in task) {
-      const model = decodeModel(task.file);
-      const { height, width, channels } = model.input;
-      size = height * width * channels;
-      classes = model.classes.length;
-      engine = await WasmEngine.create(model);
-      return new Int32Array(0);
-    }
-    const scores = new Int32Array(task.count * classes);
-    for (let n = 0; n < task.count; n++)
-      engine!.run(
-        task.pixels.subarray(n * size, (n + 1) * size),
-        scores.subarray(n * classes, (n + 1) * classes),
-        { stretched: task.stretched },
-      );
-    return scores;
+    if (!('file' in task)) return engine!.runAll(task.pixels, task.count, { stretched: task.stretched });
+    engine = await WasmEngine.create(decodeModel(task.file));
+    return new Int32Array(0);
   };
   return (task) => {
     const answered = last

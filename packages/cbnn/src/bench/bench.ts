@@ -3,7 +3,6 @@
  * engines take turns, so that a machine that changes its pace changes it for all; answers are checked first.
  */
 import { availableParallelism, cpus } from 'node:os';
-import type { NativeEngine } from '@cbnn/native';
 import {
   encodeModel,
   formatArchitecture,
@@ -15,7 +14,7 @@ import {
   WasmEngine,
   wasmRefusal,
 } from '@cbnn/runtime';
-import { nativePackage } from '../engines/packed-native.js';
+import { nativePackage, openNative } from '../engines/packed-native.js';
 import { openDevice } from '../graph/session.js';
 import { Random } from '../random.js';
 import { VERSION } from '../version.js';
@@ -91,7 +90,9 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
     const native = await nativePackage();
     if (native)
       for (const kernels of native.nativeKernels())
-        contenders.push(...(await openNative(model, native, kernels, threads, answers)));
+        contenders.push(
+          ...(await timeNative(model, kernels, Math.min(threads, native.nativeThreads()), answers)),
+        );
     if (wasmRefusal(model) === null) contenders.push(...(await openWasm(model, answers, threads)));
     for (const count of new Set([1, threads])) {
       const device = await openDevice('auto', count);
@@ -235,26 +236,21 @@ async function openWasm(model: PackedModel, answers: Answers, threads: number): 
 }
 
 /** Nothing where it refuses the model. */
-async function openNative(
+async function timeNative(
   model: PackedModel,
-  { NativeEngine, nativeThreads }: typeof import('@cbnn/native'),
   kernels: string,
   threads: number,
   answers: Answers,
 ): Promise<Contender[]> {
-  let native: NativeEngine;
-  try {
-    native = NativeEngine.create(model, { kernels });
-  } catch {
-    return [];
-  }
+  const native = await openNative(model, kernels);
+  if (!native) return [];
   const engine = `native, ${kernels}`;
   const scores = new Int32Array(model.classes.length);
   answers.check(engine, (image, to) => native.run(image, to));
   let next = 0;
   const run = () => native.run(answers.image(next++), scores);
   const all: Contender[] = [{ engine, kind: 'packed', threads: 1, batch: 1, run }];
-  for (const count of new Set([1, Math.min(threads, nativeThreads())])) {
+  for (const count of new Set([1, threads])) {
     const runBatch = () => native.runBatch(answers.images, LARGE_BATCH, { threads: count });
     answers.checkBatch(engine, await runBatch());
     all.push({ engine, kind: 'packed', threads: count, batch: LARGE_BATCH, run: runBatch });

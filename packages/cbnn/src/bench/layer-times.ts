@@ -1,6 +1,6 @@
 /** What each layer of a packed model takes on the native engine, beside what the processor could reach. */
 import { modelShapes, type PackedModel } from '@cbnn/runtime';
-import { nativePackage } from '../engines/packed-native.js';
+import { openNative } from '../engines/packed-native.js';
 
 export interface LayerTime {
   /** e.g. `128C3 on 32x32x128` */
@@ -18,15 +18,14 @@ export interface LayerTimes {
   readonly layers: readonly LayerTime[];
 }
 
-/** Medians of `rounds`, each layer by itself on what the one before left; null where there is no native engine. */
+/** Medians of `rounds`, each layer by itself on what the one before left; null where there is no native engine for it. */
 export async function layerTimes(
   model: PackedModel,
   image: Uint8Array,
   rounds = 25,
 ): Promise<LayerTimes | null> {
-  const native = await nativePackage();
-  if (!native) return null;
-  const engine = native.NativeEngine.create(model);
+  const engine = await openNative(model);
+  if (!engine) return null;
   engine.run(image, new Int32Array(model.classes.length));
   const { seconds, limit } = engine.measure(rounds);
   return {

@@ -1,6 +1,7 @@
 /** Runs a packed model on the native engine, where @cbnn/native is installed and can run it. */
+import type { NativeEngine } from '@cbnn/native';
 import type { PackedModel } from '@cbnn/runtime';
-import { checkImages, type PackedEngine } from './packed-engine.js';
+import { inParts, type PackedEngine } from './packed-engine.js';
 
 /** Images that each thread takes between two looks at the abort signal. */
 const PART = 256;
@@ -16,36 +17,27 @@ export async function nativePackage(): Promise<typeof import('@cbnn/native') | n
   }
 }
 
-/** Null where there is no native engine, or it refuses the model. */
-export async function openPackedNative(model: PackedModel, threads: number): Promise<PackedEngine | null> {
+/** The native engine on some instruction set, the fastest by default; null where there is none, or it refuses the model. */
+export async function openNative(model: PackedModel, kernels?: string): Promise<NativeEngine | null> {
   const native = await nativePackage();
-  if (!native) return null;
-  let engine: import('@cbnn/native').NativeEngine;
   try {
-    engine = native.NativeEngine.create(model);
+    return native?.NativeEngine.create(model, kernels === undefined ? {} : { kernels }) ?? null;
   } catch {
     return null;
   }
+}
+
+/** Null where there is no native engine, or it refuses the model. */
+export async function openPackedNative(model: PackedModel, threads: number): Promise<PackedEngine | null> {
+  const native = await nativePackage();
+  const engine = await openNative(model);
+  if (!native || !engine) return null;
   const used = Math.min(threads, native.nativeThreads());
-  const { height, width, channels } = model.input;
-  const [size, classes] = [height * width * channels, model.classes.length];
   return {
     description: `native: cbnn's own engine, ${engine.kernels}, ${used} thread${used === 1 ? '' : 's'}`,
-    async scores(pixels, count, { signal, onProgress } = {}) {
-      checkImages(pixels, count, model.input);
-      const scores = new Int32Array(count * classes);
-      for (let start = 0; start < count; start += PART * used) {
-        signal?.throwIfAborted();
-        const end = Math.min(count, start + PART * used);
-        const part = pixels.subarray(start * size, end * size);
-        scores.set(
-          await engine.runBatch(part, end - start, { stretched: true, threads: used }),
-          start * classes,
-        );
-        onProgress?.(end, count);
-      }
-      return scores;
-    },
+    scores: inParts(model, PART * used, (pixels, count) =>
+      engine.runBatch(pixels, count, { stretched: true, threads: used }),
+    ),
     close: async () => {},
   };
 }

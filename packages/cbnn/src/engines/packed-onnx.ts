@@ -18,7 +18,7 @@ import { flatten } from '../graph/operations/dense.js';
 import type { Device } from '../graph/session.js';
 import { writeInputPlanes } from '../nn/input-planes.js';
 import { inputChannels } from '../nn/plan.js';
-import { checkImages, type PackedEngine } from './packed-engine.js';
+import { inParts, type PackedEngine } from './packed-engine.js';
 
 /** float32 holds every integer up to here, and a threshold may be one above the bound. */
 const EXACT = 2 ** 24;
@@ -48,23 +48,15 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
   const output = model.kernels.at(-1)!;
   return {
     description: device.description,
-    async scores(pixels, count, { signal, onProgress } = {}) {
-      checkImages(pixels, count, input);
-      const size = input.height * input.width * input.channels;
+    scores: inParts(model, batch, async (pixels, count) => {
+      writeInputPlanes(pixels, count, input, images.data);
+      await session.run({ images }, { sums });
       const scores = new Int32Array(count * classes);
-      for (let start = 0; start < count; start += batch) {
-        signal?.throwIfAborted();
-        const here = Math.min(batch, count - start);
-        writeInputPlanes(pixels.subarray(start * size, (start + here) * size), here, input, images.data);
-        await session.run({ images }, { sums });
-        if (output.output === 'scores')
-          for (let i = 0; i < here * classes; i++)
-            scores[start * classes + i] =
-              sums.data[i]! * output.scale[i % classes]! + output.bias[i % classes]!;
-        onProgress?.(start + here, count);
-      }
+      if (output.output === 'scores')
+        for (let i = 0; i < scores.length; i++)
+          scores[i] = sums.data[i]! * output.scale[i % classes]! + output.bias[i % classes]!;
       return scores;
-    },
+    }),
     close: () => session.close(),
   };
 }

@@ -5,7 +5,8 @@ import type { PackedModel } from '../model.js';
 import { runReference } from '../reference.js';
 import { WasmEngine, wasmRefusal } from '../wasm/engine.js';
 
-interface Engine {
+/** What an engine must have to be compared. */
+export interface Engine {
   run(pixels: Uint8Array, scores: Int32Array): void;
   hiddenBits(): Uint8Array[];
 }
@@ -17,6 +18,15 @@ export async function compareEngines(model: PackedModel, images: readonly Uint8A
     NativeEngine.create(model, { kernels }),
   ]);
   if (wasmRefusal(model) === null) engines.push(['wasm', await WasmEngine.create(model)]);
+  expectAlike(model, images, engines);
+}
+
+/** Engines with `model` in them, by name, against the reference engine. */
+export function expectAlike(
+  model: PackedModel,
+  images: readonly Uint8Array[],
+  engines: readonly (readonly [string, Engine])[],
+): void {
   const scores = new Int32Array(model.classes.length);
   for (const image of images) {
     const expected = runReference(model, image);

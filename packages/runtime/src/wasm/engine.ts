@@ -148,6 +148,20 @@ export class WasmEngine {
     for (let c = 0; c < last.scale.length; c++) scores[c] = source.sums[c]! * last.scale[c]! + last.bias[c]!;
   }
 
+  /** int32 scores `[count][classes]` of `count` images, one behind the other. */
+  runAll(pixels: Uint8Array, count: number, options: { readonly stretched?: boolean } = {}): Int32Array {
+    const { input, classes } = this.model;
+    const size = input.height * input.width * input.channels;
+    const scores = new Int32Array(count * classes.length);
+    for (let n = 0; n < count; n++)
+      this.run(
+        pixels.subarray(n * size, (n + 1) * size),
+        scores.subarray(n * classes.length, (n + 1) * classes.length),
+        options,
+      );
+    return scores;
+  }
+
   /** Bits of every hidden kernel layer after the last run, `[y][x][channel]`: to compare with the reference. */
   hiddenBits(): Uint8Array[] {
     const shapes = modelShapes(this.model);

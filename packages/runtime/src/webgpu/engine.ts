@@ -2,6 +2,7 @@
  * The WebGPU engine: the whole network on the GPU, images in, scores out, bit-equal to the reference engine. Each run is one
  * submission and one reading, so it is meant for batches.
  */
+import { readBits, rowBytes } from '../bits.js';
 import { modelShapes } from '../bounds.js';
 import { configError, dataError, internalError } from '../errors.js';
 import type { KernelLayer, PackedModel } from '../model.js';
@@ -208,8 +209,7 @@ const weightBytes = ({ index, input, output, fanIn }: KernelShape): number =>
 /** Weights as the shaders read them: words of bits for each tap, or one int32 for each weight of the first layer. */
 function weightWords({ weights }: KernelLayer, shape: KernelShape): Uint32Array<ArrayBuffer> {
   const { index, input, output, fanIn } = shape;
-  const rowBytes = Math.ceil(fanIn / 8);
-  const bitAt = (bits: Uint8Array, o: number, i: number) => (bits[o * rowBytes + (i >> 3)]! >> (i & 7)) & 1;
+  const bitAt = (bits: Uint8Array, o: number, i: number) => readBits(bits, o * rowBytes(fanIn), i, 1);
   if (index === 0)
     return Uint32Array.from({ length: output.channels * fanIn }, (_, at) =>
       weights.type === 'integer'
