@@ -40,6 +40,13 @@ const INSTRUCTIONS = {
     ...['-mbmi', '-mbmi2', '-mpopcnt', '-mprefer-vector-width=512'],
   ],
   'kernels-avx2.c': ['-mavx2', '-mbmi', '-mbmi2', '-mpopcnt'],
+  'train/dot-avx512.c': [
+    ...['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512vnni'],
+    ...['-mbmi', '-mbmi2', '-mprefer-vector-width=512'],
+  ],
+  'train/dot-avxvnni.c': ['-mavx2', '-mavxvnni', '-mbmi', '-mbmi2'],
+  'train/dot-avx2.c': ['-mavx2', '-mbmi', '-mbmi2'],
+  'train/dot-neon-sdot.c': ['-march=armv8.2-a+dotprod'],
 };
 
 const version = spawnSync(compiler, ['--version'], { encoding: 'utf8' });
@@ -58,22 +65,26 @@ const gcc = [
   '-fvect-cost-model=dynamic',
 ];
 const flags = [
-  ...['-std=gnu11', '-O2', '-fPIC', '-fvisibility=hidden', '-Wall', '-Wextra', '-I', headers],
+  ...['-std=gnu11', '-O2', '-fPIC', '-fvisibility=hidden', '-pthread', '-Wall', '-Wextra', '-I', headers],
+  // Floats are rounded after every operation, on every processor alike.
+  ...['-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math'],
   ...(version.stdout.includes('clang') ? ['-fno-slp-vectorize'] : gcc),
   ...(values.debug ? ['-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'] : []),
 ];
 const sources = join(folder, 'csrc');
-const files = readdirSync(sources).filter((file) => file.endsWith('.c'));
+const all = readdirSync(sources, { recursive: true }).sort();
+const files = all.filter((file) => file.endsWith('.c'));
 const hash = createHash('sha256')
   .update(version.stdout)
   .update(JSON.stringify([flags, INSTRUCTIONS]));
-for (const file of readdirSync(sources).sort()) hash.update(readFileSync(join(sources, file)));
+for (const file of all.filter((name) => /\.[ch]$/.test(name))) hash.update(readFileSync(join(sources, file)));
 const stamp = `${output}.sha256`;
 const digest = hash.digest('hex');
 if (existsSync(output) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest) process.exit(0);
 
 rmSync(output, { force: true });
 const objects = mkdtempSync(join(tmpdir(), 'cbnn-native-'));
+const object = (file) => join(objects, `${file.replaceAll(/[\\/]/g, '-')}.o`);
 try {
   const run = (args) => {
     const { status, stderr } = spawnSync(compiler, args, { encoding: 'utf8' });
@@ -84,13 +95,13 @@ try {
     throw new Error(`\`${compiler} ${args.join(' ')}\` failed\n${stderr}`);
   };
   for (const file of files) {
-    const own = arch === 'x64' ? (INSTRUCTIONS[file] ?? []) : [];
-    run([...flags, ...own, '-c', join(sources, file), '-o', join(objects, `${file}.o`)]);
+    const own = (INSTRUCTIONS[file] ?? []).filter((flag) => (arch === 'arm64') === flag.startsWith('-march=armv8'));
+    run([...flags, ...own, '-c', join(sources, file), '-o', object(file)]);
   }
   const shared = platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];
   const linked = join(objects, 'linked.node');
   const sanitizers = flags.filter((flag) => flag.startsWith('-fsanitize'));
-  run([...shared, ...sanitizers, ...files.map((file) => join(objects, `${file}.o`)), '-o', linked]);
+  run([...shared, '-pthread', ...sanitizers, ...files.map(object), '-lm', '-o', linked]);
   mkdirSync(join(output, '..'), { recursive: true });
   const temporary = `${output}.${process.pid}.tmp`;
   writeFileSync(temporary, readFileSync(linked), { mode: 0o755 });

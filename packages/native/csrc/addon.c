@@ -2,9 +2,7 @@
  * The Node-API door. A model comes as numbers and arrays (src/index.ts writes them, in the order that `read_model` reads them), and goes
  * back as a handle. A run in the background takes a workspace of its own, so any number of them can be under way.
  */
-#define NAPI_VERSION 8
-#include "engine.h"
-#include <node_api.h>
+#include "addon.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,13 +21,12 @@ typedef struct {
 /* Workspaces that are kept for later runs. */
 enum { IDLE = 4 };
 
-static napi_value fail(napi_env env, const char *message) {
+napi_value fail(napi_env env, const char *message) {
   napi_throw_error(env, 0, message);
   return 0;
 }
 
-/* The elements of a typed array of this type, and how many; null, and an exception, for anything else. */
-static void *elements(napi_env env, napi_value value, napi_typedarray_type type, size_t *count) {
+void *elements(napi_env env, napi_value value, napi_typedarray_type type, size_t *count) {
   bool is_typed = false;
   napi_typedarray_type found;
   void *data;
@@ -83,17 +80,8 @@ typedef struct {
 
 static int next(Reader *reader) { return reader->left-- > 0 ? *reader->numbers++ : 0; }
 
-/* The next of `arrays`, of `bytes` bytes or more; null for another size. */
-static const void *array_at(napi_env env, napi_value arrays, uint32_t index, napi_typedarray_type type, size_t count) {
-  napi_value value;
-  size_t found = 0;
-  if (napi_get_element(env, arrays, index, &value) != napi_ok) return 0;
-  const void *data = elements(env, value, type, &found);
-  return data && found == count ? data : 0;
-}
-
-/* Fills `model`, whose `slice` and `layer` it allocates. False where numbers and arrays do not fit together. */
-static int read_model(napi_env env, Reader *reader, napi_value arrays, ModelSpec *model) {
+int read_shapes(const int32_t *numbers, size_t count, ModelSpec *model) {
+  Reader all = {numbers, count}, *reader = &all;
   if (reader->left < MODEL_NUMBERS) return 0;
   model->height = next(reader);
   model->width = next(reader);
@@ -117,7 +105,6 @@ static int read_model(napi_env env, Reader *reader, napi_value arrays, ModelSpec
     slice[i].bit = next(reader);
     slice[i].shift = next(reader);
   }
-  uint32_t array = 0;
   for (int k = 0; k < model->layers; k++, layer++) {
     layer->is_dense = next(reader);
     layer->input_height = next(reader);
@@ -137,6 +124,30 @@ static int read_model(napi_env env, Reader *reader, napi_value arrays, ModelSpec
     layer->has_integers = next(reader);
     layer->bound = next(reader);
     if (layer->kernel < 1 || layer->kernel > MOST_KERNEL || layer->outputs < 1 || layer->fan_in < 1) return 0;
+  }
+  return layer[-1].outputs == model->classes;
+}
+
+void free_shapes(ModelSpec *model) {
+  free((void *)model->slice);
+  free((void *)model->layer);
+}
+
+/* The next of `arrays`, of `count` elements; null for another size. */
+static const void *array_at(napi_env env, napi_value arrays, uint32_t index, napi_typedarray_type type, size_t count) {
+  napi_value value;
+  size_t found = 0;
+  if (napi_get_element(env, arrays, index, &value) != napi_ok) return 0;
+  const void *data = elements(env, value, type, &found);
+  return data && found == count ? data : 0;
+}
+
+/* Fills `model`, shapes and weights. False where numbers and arrays do not fit together. */
+static int read_model(napi_env env, const int32_t *numbers, size_t count, napi_value arrays, ModelSpec *model) {
+  if (!read_shapes(numbers, count, model)) return 0;
+  uint32_t array = 0;
+  for (int k = 0; k < model->layers; k++) {
+    LayerSpec *layer = (LayerSpec *)model->layer + k;
     const size_t outputs = (size_t)layer->outputs;
     layer->weights = layer->has_integers
                          ? array_at(env, arrays, array++, napi_int8_array, outputs * layer->fan_in)
@@ -148,7 +159,7 @@ static int read_model(napi_env env, Reader *reader, napi_value arrays, ModelSpec
     } else {
       layer->scale = array_at(env, arrays, array++, napi_int32_array, outputs);
       layer->bias = array_at(env, arrays, array++, napi_int32_array, outputs);
-      if (!layer->scale || !layer->bias || layer->outputs != model->classes) return 0;
+      if (!layer->scale || !layer->bias) return 0;
     }
   }
   return 1;
@@ -161,9 +172,8 @@ static napi_value create(napi_env env, napi_callback_info info) {
   char name[32] = "";
   double most = 0;
   napi_get_cb_info(env, info, &count, argument, 0, 0);
-  Reader reader = {elements(env, argument[0], napi_int32_array, &length), 0};
-  if (!reader.numbers) return 0;
-  reader.left = length;
+  const int32_t *numbers = elements(env, argument[0], napi_int32_array, &length);
+  if (!numbers) return 0;
   napi_get_value_string_utf8(env, argument[2], name, sizeof name, 0);
   napi_get_value_double(env, argument[3], &most);
   const Kernels *kernels = 0;
@@ -174,10 +184,9 @@ static napi_value create(napi_env env, napi_callback_info info) {
   ModelSpec model = {0};
   Handle *handle = calloc(1, sizeof *handle);
   const char *why = "internal: the model's numbers and arrays do not fit together";
-  if (handle && read_model(env, &reader, argument[1], &model))
+  if (handle && read_model(env, numbers, length, argument[1], &model))
     handle->engine = build_engine(&model, kernels, (size_t)most, &why);
-  free((void *)model.slice);
-  free((void *)model.layer);
+  free_shapes(&model);
   if (!handle || !handle->engine) {
     free(handle);
     bool pending = false;
@@ -342,5 +351,6 @@ NAPI_MODULE_INIT() {
       {"bits", 0, bits, 0, 0, 0, napi_enumerable, 0},            {"measure", 0, measure, 0, 0, 0, napi_enumerable, 0},
   };
   napi_define_properties(env, exports, sizeof all / sizeof *all, all);
+  add_training(env, exports);
   return exports;
 }

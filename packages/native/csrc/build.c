@@ -1,13 +1,11 @@
 /* Lays a model out for the kernels, once: weights in blocks of 32 outputs, thresholds as limits of mismatches. */
 #include "engine.h"
+#include "windows.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* Tables of a first layer beyond this are slower than plain products, and a waste. */
 static const size_t MOST_TABLE_BYTES = 16 << 20;
-
-/* Windows differ in the rows that they miss above or below: at most as many kinds as the kernel has rows. */
-enum { MOST_REACHES = 2 * MOST_KERNEL };
 
 /* What four slices are made of. An 8-bit channel is eight slices: 2x - 255 is the sum of +-2^bit. */
 typedef struct {
@@ -38,30 +36,6 @@ static Map map_behind(const ModelSpec *model, int k) {
   map.row_stride = (map.width + border) * map.words;
   map.image_words = (size_t)(map.height + border) * map.row_stride;
   return map;
-}
-
-/* The taps of a window that lie inside: [first, last) of the kernel's rows, or columns. */
-typedef struct {
-  int first, last;
-} Reach;
-
-static Reach reach_of(int output, int stride, int pad, int kernel, int size) {
-  const int start = output * stride - pad;
-  const Reach reach = {start < 0 ? -start : 0, start + kernel > size ? size - start : kernel};
-  return reach;
-}
-
-/* The different reaches of `count` outputs, in `reach`, and which one each has, in `kind`. Returns how many. */
-static int distinct_reaches(int count, const LayerSpec *spec, int size, Reach *reach, uint32_t *kind) {
-  int found = 0;
-  for (int i = 0; i < count; i++) {
-    const Reach own = reach_of(i, spec->stride, spec->pad_start, spec->kernel, size);
-    int j = 0;
-    while (j < found && (reach[j].first != own.first || reach[j].last != own.last)) j++;
-    if (j == found) reach[found++] = own;
-    kind[i] = (uint32_t)j;
-  }
-  return found;
 }
 
 /* Whether four places of a tile are one window of the pooling behind it: then no map lies in between. */
@@ -123,8 +97,8 @@ static int build_bits(Engine *engine, size_t most, Layer *layer, const LayerSpec
   uint32_t *column_kind = row_kind + spec->height;
   int row_kinds = 1, column_kinds = 1;
   if (!spec->is_dense) {
-    row_kinds = distinct_reaches(spec->height, spec, spec->input_height, row_reach, row_kind);
-    column_kinds = distinct_reaches(spec->width, spec, spec->input_width, column_reach, column_kind);
+    row_kinds = distinct_reaches(spec->height, spec->stride, spec->pad_start, spec->kernel, spec->input_height, row_reach, row_kind);
+    column_kinds = distinct_reaches(spec->width, spec->stride, spec->pad_start, spec->kernel, spec->input_width, column_reach, column_kind);
   }
   const size_t padded = (size_t)bits->blocks * BLOCK;
   bits->limits = TAKE(sizeof(int64_t) * row_kinds * column_kinds * padded);

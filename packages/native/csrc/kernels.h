@@ -142,6 +142,32 @@ static void NAME(mismatches)(const BitLayer *layer, const Place *places, int cou
   NAME(layer)(layer, places, count_, in, 0, out, 1);
 }
 
+/* For training: mismatches of one block, of `count_` places, a multiple of TILE. */
+static void NAME(counts)(const BitLayer *layer, int block, const uint32_t *from, int count_, const uint64_t *in, int32_t *out) {
+  const size_t steps = (size_t)layer->rows * layer->run;
+  for (int p = 0; p < count_; p += TILE, out += TILE * BLOCK) {
+    const uint64_t *place[TILE];
+    uint32_t none[TILE];
+    int64_t counts[TILE * BLOCK];
+    for (int i = 0; i < TILE; i++) place[i] = in + from[p + i];
+    for (int lane = 0; lane < BLOCK; lane += WIDTH * LANES)
+      NAME(tile)(layer, layer->weights + block * steps * BLOCK + lane, TILE, place, 0, none, counts + lane);
+    for (int i = 0; i < TILE * BLOCK; i++) out[i] = (int32_t)counts[i];
+  }
+}
+
+/* out[pixel * out_pitch + block]: sum >= threshold, or its opposite where `inverted`. */
+#define ACTIVATIONS(name, Number, mask)                                                                        \
+  static void NAME(name)(const void *from, int pixels, int blocks, const void *limits, const uint32_t *inverted, \
+                         uint32_t *out, size_t out_pitch) {                                                    \
+    const Number *sums = from, *thresholds = limits;                                                           \
+    for (int pixel = 0; pixel < pixels; pixel++, out += out_pitch)                                             \
+      for (int block = 0; block < blocks; block++, sums += BLOCK)                                              \
+        out[block] = mask(sums, thresholds + block * BLOCK) ^ inverted[block];                                 \
+  }
+ACTIVATIONS(activate16, int16_t, mask16)
+ACTIVATIONS(activate32, int32_t, mask32)
+
 /*
  * TABLE_TILE places at a time keep their sums in registers, eight of them (16 for int32). Passing all places through a few
  * kernel rows at a time, whose tables stay in the first-level cache, was slower: sums go to memory and back.
@@ -228,4 +254,4 @@ static double NAME(limit)(int steps) {
 
 #define KERNELS(id, title)                                                                                     \
   const Kernels id = {title,          NAME(supported), NAME(bits), LOOKUP_BYTES, LOOKUPS_HERE,    NAME(mismatches),                        \
-                      NAME(tables16), NAME(tables32),  NAME(products), NAME(limit)};
+                      NAME(tables16), NAME(tables32),  NAME(products), NAME(limit),    NAME(counts),  NAME(activate16), NAME(activate32)};

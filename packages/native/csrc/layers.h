@@ -106,7 +106,21 @@ typedef struct {
   void (*products)(const ProductLayer *, const Place *, int places, const int16_t *in, int32_t *out);
   /* Counts `steps` times in registers alone, as fast as the processor can; returns how many products that is. */
   double (*limit)(int steps);
+  /* For training: out[place][BLOCK], mismatches of one block at `places` places (a multiple of TILE). */
+  void (*counts)(const BitLayer *, int block, const uint32_t *from, int places, const uint64_t *in, int32_t *out);
+  /* out[pixel * pitch + block]: sum >= threshold, or its opposite where `inverted`; sums are [pixels][blocks][BLOCK]. */
+  void (*activate16)(const void *sums, int pixels, int blocks, const void *thresholds, const uint32_t *inverted,
+                     uint32_t *out, size_t pitch);
+  void (*activate32)(const void *sums, int pixels, int blocks, const void *thresholds, const uint32_t *inverted,
+                     uint32_t *out, size_t pitch);
 } Kernels;
+
+extern const Kernels portable_kernels;
+#if defined(__x86_64__)
+extern const Kernels avx512_kernels, avx2_kernels;
+#elif defined(__aarch64__)
+extern const Kernels neon_kernels;
+#endif
 
 /* Fastest first; ends with the portable ones, which every CPU has. */
 extern const Kernels *const all_kernels[];

@@ -25,13 +25,46 @@ export interface Addon {
   measure(handle: Handle, rounds: number, out: Float64Array): void;
 }
 
-/** The addon, or why there is none. */
-export const addon: Addon | string = load();
+/** A training step laid out; the addon knows what is in it. */
+export type TrainerHandle = object & { readonly kind?: 'native trainer' };
 
-function load(): Addon | string {
+/** Training: csrc/train/door.c. */
+export interface TrainingAddon {
+  trainingKernels(): string[];
+  createTrainer(
+    shapes: Int32Array,
+    /** batch, threads, squared hinge, integer first layer */
+    numbers: Int32Array,
+    place: Float32Array,
+    rateScales: Float32Array,
+    /** nine per layer: value, first and second moment of weights, gamma and beta */
+    parameters: readonly Float32Array[],
+    kernels: string,
+    mostBytes: number,
+  ): TrainerHandle;
+  step(
+    handle: TrainerHandle,
+    pixels: Uint8Array,
+    labels: Uint16Array,
+    rates: Float32Array,
+    learns: boolean,
+    results: Float64Array,
+    statistics: Float32Array,
+  ): Promise<void>;
+  units(handle: TrainerHandle, values: Float32Array, sets: boolean): void;
+  scores(handle: TrainerHandle, out: Float32Array): void;
+  inspect(handle: TrainerHandle, layer: number, what: number, out: Int32Array): void;
+  /** Does `steps` steps of products in registers alone; returns how many products that is. */
+  dotLimit(kernels: string, steps: number): number;
+}
+
+/** The addon, or why there is none. */
+export const addon: (Addon & TrainingAddon) | string = load();
+
+function load(): (Addon & TrainingAddon) | string {
   const require = createRequire(import.meta.url);
   try {
-    const find = require('node-gyp-build') as (folder: string) => Addon;
+    const find = require('node-gyp-build') as (folder: string) => Addon & TrainingAddon;
     return find(fileURLToPath(new URL('..', import.meta.url)));
   } catch (error) {
     const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');

@@ -13,6 +13,15 @@ import {
   validateModel,
 } from '@cbnn/runtime';
 import { type Addon, addon, type Handle } from './addon.js';
+import { describeShapes } from './describe.js';
+
+export {
+  type GradientReport,
+  type NativeStepResult,
+  NativeTrainer,
+  type NativeTrainerOptions,
+  trainingKernels,
+} from './trainer.js';
 
 /** A model that needs more is refused. */
 const MOST_BYTES = 2 ** 29;
@@ -133,35 +142,24 @@ export class NativeEngine {
   }
 }
 
-/** A model as the addon reads it: `read_model` in csrc/addon.c takes these in the same order. */
+/** A model as the addon reads it: shapes, and `read_model` in csrc/addon.c takes these arrays in the same order. */
 function describe(model: PackedModel): { numbers: Int32Array; arrays: unknown[] } {
-  const { input, kernels, classes } = model;
+  const { input, kernels } = model;
   const shapes = modelShapes(model);
-  const numbers = [
-    ...[
-      input.height,
-      input.width,
-      input.channels,
-      input.encoding === 'bit-slices' ? 1 : 0,
-      input.slices.length,
-    ],
-    ...[input.stretch?.low ?? -1, input.stretch?.high ?? -1, classes.length, kernels.length],
-    ...input.slices.flatMap(({ channel, bit }, i) => [channel, bit, input.shifts[i]!]),
-  ];
+  const numbers = describeShapes(
+    input,
+    shapes,
+    kernels.map(({ weights }, k) => ({
+      hasIntegers: weights.type === 'integer',
+      bound: layerBound(input, shapes[k]!, weights),
+    })),
+  );
   const arrays: unknown[] = [];
-  for (const [k, kernel] of kernels.entries()) {
-    const shape = shapes[k]!;
+  for (const kernel of kernels) {
     const { weights } = kernel;
-    numbers.push(
-      ...[shape.kind === 'dense' ? 1 : 0, shape.input.height, shape.input.width, shape.input.channels],
-      ...[shape.output.height, shape.output.width, shape.output.channels],
-      ...[shape.pool, shape.pooled.height, shape.pooled.width],
-      ...[shape.kernel, shape.stride, shape.padStart, shape.padEnd, shape.fanIn],
-      ...[weights.type === 'integer' ? 1 : 0, layerBound(input, shape, weights)],
-    );
     arrays.push(weights.type === 'integer' ? weights.values : weights.bits);
     if (kernel.output === 'bits') arrays.push(kernel.thresholds);
     else arrays.push(kernel.scale, kernel.bias);
   }
-  return { numbers: Int32Array.from(numbers), arrays };
+  return { numbers, arrays };
 }

@@ -1,0 +1,18 @@
+/* What both halves of the Node-API door share: addon.c is that of packed models, train/door.c that of training. */
+#ifndef CBNN_ADDON_H
+#define CBNN_ADDON_H
+#define NAPI_VERSION 8
+#include "engine.h"
+#include <node_api.h>
+
+/* Throws; returns null. */
+napi_value fail(napi_env env, const char *message);
+/* The elements of a typed array of this type, and how many; null, and an exception, for anything else. */
+void *elements(napi_env env, napi_value value, napi_typedarray_type type, size_t *count);
+/* Shapes as src/describe.ts writes them, weights left out; false where they do not fit together. To be freed either way. */
+int read_shapes(const int32_t *numbers, size_t count, ModelSpec *model);
+void free_shapes(ModelSpec *model);
+/* Adds the functions of train/door.c. */
+void add_training(napi_env env, napi_value exports);
+
+#endif

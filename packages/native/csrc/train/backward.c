@@ -1,0 +1,327 @@
+/*
+ * Backward, from the last layer to the first. Of each layer: the gradient of its sums, rounded to int8; from that, the products that
+ * its weights' gradient is made of, and the gradient that it hands to the layer before.
+ */
+#include "step.h"
+#include <math.h>
+#include <string.h>
+
+/* Values and bits are at most 2, gradients 127. */
+enum { FLUSH = INT16_MAX / (2 * 2 * MOST_GRADIENT) };
+
+/* Constants of dz = scale * dy + curve * p + offset, divided by `unit`: docs/training-step.md 5. */
+static void set_gradient(Step *step, StepLayer *layer, float unit) {
+  const double samples = (double)step->batch * layer->pixels;
+  for (int c = 0; c < layer->outputs; c++) {
+    const double inverse = layer->inverse[c], scale = (double)layer->gamma.value[c] * inverse;
+    const double curve = -scale * inverse * layer->dgamma[c] / samples;
+    layer->of.slope[c] = (float)(scale * layer->dy_unit / unit);
+    layer->of.curve[c] = (float)(curve / unit);
+    layer->of.offset[c] = (float)((-scale * layer->dbeta[c] / samples - layer->mean[c] * curve) / unit);
+  }
+}
+
+/* Sums of dy and dy * (p - mean) over the batch become gradients of beta and gamma. */
+static void finish_batch_norm(StepLayer *layer) {
+  for (int c = 0; c < layer->outputs; c++) {
+    double first = 0, second = 0;
+    for (int i = 0; i < layer->partials; i++) {
+      first += layer->first[(size_t)i * layer->pitch + c];
+      second += layer->second[(size_t)i * layer->pitch + c];
+    }
+    layer->dbeta[c] = (float)(first * layer->dy_unit);
+    layer->dgamma[c] = (float)(second * layer->dy_unit * layer->inverse[c]);
+  }
+}
+
+static float gradient_row(const Step *step, const StepLayer *layer, size_t at, int block, int count, int8_t *out, size_t row,
+                          int32_t *sum, int64_t *counts) {
+  const size_t from = at * layer->pitch + (size_t)block * BLOCK;
+  const GradientOf of = {layer->of.slope + block * BLOCK, layer->of.curve + block * BLOCK, layer->of.offset + block * BLOCK};
+  return (layer->is_wide ? step->kernels->gradient32 : step->kernels->gradient16)(
+      (const char *)layer->p + from * (layer->is_wide ? 4 : 2), layer->dy + from, layer->winner ? layer->winner + from : 0, layer->pitch,
+      count, layer->spec.pool, of, out, row, layer->pitch, sum, counts);
+}
+
+/* The int8 gradient of image `n` into the thread's padded map. */
+static void image_gradient(Step *step, int k, int n, int8_t *map, int thread) {
+  StepLayer *layer = step->layer + k;
+  const LayerSpec *spec = &layer->spec;
+  const size_t row = (size_t)layer->columns * layer->pitch;
+  int32_t *sum = layer->correction + (size_t)thread * layer->pitch;
+  for (int block = 0; block < layer->out_blocks; block++)
+    for (int y = 0; y < spec->pooled_height; y++) {
+      int8_t *out = map + (size_t)(layer->before_rows + y * spec->pool) * row + (size_t)layer->before_columns * layer->pitch +
+                    (size_t)block * BLOCK;
+      const float largest = gradient_row(step, layer, (size_t)n * layer->pixels + (size_t)y * spec->pooled_width, block,
+                                         spec->pooled_width, out, row, sum + block * BLOCK, layer->counts[thread]);
+      if (largest > layer->largest[thread]) layer->largest[thread] = largest;
+    }
+}
+
+/* Lanes of an 8-bit image at four pixels: high and low halves of each channel, and 1 inside the image. */
+static void put_values(const Step *step, const uint8_t *const pixel[4], int block, uint8_t *out) {
+  memset(out, 0, BLOCK * 4);
+  for (int lane = 0; lane < BLOCK && block * BLOCK + lane < step->layer->lanes; lane++)
+    for (int j = 0; j < 4; j++) {
+      if (!pixel[j]) continue;
+      const int l = block * BLOCK + lane;
+      out[lane * 4 + j] = l == 2 * step->channels ? 1 : l % 2 ? pixel[j][l / 2] & 15 : pixel[j][l / 2] >> 4;
+    }
+}
+
+static const uint8_t *pixel_at(const Step *step, int n, int y, int x) {
+  if (n >= step->batch || y < 0 || y >= step->height || x < 0 || x >= step->width) return 0;
+  return step->pixels + (((size_t)n * step->height + y) * step->width + x) * step->channels;
+}
+
+/* The input of images first .. first + count - 1 as quads of pixels, for every column of the kernel and phase of the stride. */
+static void input_quads(const Step *step, const StepLayer *layer, int first, int count, int block, uint8_t *out) {
+  const LayerSpec *spec = &layer->spec;
+  const int stride = spec->stride, words = 2 * layer->words, quads = layer->quads;
+  const size_t row_bytes = (size_t)quads * BLOCK * 4;
+  const size_t offset[4] = {0, (size_t)stride * words, (size_t)2 * stride * words, (size_t)3 * stride * words};
+  for (int kx = 0; kx < spec->kernel; kx++)
+    for (int phase = 0; phase < stride; phase++)
+      for (int i = 0; i < count; i++)
+        for (int row = 0; row < layer->phase_rows; row++, out += row_bytes) {
+          const int y = row * stride + phase - spec->pad_start;
+          if (layer->is_first && !step->is_sliced) {
+            for (int q = 0; q < quads; q++) {
+              const uint8_t *pixel[4];
+              for (int j = 0; j < 4; j++) pixel[j] = pixel_at(step, first + i, y, (4 * q + j) * stride + kx - spec->pad_start);
+              put_values(step, pixel, block, out + (size_t)q * BLOCK * 4);
+            }
+            continue;
+          }
+          if (y < 0 || y >= spec->input_height) {
+            memset(out, 1, row_bytes);
+            continue;
+          }
+          const uint32_t *from = (const uint32_t *)(layer->input + (size_t)(first + i) * layer->image_words +
+                                                    (size_t)(y + spec->pad_start) * layer->row_words) +
+                                 (size_t)kx * words + block;
+          step->kernels->expand(from, offset, 4 * offset[1], layer->edge + kx * quads, quads, out);
+        }
+}
+
+/* Products of inputs and the gradient of `count` images; `fresh` where the thread has none yet. */
+static void weight_products(const Step *step, const StepLayer *layer, StepSpace *space, int first, int count, int32_t *products,
+                            int fresh) {
+  const LayerSpec *spec = &layer->spec;
+  const int kernel = spec->kernel, stride = spec->stride, flush = layer->is_first ? step->lanes_flush : FLUSH;
+  const int steps = spec->height * layer->quads;
+  const size_t step_bytes = BLOCK * 4, out_stride = (size_t)layer->taps * layer->lane_pitch;
+  for (int block = 0; block < layer->in_blocks; block++) {
+    input_quads(step, layer, first, count, block, space->input_quads);
+    for (int tap = 0; tap < layer->taps; tap++) {
+      const int ky = tap / kernel, kx = tap % kernel;
+      for (int o = 0; o < layer->outputs; o += ROWS) {
+        for (int i = 0; i < count; i++)
+          space->segments[i] = (Segment){
+              (const int8_t *)space->gradient_quads + ((size_t)(o / ROWS) * count + i) * steps * ROWS * 4,
+              space->input_quads + ((((size_t)kx * stride + ky % stride) * count + i) * layer->phase_rows + ky / stride) *
+                                       layer->quads * step_bytes,
+              steps};
+        int32_t *to = products + (size_t)o * out_stride + (size_t)tap * layer->lane_pitch + block * BLOCK;
+        if (fresh)
+          for (int r = 0; r < ROWS; r++) memset(to + r * out_stride, 0, BLOCK * sizeof *to);
+        step->kernels->tile_quads(to, out_stride, space->segments, count, flush);
+      }
+    }
+  }
+}
+
+/* Hands a tile of the gradient of layer `k`'s input to layer k - 1. */
+static void estimate(const Step *step, int k, const int32_t *sums, const int32_t *correction, const int64_t pixel[ROWS], int block,
+                     int partial) {
+  StepLayer *before = step->layer + k - 1;
+  const size_t to = (size_t)partial * before->pitch + (size_t)block * BLOCK;
+  (before->is_wide ? step->kernels->estimate32 : step->kernels->estimate16)(
+      sums, correction, pixel, before->p, before->dy, before->low + block * BLOCK, before->high + block * BLOCK,
+      before->mean + block * BLOCK, before->first + to, before->second + to);
+}
+
+static void input_gradient(const Step *step, int k, StepSpace *space, int first, int count) {
+  const StepLayer *layer = step->layer + k, *before = layer - 1;
+  const int map = layer->rows * layer->columns;
+  const int8_t *gradient = space->gradient[k];
+  step->kernels->byte_sums(gradient, layer->pitch, count * map, space->pixel_sums);
+  int32_t *correction = space->window_sums;
+  for (int i = 0; i < count; i++)
+    for (int f = 0; f < layer->phases; f++) {
+      const Phase *phase = layer->phase + f;
+      for (int t = 0; t < phase->tiles; t++, correction += ROWS) {
+        for (int r = 0; r < ROWS; r++) correction[r] = 0;
+        for (int m = 0; m < phase->meetings; m++) {
+          const int32_t *from = space->pixel_sums + i * map + phase->tile[t].from + phase->meeting[m].offset;
+          for (int r = 0; r < ROWS; r++) correction[r] += from[r];
+        }
+      }
+    }
+  const size_t tap_bytes = (size_t)layer->out_quads * BLOCK * 4;
+  for (int block = 0; block < layer->in_blocks; block++) {
+    const uint8_t *signs = layer->signs + (size_t)block * layer->taps * tap_bytes;
+    correction = space->window_sums;
+    for (int i = 0; i < count; i++)
+      for (int f = 0; f < layer->phases; f++) {
+        const Phase *phase = layer->phase + f;
+        for (int t = 0; t < phase->tiles; t++, correction += ROWS) {
+          const Tile *tile = phase->tile + t;
+          for (int m = 0; m < phase->meetings; m++)
+            space->segments[m] = (Segment){
+                gradient + ((size_t)i * map + tile->from + phase->meeting[m].offset) * layer->pitch,
+                signs + phase->meeting[m].tap * tap_bytes, layer->out_quads};
+          int32_t sums[ROWS * BLOCK] __attribute__((aligned(64))) = {0};
+          step->kernels->tile(sums, BLOCK, space->segments, phase->meetings, layer->pitch, FLUSH);
+          int64_t pixel[ROWS];
+          for (int r = 0; r < ROWS; r++)
+            pixel[r] = tile->to[r] < 0 ? -1
+                                       : ((int64_t)(first + i) * before->pixels + tile->to[r]) * before->pitch + block * BLOCK;
+          estimate(step, k, sums, correction, pixel, block, first + i);
+        }
+      }
+  }
+}
+
+static void convolution_task(void *context, int index, int thread) {
+  Step *step = context;
+  const int k = step->current;
+  StepLayer *layer = step->layer + k;
+  const LayerSpec *spec = &layer->spec;
+  StepSpace *space = step->space + thread;
+  const int first = index * layer->group, count = step->batch - first < layer->group ? step->batch - first : layer->group;
+  if (count <= 0) return;
+  const size_t map = (size_t)layer->rows * layer->columns * layer->pitch;
+  const size_t quad_row = (size_t)layer->quads * ROWS * 4, group = (size_t)count * spec->height * quad_row;
+  for (int i = 0; i < count; i++) {
+    int8_t *gradient = space->gradient[k] + i * map;
+    image_gradient(step, k, first + i, gradient, thread);
+    for (int block = 0; block < layer->out_blocks; block++)
+      for (int y = 0; y < spec->height; y++)
+        step->kernels->quads(gradient + ((size_t)(layer->before_rows + y) * layer->columns + layer->before_columns) * layer->pitch +
+                                 (size_t)block * BLOCK,
+                             layer->pitch, layer->quads,
+                             space->gradient_quads + (size_t)block * (BLOCK / ROWS) * group + ((size_t)i * spec->height + y) * quad_row,
+                             group);
+  }
+  weight_products(step, layer, space, first, count, layer->products[thread], !layer->has_products[thread]);
+  layer->has_products[thread] = 1;
+  if (k > 0) input_gradient(step, k, space, first, count);
+}
+
+/* Only the size of the gradient: where nothing is known of it yet. */
+static void size_task(void *context, int n, int thread) {
+  Step *step = context;
+  const int k = step->current;
+  image_gradient(step, k, n, step->space[thread].gradient[k], thread);
+}
+
+static void clear_gradient(Step *step, StepLayer *layer) {
+  memset(layer->largest, 0, sizeof *layer->largest * step->threads);
+  memset(layer->counts, 0, sizeof *layer->counts * step->threads);
+  memset(layer->has_products, 0, sizeof *layer->has_products * step->threads);
+  memset(layer->correction, 0, sizeof *layer->correction * step->threads * layer->pitch);
+}
+
+static float largest_gradient(const Step *step, const StepLayer *layer) {
+  float largest = 0;
+  for (int t = 0; t < step->threads; t++) largest = layer->largest[t] > largest ? layer->largest[t] : largest;
+  return largest;
+}
+
+static void convolution_backward(Step *step, int k) {
+  StepLayer *layer = step->layer + k;
+  clear_gradient(step, layer);
+  if (!(layer->unit > 0)) {
+    set_gradient(step, layer, 1);
+    run_tasks(step->pool, size_task, step, step->batch);
+    const float largest = largest_gradient(step, layer);
+    layer->unit = largest > 0 ? largest / MOST_GRADIENT : 1;
+    clear_gradient(step, layer);
+  }
+  set_gradient(step, layer, layer->unit);
+  run_tasks(step->pool, convolution_task, step, (step->batch + layer->group - 1) / layer->group);
+}
+
+/* One tap of one block of inputs: its weights' products, and its gradient. */
+static void dense_task(void *context, int index, int thread) {
+  Step *step = context;
+  const int k = step->current;
+  StepLayer *layer = step->layer + k;
+  StepSpace *space = step->space + thread;
+  const int tap = index / layer->in_blocks, block = index % layer->in_blocks, words = 2 * layer->words;
+  const size_t image = 2 * layer->image_words;
+  const size_t offset[4] = {0, image, 2 * image, 3 * image};
+  if (layer->is_first && !step->is_sliced)
+    for (int q = 0; q < layer->quads; q++) {
+      const uint8_t *pixel[4];
+      for (int j = 0; j < 4; j++) pixel[j] = pixel_at(step, 4 * q + j, tap / step->width, tap % step->width);
+      put_values(step, pixel, block, space->input_quads + (size_t)q * BLOCK * 4);
+    }
+  else
+    step->kernels->expand((const uint32_t *)layer->input + (size_t)tap * words + block, offset, 4 * image, 0, layer->quads,
+                          space->input_quads);
+  const size_t out_stride = (size_t)layer->taps * layer->lane_pitch;
+  for (int o = 0; o < layer->outputs; o += ROWS) {
+    const Segment segment = {(const int8_t *)layer->dense_quads + (size_t)o * layer->quads * 4, space->input_quads, layer->quads};
+    int32_t *to = layer->products[0] + (size_t)o * out_stride + (size_t)tap * layer->lane_pitch + block * BLOCK;
+    for (int r = 0; r < ROWS; r++) memset(to + r * out_stride, 0, BLOCK * sizeof *to);
+    step->kernels->tile_quads(to, out_stride, &segment, 1, layer->is_first ? step->lanes_flush : FLUSH);
+  }
+  if (k == 0) return;
+  const StepLayer *before = layer - 1;
+  const uint8_t *signs = layer->signs + ((size_t)block * layer->taps + tap) * layer->out_quads * BLOCK * 4;
+  for (int n = 0; n < step->batch; n += ROWS) {
+    int32_t sums[ROWS * BLOCK] __attribute__((aligned(64))) = {0};
+    const Segment segment = {layer->dense_gradient + (size_t)n * layer->pitch, signs, layer->out_quads};
+    step->kernels->tile(sums, BLOCK, &segment, 1, layer->pitch, FLUSH);
+    int64_t pixel[ROWS];
+    for (int r = 0; r < ROWS; r++)
+      pixel[r] = n + r < step->batch ? ((int64_t)(n + r) * before->pixels + tap) * before->pitch + block * BLOCK : -1;
+    estimate(step, k, sums, layer->dense_sums + n, pixel, block, tap);
+  }
+}
+
+static void dense_gradient(Step *step, StepLayer *layer) {
+  for (int block = 0; block < layer->out_blocks; block++) {
+    const float largest = gradient_row(step, layer, 0, block, step->batch, layer->dense_gradient + block * BLOCK, 0,
+                                       layer->correction + block * BLOCK, layer->counts[0]);
+    if (largest > layer->largest[0]) layer->largest[0] = largest;
+  }
+}
+
+/* Dense layers' gradients are few, and their largest changes much from step to step: it is taken of this one. */
+static void dense_backward(Step *step, int k) {
+  StepLayer *layer = step->layer + k;
+  clear_gradient(step, layer);
+  set_gradient(step, layer, 1);
+  dense_gradient(step, layer);
+  const float largest = layer->largest[0];
+  layer->unit = largest > 0 ? largest / MOST_GRADIENT : 1;
+  clear_gradient(step, layer);
+  set_gradient(step, layer, layer->unit);
+  dense_gradient(step, layer);
+  step->kernels->byte_sums(layer->dense_gradient, layer->pitch, step->batch, layer->dense_sums);
+  for (int block = 0; block < layer->out_blocks; block++)
+    step->kernels->quads(layer->dense_gradient + block * BLOCK, layer->pitch, layer->quads,
+                         layer->dense_quads + (size_t)block * BLOCK * layer->quads * 4, (size_t)layer->quads * ROWS * 4);
+  layer->has_products[0] = 1;
+  run_tasks(step->pool, dense_task, step, layer->taps * layer->in_blocks);
+}
+
+void run_backward(Step *step) {
+  for (int k = step->layers - 1; k >= 0; k--) {
+    StepLayer *layer = step->layer + k;
+    step->current = k;
+    if (!layer->is_last) finish_batch_norm(layer);
+    if (k > 0) {
+      const size_t partials = (size_t)layer[-1].partials * layer[-1].pitch;
+      memset(layer[-1].first, 0, sizeof *layer->first * partials);
+      memset(layer[-1].second, 0, sizeof *layer->second * partials);
+    }
+    if (layer->spec.is_dense) dense_backward(step, k);
+    else convolution_backward(step, k);
+    if (k > 0) layer[-1].dy_unit = layer->unit;
+  }
+}

@@ -1,0 +1,283 @@
+/* Training through Node-API. Weights and moments stay in JavaScript's arrays, which a step reads and writes in place. */
+#include "../addon.h"
+#include "step.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { PARAMETERS = 3, PARAMETER_ARRAYS = 9, MOST_THREADS = 256 };
+/* Beside loss and right answers, each layer's share of clipped and zero gradients, and max / rms of them. */
+enum { RESULTS = 2, LAYER_RESULTS = 3 };
+
+static const napi_type_tag handle_tag = {0x2f4a8c0d9b7e4d11ull, 0x8d3f6a5b1c2e7f90ull};
+
+typedef struct {
+  Step *step;
+  napi_ref parameters;
+  bool busy;
+  int64_t reported;
+} Handle;
+
+static void free_handle(napi_env env, void *data, void *hint) {
+  (void)hint;
+  Handle *handle = data;
+  int64_t total;
+  if (handle->reported) napi_adjust_external_memory(env, -handle->reported, &total);
+  if (handle->parameters) napi_delete_reference(env, handle->parameters);
+  if (handle->step) free_step(handle->step);
+  free(handle);
+}
+
+static Handle *handle_of(napi_env env, napi_value value) {
+  bool is_ours = false;
+  void *handle = 0;
+  if (napi_check_object_type_tag(env, value, &handle_tag, &is_ours) != napi_ok || !is_ours ||
+      napi_unwrap(env, value, &handle) != napi_ok) {
+    fail(env, "internal: this is no native trainer");
+    return 0;
+  }
+  return handle;
+}
+
+static napi_value kernel_names(napi_env env, napi_callback_info info) {
+  (void)info;
+  napi_value list, name;
+  napi_create_array(env, &list);
+  uint32_t count = 0;
+  for (int i = 0; all_step_kernels[i]; i++)
+    if (all_step_kernels[i]->supported()) {
+      napi_create_string_utf8(env, all_step_kernels[i]->name, NAPI_AUTO_LENGTH, &name);
+      napi_set_element(env, list, count++, name);
+    }
+  return list;
+}
+
+static const StepKernels *kernels_named(napi_env env, napi_value value) {
+  char name[32] = "";
+  napi_get_value_string_utf8(env, value, name, sizeof name, 0);
+  for (int i = 0; all_step_kernels[i]; i++)
+    if (strcmp(all_step_kernels[i]->name, name) == 0 && all_step_kernels[i]->supported()) return all_step_kernels[i];
+  fail(env, "this processor has not the instructions that were asked for");
+  return 0;
+}
+
+/* Nine arrays a layer: value, first and second moment of weights, gamma and beta. */
+static int read_parameters(napi_env env, napi_value arrays, const ModelSpec *model, Parameter *parameters) {
+  uint32_t index = 0;
+  for (int k = 0; k < model->layers; k++)
+    for (int i = 0; i < PARAMETERS; i++) {
+      float *found[3];
+      const size_t outputs = (size_t)model->layer[k].outputs, expected = i == 0 ? outputs * model->layer[k].fan_in : outputs;
+      for (int j = 0; j < 3; j++) {
+        napi_value value;
+        size_t count = 0;
+        if (napi_get_element(env, arrays, index++, &value) != napi_ok) return 0;
+        found[j] = elements(env, value, napi_float32_array, &count);
+        if (!found[j] || count != expected) return 0;
+      }
+      parameters[k * PARAMETERS + i] = (Parameter){found[0], found[1], found[2]};
+    }
+  return 1;
+}
+
+/* createTrainer(shapes, [batch, threads, hinge, integer], place, rate scales, parameters, kernels, most bytes) */
+static napi_value create(napi_env env, napi_callback_info info) {
+  size_t count = 7, shapes = 0, numbers = 0, places = 0, scales = 0;
+  napi_value argument[7], result = 0;
+  napi_get_cb_info(env, info, &count, argument, 0, 0);
+  const int32_t *shape = elements(env, argument[0], napi_int32_array, &shapes);
+  if (!shape) return 0;
+  const int32_t *number = elements(env, argument[1], napi_int32_array, &numbers);
+  if (!number) return 0;
+  const float *place = elements(env, argument[2], napi_float32_array, &places);
+  if (!place) return 0;
+  const float *scale = elements(env, argument[3], napi_float32_array, &scales);
+  if (!scale) return 0;
+  const StepKernels *kernels = kernels_named(env, argument[5]);
+  if (!kernels) return 0;
+  double most = 0;
+  napi_get_value_double(env, argument[6], &most);
+
+  ModelSpec model = {0};
+  Parameter *parameters = 0;
+  Handle *handle = calloc(1, sizeof *handle);
+  const char *why = "internal: the trainer's numbers and arrays do not fit together";
+  if (handle && read_shapes(shape, shapes, &model) && numbers == 4 && number[0] >= 1 && number[1] >= 1 && number[1] <= MOST_THREADS &&
+      places == (size_t)model.layer->input_channels && scales == (size_t)model.layers &&
+      (parameters = calloc((size_t)model.layers * PARAMETERS, sizeof *parameters)) &&
+      read_parameters(env, argument[4], &model, parameters)) {
+    const StepSpec spec = {&model, number[0], number[1], number[2], number[3], place, scale, parameters};
+    handle->step = build_step(&spec, kernels, (size_t)most, &why);
+  }
+  free(parameters);
+  free_shapes(&model);
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  if (pending || !handle || !handle->step) {
+    if (handle) free_handle(env, handle, 0);
+    return pending ? 0 : fail(env, why);
+  }
+  napi_create_object(env, &result);
+  napi_type_tag_object(env, result, &handle_tag);
+  napi_wrap(env, result, handle, free_handle, 0, 0);
+  napi_create_reference(env, argument[4], 1, &handle->parameters);
+  int64_t total;
+  handle->reported = (int64_t)handle->step->bytes;
+  napi_adjust_external_memory(env, handle->reported, &total);
+  return result;
+}
+
+/* A step under way, on a thread of libuv's pool and those of the trainer. */
+typedef struct {
+  Handle *handle;
+  bool learns;
+  double *results;
+  float *statistics;
+  napi_async_work work;
+  napi_deferred deferred;
+  napi_ref kept[5];
+} Task_;
+
+static void execute(napi_env env, void *data) {
+  (void)env;
+  Task_ *task = data;
+  Step *step = task->handle->step;
+  run_step(step, task->learns);
+  float *statistics = task->statistics;
+  for (int k = 0; k < step->layers; k++) {
+    const StepLayer *layer = step->layer + k;
+    const size_t bytes = sizeof *statistics * layer->outputs;
+    memcpy(statistics, layer->mean, bytes);
+    memcpy(statistics + layer->outputs, layer->variance, bytes);
+    statistics += 2 * layer->outputs;
+    if (task->learns) gradient_report(step, k, task->results + RESULTS + LAYER_RESULTS * k);
+  }
+  task->results[0] = task->learns ? step->loss : 0;
+  task->results[1] = task->learns ? step->correct : 0;
+}
+
+static void complete(napi_env env, napi_status status, void *data) {
+  Task_ *task = data;
+  task->handle->busy = false;
+  napi_value nothing;
+  napi_get_undefined(env, &nothing);
+  if (status == napi_ok) napi_resolve_deferred(env, task->deferred, nothing);
+  else napi_reject_deferred(env, task->deferred, nothing);
+  for (int i = 0; i < 5; i++) napi_delete_reference(env, task->kept[i]);
+  napi_delete_async_work(env, task->work);
+  free(task);
+}
+
+/* step(handle, pixels, labels, [latent rate, float rate], learns, results, statistics): a promise */
+static napi_value step_later(napi_env env, napi_callback_info info) {
+  size_t count = 7, pixels = 0, labels = 0, rates = 0, results = 0, statistics = 0;
+  napi_value argument[7], promise = 0, name;
+  napi_get_cb_info(env, info, &count, argument, 0, 0);
+  Handle *handle = handle_of(env, argument[0]);
+  if (!handle) return 0;
+  Step *step = handle->step;
+  const uint8_t *pixel = elements(env, argument[1], napi_uint8_array, &pixels);
+  const uint16_t *label = pixel ? elements(env, argument[2], napi_uint16_array, &labels) : 0;
+  const float *rate = label ? elements(env, argument[3], napi_float32_array, &rates) : 0;
+  double *result = rate ? elements(env, argument[5], napi_float64_array, &results) : 0;
+  float *statistic = result ? elements(env, argument[6], napi_float32_array, &statistics) : 0;
+  if (!statistic) return 0;
+  size_t expected = 0;
+  for (int k = 0; k < step->layers; k++) expected += 2 * (size_t)step->layer[k].outputs;
+  if (pixels != (size_t)step->batch * step->height * step->width * step->channels || labels != (size_t)step->batch || rates != 2 ||
+      results != (size_t)(RESULTS + LAYER_RESULTS * step->layers) || statistics != expected)
+    return fail(env, "internal: arrays of another length were expected");
+  for (int n = 0; n < step->batch; n++)
+    if (label[n] >= step->classes) return fail(env, "internal: a label that is no class");
+  if (handle->busy) return fail(env, "internal: a step is still under way");
+  Task_ *task = calloc(1, sizeof *task);
+  if (!task) return fail(env, "there is no memory left");
+  handle->busy = true;
+  task->handle = handle;
+  napi_get_value_bool(env, argument[4], &task->learns);
+  task->results = result;
+  task->statistics = statistic;
+  step->pixels = pixel;
+  step->labels = label;
+  step->latent_rate = rate[0];
+  step->float_rate = rate[1];
+  const napi_value kept[5] = {argument[0], argument[1], argument[2], argument[5], argument[6]};
+  for (int i = 0; i < 5; i++) napi_create_reference(env, kept[i], 1, &task->kept[i]);
+  napi_create_promise(env, &task->deferred, &promise);
+  napi_create_string_utf8(env, "cbnn step", NAPI_AUTO_LENGTH, &name);
+  napi_create_async_work(env, 0, name, execute, complete, task, &task->work);
+  napi_queue_async_work(env, task->work);
+  return promise;
+}
+
+/* units(handle, values, sets): each layer's unit of the int8 gradient, read or set */
+static napi_value units(napi_env env, napi_callback_info info) {
+  size_t count = 3, length = 0;
+  napi_value argument[3];
+  bool sets = false;
+  napi_get_cb_info(env, info, &count, argument, 0, 0);
+  Handle *handle = handle_of(env, argument[0]);
+  if (!handle) return 0;
+  float *value = elements(env, argument[1], napi_float32_array, &length);
+  if (!value) return 0;
+  napi_get_value_bool(env, argument[2], &sets);
+  if (handle->busy || length != (size_t)handle->step->layers) return fail(env, "internal: units of another number, or a step under way");
+  for (int k = 0; k < handle->step->layers; k++)
+    if (sets) handle->step->layer[k].unit = value[k];
+    else value[k] = handle->step->layer[k].unit;
+  return 0;
+}
+
+/* scores(handle, out): of the last batch, [batch][classes] */
+static napi_value scores(napi_env env, napi_callback_info info) {
+  size_t count = 2, length = 0;
+  napi_value argument[2];
+  napi_get_cb_info(env, info, &count, argument, 0, 0);
+  Handle *handle = handle_of(env, argument[0]);
+  if (!handle) return 0;
+  float *out = elements(env, argument[1], napi_float32_array, &length);
+  if (!out) return 0;
+  const Step *step = handle->step;
+  if (handle->busy || length != (size_t)step->batch * step->classes) return fail(env, "internal: scores of another number");
+  memcpy(out, step->scores, sizeof *out * length);
+  return 0;
+}
+
+/* inspect(handle, layer, what, out): integers of the last step, for tests: see inspect.c */
+static napi_value inspect(napi_env env, napi_callback_info info) {
+  size_t count = 4, length = 0;
+  napi_value argument[4];
+  int32_t k = -1, what = -1;
+  napi_get_cb_info(env, info, &count, argument, 0, 0);
+  Handle *handle = handle_of(env, argument[0]);
+  if (!handle) return 0;
+  napi_get_value_int32(env, argument[1], &k);
+  napi_get_value_int32(env, argument[2], &what);
+  int32_t *out = elements(env, argument[3], napi_int32_array, &length);
+  if (!out) return 0;
+  if (handle->busy || k < 0 || k >= handle->step->layers || !inspect_step(handle->step, k, what, out, length))
+    return fail(env, "internal: nothing of this length to inspect");
+  return 0;
+}
+
+/* dotLimit(kernels, steps): products done in registers alone, to be timed */
+static napi_value limit(napi_env env, napi_callback_info info) {
+  size_t count = 2;
+  napi_value argument[2], result;
+  int32_t steps = 0;
+  napi_get_cb_info(env, info, &count, argument, 0, 0);
+  const StepKernels *kernels = kernels_named(env, argument[0]);
+  if (!kernels) return 0;
+  napi_get_value_int32(env, argument[1], &steps);
+  napi_create_double(env, kernels->limit(steps), &result);
+  return result;
+}
+
+void add_training(napi_env env, napi_value exports) {
+  const napi_property_descriptor all[] = {
+      {"trainingKernels", 0, kernel_names, 0, 0, 0, napi_enumerable, 0}, {"createTrainer", 0, create, 0, 0, 0, napi_enumerable, 0},
+      {"step", 0, step_later, 0, 0, 0, napi_enumerable, 0},              {"units", 0, units, 0, 0, 0, napi_enumerable, 0},
+      {"scores", 0, scores, 0, 0, 0, napi_enumerable, 0},                {"inspect", 0, inspect, 0, 0, 0, napi_enumerable, 0},
+      {"dotLimit", 0, limit, 0, 0, 0, napi_enumerable, 0},
+  };
+  napi_define_properties(env, exports, sizeof all / sizeof *all, all);
+}

@@ -1,0 +1,15 @@
+/* Plain AVX2: products of bytes are added up in 16 bits for a while (vpmaddubsw), which is nearly as fast as VNNI. */
+#if defined(__x86_64__)
+#define NAME(x) avx2_step_##x
+#include "dot-avx2.h"
+#define FLUSHES
+typedef __m256i Parts;
+#define NO_PARTS _mm256_setzero_si256()
+static inline Parts dot_part(Parts parts, Bytes b, Spread a) { return _mm256_add_epi16(parts, _mm256_maddubs_epi16(b, a)); }
+static inline Sums flushed(Sums sums, Parts parts) {
+  return sums + (Sums)_mm256_madd_epi16(parts, _mm256_set1_epi16(1));
+}
+#include "dot.h"
+static int avx2_step_supported(void) { return avx2_kernels.supported(); }
+STEP_KERNELS(avx2_step_kernels, "avx2", avx2_kernels)
+#endif

@@ -1,0 +1,19 @@
+/* What both AVX2 files share: eight lanes a register, 4 x 16 sums at a time. */
+#include <immintrin.h>
+#include <stdint.h>
+enum { LANES = 8, PART_ROWS = 4, VECTORS = 2 };
+typedef int32_t Sums __attribute__((vector_size(32)));
+typedef __m256i Bytes, Spread;
+#define KEEP(x) "x"(x)
+static inline Spread spread(const int8_t *a) {
+  int32_t four;
+  __builtin_memcpy(&four, a, 4);
+  return _mm256_set1_epi32(four);
+}
+#define SIGNS
+static inline uint32_t signs_of(const float *w) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 4; i++)
+    bits |= (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(w + 8 * i), _mm256_setzero_ps(), _CMP_GE_OQ)) << (8 * i);
+  return bits;
+}

@@ -1,0 +1,161 @@
+/*
+ * The kernels of a training step, written once. A file that includes this has chosen its instruction set by defining
+ *
+ *   NAME(x)             the name of function x for this instruction set
+ *   Sums, LANES         a vector of LANES int32, one per lane of a block
+ *   Bytes, Spread       its LANES * 4 bytes, unsigned; and 4 signed bytes in every lane
+ *   spread(address)     the latter from memory
+ *   PART_ROWS, VECTORS     what is kept in registers at a time: PART_ROWS rows of VECTORS vectors
+ *   dot(sums, b, a)     sums + b * a, four products a lane
+ *   FLUSHES             only where products are first added up in 16 bits: then also Parts, NO_PARTS,
+ *                       dot_part(parts, b, a) and flushed(sums, parts)
+ *   SIGNS, EXPAND       only where it has better ways for these: see passes.h
+ */
+#include "step.h"
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef Sums UnalignedSums __attribute__((aligned(4), may_alias));
+
+/* PART_ROWS x VECTORS * LANES sums; a's rows are `pixel` bytes apart, its steps `step`. */
+INLINE void NAME(part)(int32_t *sums, size_t stride, const Segment *segment, int count, size_t pixel, size_t step, int lane,
+                       int row, int flush) {
+  Sums total[PART_ROWS][VECTORS];
+#pragma GCC unroll 8
+  for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
+    for (int q = 0; q < VECTORS; q++) total[i][q] = *(const UnalignedSums *)(sums + i * stride + q * LANES);
+  (void)flush;
+  for (const Segment *end = segment + count; segment != end; segment++) {
+    const int8_t *a = segment->a + row * pixel;
+    const uint8_t *b = segment->b + lane * 4;
+#ifdef FLUSHES
+    for (int left = segment->steps; left > 0; left -= flush) {
+      int run = left < flush ? left : flush;
+      Parts parts[PART_ROWS][VECTORS];
+#pragma GCC unroll 8
+      for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
+        for (int q = 0; q < VECTORS; q++) parts[i][q] = NO_PARTS;
+#else
+    int run = segment->steps;
+    if (run > 0) {
+#endif
+      do {
+        Bytes lanes[VECTORS];
+#pragma GCC unroll 8
+        for (int q = 0; q < VECTORS; q++) lanes[q] = *(const Bytes *)(b + q * LANES * 4);
+#pragma GCC unroll 8
+        for (int i = 0; i < PART_ROWS; i++) {
+          const Spread four = spread(a + i * pixel);
+#pragma GCC unroll 8
+          for (int q = 0; q < VECTORS; q++)
+#ifdef FLUSHES
+            parts[i][q] = dot_part(parts[i][q], lanes[q], four);
+#else
+            total[i][q] = dot(total[i][q], lanes[q], four);
+#endif
+        }
+        a += step;
+        b += BLOCK * 4;
+      } while (--run);
+#ifdef FLUSHES
+#pragma GCC unroll 8
+      for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
+        for (int q = 0; q < VECTORS; q++) total[i][q] = flushed(total[i][q], parts[i][q]);
+#endif
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
+    for (int q = 0; q < VECTORS; q++) *(UnalignedSums *)(sums + i * stride + q * LANES) = total[i][q];
+}
+
+INLINE void NAME(rows)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, size_t step, int flush) {
+  for (int row = 0; row < ROWS; row += PART_ROWS)
+    for (int lane = 0; lane < BLOCK; lane += VECTORS * LANES)
+      NAME(part)(sums + row * stride + lane, stride, segments, count, pixel, step, lane, row, flush);
+}
+
+static void NAME(tile)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush) {
+  NAME(rows)(sums, stride, segments, count, pixel, 4, flush);
+}
+
+static void NAME(tile_quads)(int32_t *sums, size_t stride, const Segment *segments, int count, int flush) {
+  NAME(rows)(sums, stride, segments, count, 4, ROWS * 4, flush);
+}
+
+/* As many sums as a part has, of operands that the compiler must take for new ones every time. */
+static double NAME(limit)(int steps) {
+  Sums total[PART_ROWS][VECTORS];
+  Bytes lanes[VECTORS];
+  int8_t four[4] = {1, 1, 1, 1};
+  for (int i = 0; i < PART_ROWS; i++)
+    for (int q = 0; q < VECTORS; q++) total[i][q] = (Sums){0};
+  memset(lanes, 1, sizeof lanes);
+  Spread a = spread(four);
+  double done = 0;
+  while (steps > 0) {
+    int run = steps < 64 ? steps : 64;
+    steps -= run;
+    done += run;
+#ifdef FLUSHES
+    Parts parts[PART_ROWS][VECTORS];
+    for (int i = 0; i < PART_ROWS; i++)
+      for (int q = 0; q < VECTORS; q++) parts[i][q] = NO_PARTS;
+#endif
+    do {
+      __asm__ volatile("" : "+" KEEP(a), "+" KEEP(lanes[0]));
+#pragma GCC unroll 8
+      for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
+        for (int q = 0; q < VECTORS; q++)
+#ifdef FLUSHES
+          parts[i][q] = dot_part(parts[i][q], lanes[q], a);
+#else
+          total[i][q] = dot(total[i][q], lanes[q], a);
+#endif
+    } while (--run);
+#ifdef FLUSHES
+    for (int i = 0; i < PART_ROWS; i++)
+      for (int q = 0; q < VECTORS; q++) total[i][q] = flushed(total[i][q], parts[i][q]);
+#endif
+  }
+  for (int i = 0; i < PART_ROWS; i++)
+    for (int q = 0; q < VECTORS; q++) __asm__ volatile("" : "+" KEEP(total[i][q]));
+  return done * PART_ROWS * VECTORS * LANES * 4;
+}
+
+#ifdef SIGNED_BYTES
+#define NEEDS_SMALL_BYTES 1
+#else
+#define NEEDS_SMALL_BYTES 0
+#endif
+
+#include "passes.h"
+
+#define STEP_KERNELS(id, title, bit_kernels)                                                                             \
+  const StepKernels id = {.name = title,                                                                                \
+                          .supported = NAME(supported),                                                                 \
+                          .bits = &bit_kernels,                                                                         \
+                          .tile = NAME(tile),                                                                           \
+                          .tile_quads = NAME(tile_quads),                                                               \
+                          .needs_small_bytes = NEEDS_SMALL_BYTES,                                                       \
+                          .expand = NAME(expand_all),                                                                   \
+                          .signs = NAME(signs),                                                                         \
+                          .uncount = NAME(uncount),                                                                     \
+                          .combine = NAME(combine),                                                                     \
+                          .byte_sums = NAME(byte_sums),                                                                 \
+                          .gather = NAME(gather),                                                                       \
+                          .pool16 = NAME(pool16),                                                                       \
+                          .pool32 = NAME(pool32),                                                                       \
+                          .gradient16 = NAME(gradient16),                                                               \
+                          .gradient32 = NAME(gradient32),                                                               \
+                          .quads = NAME(quads),                                                                         \
+                          .estimate16 = NAME(estimate16),                                                               \
+                          .estimate32 = NAME(estimate32),                                                               \
+                          .adam = NAME(adam),                                                                           \
+                          .limit = NAME(limit)};

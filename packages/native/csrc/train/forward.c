@@ -1,0 +1,286 @@
+/* Forward: images to planes and bits, sums of every layer, batch norm as thresholds, scores. */
+#include "step.h"
+#include <math.h>
+#include <string.h>
+
+/* Variance floor, and the gain that turns a clip into a sign: packages/cbnn/src/graph/operations/batch-norm.ts. */
+static const float EPSILON = 1e-4f, SIGN_GAIN = 1e20f;
+
+static int wide(const StepLayer *layer) { return layer->is_wide; }
+
+/* Image `n` of the batch: its planes of values, inside their padding, and its bits. */
+void read_image(Step *step, int n, int8_t *values) {
+  StepLayer *layer = step->layer;
+  const LayerSpec *spec = &layer->spec;
+  const int channels = step->channels, pad = spec->is_dense ? 0 : spec->pad_start, lanes = layer->channels;
+  const uint8_t *pixel = step->pixels + (size_t)n * step->height * step->width * channels;
+  uint64_t *bits = layer->input + (size_t)n * layer->image_words;
+  const size_t plane = step->plane_bytes * (spec->is_dense ? (size_t)step->batch + ROWS - 1 - (step->batch + ROWS - 1) % ROWS : 1);
+  for (int y = 0; y < step->height; y++) {
+    /* A dense layer's rows lie behind each other. */
+    const size_t row = spec->is_dense ? (size_t)y * step->width : (size_t)(y + pad) * (step->row_bytes / lanes) + pad;
+    int8_t *to = values + row * lanes;
+    uint64_t *words = bits + row * layer->words;
+    for (int x = 0; x < step->width; x++, pixel += channels, to += lanes, words += layer->words) {
+      if (!step->is_sliced) {
+        for (int c = 0; c < channels; c++) {
+          to[c] = (int8_t)(pixel[c] >> 4);
+          to[plane + c] = (int8_t)(pixel[c] & 15);
+          to[2 * plane + c] = 1;
+        }
+        continue;
+      }
+      for (int w = 0; w < layer->words; w++) words[w] = 0;
+      for (int k = 0; k < step->slices; k++) {
+        const SliceSpec slice = step->slice[k];
+        const int on = pixel[slice.channel] >> slice.bit & 1, high = step->planes > 1 && slice.shift > 3;
+        words[k / 64] |= (uint64_t)on << (k % 64);
+        const int8_t value = (int8_t)((2 * on - 1) * (1 << (high ? slice.shift - 4 : slice.shift)));
+        to[k] = high ? 0 : value;
+        if (step->planes > 1) to[plane + k] = high ? value : 0;
+      }
+    }
+  }
+}
+
+/* Sums of a plane's values over each window, in rows of `pitch` windows. */
+static void sum_windows(const Step *step, const int8_t *values, int32_t *rows, int32_t *sums, int pitch) {
+  const StepLayer *layer = step->layer;
+  const LayerSpec *spec = &layer->spec;
+  const int columns = (int)(step->row_bytes / layer->channels), stride = spec->stride;
+  for (int y = 0; y < step->plane_rows; y++)
+    for (int x = 0; x < columns; x++, values += layer->channels) {
+      int32_t sum = 0;
+      for (int c = 0; c < layer->channels; c++) sum += values[c];
+      rows[y * columns + x] = sum;
+    }
+  for (int y = 0; y < spec->height; y++, sums += pitch)
+    for (int x = 0; x < spec->width; x++) {
+      int32_t sum = 0;
+      for (int ky = 0; ky < spec->kernel; ky++) {
+        const int32_t *row = rows + (y * stride + ky) * columns + x * stride;
+        for (int kx = 0; kx < spec->kernel; kx++) sum += row[kx];
+      }
+      sums[x] = sum;
+    }
+}
+
+/* ROWS x BLOCK sums of the first layer, from rows of a at `values`, `pixel` bytes apart in every plane. */
+static void first_tile(const Step *step, StepSpace *space, int block, const int8_t *values, size_t plane, size_t row_bytes, size_t pixel,
+                       const int32_t *less, size_t less_plane, int32_t *sums) {
+  const StepKernels *kernels = step->kernels;
+  const size_t run = (size_t)step->run_steps * BLOCK * 4, part_bytes = step->layer->out_blocks * step->runs * run;
+  memset(sums, 0, sizeof *sums * ROWS * BLOCK);
+  for (int p = 0; p < step->planes; p++) {
+    int32_t offsets[ROWS], products[ROWS * BLOCK] __attribute__((aligned(64)));
+    for (int r = 0; r < ROWS; r++) offsets[r] = step->weight_offset * less[p * less_plane + r];
+    for (int part = 0; part < step->parts; part++) {
+      for (int r = 0; r < step->runs; r++)
+        space->segments[r] = (Segment){values + p * plane + r * row_bytes,
+                                       step->first_weights + part * part_bytes + (block * step->runs + r) * run, step->run_steps};
+      static const int32_t nothing[ROWS];
+      const int alone = step->planes == 1 && step->parts == 1;
+      int32_t *to = alone ? sums : products;
+      memset(to, 0, sizeof products);
+      if (alone)
+        for (int r = 0; r < ROWS; r++)
+          for (int i = 0; i < BLOCK; i++) sums[r * BLOCK + i] = -offsets[r];
+      kernels->tile(to, BLOCK, space->segments, step->runs, pixel, step->flush);
+      if (!alone)
+        kernels->combine(sums, products, part ? nothing : offsets, ROWS, step->plane_factor[p] * step->part_factor[part]);
+    }
+  }
+}
+
+static void pool(const Step *step, StepLayer *layer, const int32_t *sums, int count, const int *steps, size_t at, int block, int thread) {
+  const size_t to = at * layer->pitch + (size_t)block * BLOCK, own = (size_t)thread * layer->pitch + (size_t)block * BLOCK;
+  (wide(layer) ? step->kernels->pool32 : step->kernels->pool16)(
+      sums, count, steps, layer->spec.pool, (char *)layer->p + to * (wide(layer) ? 4 : 2), layer->pitch,
+      layer->winner ? layer->winner + to : 0, layer->sum + own, layer->square + own);
+}
+
+static void first_convolution(Step *step, int n, int thread) {
+  StepLayer *layer = step->layer;
+  const LayerSpec *spec = &layer->spec;
+  StepSpace *space = step->space + thread;
+  int8_t *values = step->values + thread * step->planes * step->plane_bytes;
+  read_image(step, n, values);
+  const int pitch = (spec->width + ROWS - 1) / ROWS * ROWS, size = spec->pool;
+  const size_t window_plane = (size_t)spec->height * pitch + ROWS;
+  int32_t *rows = space->window_sums, *sums = rows + step->plane_rows * (step->row_bytes / layer->channels);
+  for (int p = 0; p < step->planes; p++) sum_windows(step, values + p * step->plane_bytes, rows, sums + p * window_plane, pitch);
+  const size_t pixel = (size_t)spec->stride * layer->channels;
+  const int steps[2] = {size * BLOCK, pitch * BLOCK};
+  for (int block = 0; block < layer->out_blocks; block++)
+    for (int band = 0; band < spec->pooled_height; band++) {
+      for (int y = 0; y < size; y++)
+        for (int x = 0; x < spec->width; x += ROWS) {
+          const int row = band * size + y;
+          first_tile(step, space, block, values + row * spec->stride * step->row_bytes + x * pixel, step->plane_bytes, step->row_bytes,
+                     pixel, sums + row * pitch + x, window_plane, space->sums + (y * pitch + x) * BLOCK);
+        }
+      for (int x = 0; x < spec->pooled_width; x += WINDOWS) {
+        const int count = spec->pooled_width - x < WINDOWS ? spec->pooled_width - x : WINDOWS;
+        pool(step, layer, space->sums + (size_t)x * size * BLOCK, count, steps,
+             (size_t)n * layer->pixels + (size_t)band * spec->pooled_width + x, block, thread);
+      }
+    }
+}
+
+/* Sums of one block at all places of image `n`; of a dense layer, of all images. */
+static void count_block(Step *step, StepLayer *layer, int n, int block, int thread) {
+  const int size = layer->spec.pool, window = size * size, windows = layer->places / window;
+  const int steps[2] = {window * BLOCK, size * BLOCK};
+  int32_t *sums = step->space[thread].sums;
+  for (int w = 0; w < windows; w += WINDOWS) {
+    const int count = windows - w < WINDOWS ? windows - w : WINDOWS, places = count * window;
+    step->kernels->bits->counts(&layer->bits, block, layer->from + w * window, (places + TILE - 1) / TILE * TILE,
+                                layer->input + n * layer->image_words, sums);
+    step->kernels->uncount(sums, layer->base + block * BLOCK, layer->pitch, layer->kind + w * window, places);
+    pool(step, layer, sums, count, steps, (size_t)n * layer->pixels + w, block, thread);
+  }
+}
+
+/* Layer `k`'s output becomes the bits of layer `k + 1`. */
+static void activate(Step *step, int k, int n) {
+  StepLayer *layer = step->layer + k, *next = layer + 1;
+  const LayerSpec *spec = &next->spec;
+  const int pad = spec->is_dense ? 0 : spec->pad_start, rows = spec->is_dense ? 1 : spec->input_height;
+  const int columns = spec->is_dense ? layer->pixels : spec->input_width;
+  uint64_t *to = next->input + n * next->image_words + pad * next->row_words + pad * next->words;
+  for (int y = 0; y < rows; y++, to += next->row_words)
+    (wide(layer) ? step->kernels->bits->activate32 : step->kernels->bits->activate16)(
+        p_at(layer, n, y * columns), columns, layer->out_blocks, layer->thresholds, layer->inverted, (uint32_t *)to,
+        2 * (size_t)next->words);
+}
+
+static void convolution_task(void *context, int n, int thread) {
+  Step *step = context;
+  StepLayer *layer = step->layer + step->current;
+  if (step->current == 0) {
+    first_convolution(step, n, thread);
+    return;
+  }
+  activate(step, step->current - 1, n);
+  for (int block = 0; block < layer->out_blocks; block++) count_block(step, layer, n, block, thread);
+}
+
+static void read_task(void *context, int n, int thread) {
+  Step *step = context;
+  (void)thread;
+  if (step->current == 0) read_image(step, n, step->values + n * step->plane_bytes);
+  else activate(step, step->current - 1, n);
+}
+
+static void first_dense_block(Step *step, int block, int thread) {
+  StepLayer *layer = step->layer;
+  StepSpace *space = step->space + thread;
+  const int images = (step->batch + ROWS - 1) / ROWS * ROWS;
+  const size_t plane = step->plane_bytes * images;
+  const int steps[2] = {BLOCK, BLOCK};
+  for (int n = 0; n < step->batch; n += ROWS) {
+    int32_t less[MOST_PLANES * ROWS] = {0};
+    for (int p = 0; p < step->planes; p++)
+      step->kernels->byte_sums(step->values + p * plane + n * step->plane_bytes, step->plane_bytes, ROWS, less + p * ROWS);
+    first_tile(step, space, block, step->values + n * step->plane_bytes, plane, 0, step->plane_bytes, less, ROWS, space->sums);
+    pool(step, layer, space->sums, step->batch - n < ROWS ? step->batch - n : ROWS, steps, n, block, thread);
+  }
+}
+
+static void dense_task(void *context, int block, int thread) {
+  Step *step = context;
+  if (step->current == 0) first_dense_block(step, block, thread);
+  else count_block(step, step->layer + step->current, 0, block, thread);
+}
+
+/* The value whose sign is the bit, in 1e20ths and shifted by one; it never falls, or never rises, with p. */
+typedef struct {
+  float mean, gain, offset;
+} Line;
+
+static float value_at(const Line *line, int p) { return ((float)p - line->mean) * line->gain + line->offset; }
+
+/* The smallest p in [-bound, bound] whose value, or its negative where it falls, is at least `level`; bound + 1 where none is. */
+static int first_reaching(const Line *line, float level, int bound) {
+  const float sign = line->gain < 0 ? -1.f : 1.f;
+#define REACHES(p) (sign * value_at(line, p) >= level)
+  int low = -bound, high = bound + 1;
+  const double guess = (double)line->mean + ((double)sign * level - line->offset) / line->gain;
+  if (guess > -bound + 2. && guess < bound - 2.) {
+    const int near = (int)guess;
+    if (!REACHES(near - 2) && REACHES(near + 2)) {
+      low = near - 1;
+      high = near + 2;
+    }
+  }
+  while (low < high) {
+    const int middle = low + (high - low) / 2;
+    if (REACHES(middle)) high = middle;
+    else low = middle + 1;
+  }
+#undef REACHES
+  return low;
+}
+
+/* Statistics of the batch from exact sums, and what follows from them: docs/training-step.md 4. */
+static void normalize(Step *step, StepLayer *layer) {
+  const int64_t samples = (int64_t)step->batch * layer->pixels;
+  const float share = (float)(1.0 / (double)samples);
+  const int bound = layer->spec.bound;
+  memset(layer->inverted, 0, sizeof *layer->inverted * layer->out_blocks);
+  for (int c = 0; c < layer->outputs; c++) {
+    int64_t sum = 0, square = 0;
+    for (int t = 0; t < step->threads; t++) {
+      sum += layer->sum[t * layer->pitch + c];
+      square += layer->square[t * layer->pitch + c];
+    }
+    const __int128 spread = (__int128)samples * square - (__int128)sum * sum;
+    layer->mean[c] = (float)sum * share;
+    layer->variance[c] = (float)((double)spread / ((double)samples * (double)samples));
+    layer->inverse[c] = 1.f / sqrtf(layer->variance[c] + EPSILON);
+    if (layer->is_last) continue;
+    const float scale = layer->gamma.value[c] * layer->inverse[c];
+    const Line line = {layer->mean[c], scale * SIGN_GAIN, layer->beta.value[c] * SIGN_GAIN + 1.f};
+    const int falls = line.gain < 0;
+    /* Falling, the bit is on until the value drops below 0: its opposite begins where -value reaches beyond 0. */
+    int threshold = falls ? first_reaching(&line, 0x1p-149f, bound) : first_reaching(&line, 0.f, bound);
+    const int first = first_reaching(&line, -SIGN_GAIN, bound), last = first_reaching(&line, nextafterf(SIGN_GAIN, INFINITY), bound) - 1;
+    layer->low[c] = first;
+    layer->high[c] = last;
+    if (layer->is_wide) ((int32_t *)layer->thresholds)[c] = threshold;
+    else ((int16_t *)layer->thresholds)[c] = (int16_t)threshold;
+    layer->inverted[c / BLOCK] |= (uint32_t)falls << (c % BLOCK);
+  }
+  /* Lanes behind the last channel give no bits and pass no gradient on. */
+  for (int c = layer->outputs; c < layer->pitch; c++) {
+    layer->low[c] = 1;
+    layer->high[c] = 0;
+    if (layer->is_wide) ((int32_t *)layer->thresholds)[c] = INT32_MAX;
+    else ((int16_t *)layer->thresholds)[c] = INT16_MAX;
+  }
+}
+
+void run_forward(Step *step) {
+  for (int k = 0; k < step->layers; k++) {
+    StepLayer *layer = step->layer + k;
+    step->current = k;
+    const size_t sums = (size_t)step->threads * layer->pitch;
+    memset(layer->sum, 0, sizeof *layer->sum * sums);
+    memset(layer->square, 0, sizeof *layer->square * sums);
+    if (layer->spec.is_dense) {
+      run_tasks(step->pool, read_task, step, step->batch);
+      run_tasks(step->pool, dense_task, step, layer->out_blocks);
+    } else {
+      run_tasks(step->pool, convolution_task, step, step->batch);
+    }
+    normalize(step, layer);
+  }
+  const StepLayer *last = step->layer + step->layers - 1;
+  for (int n = 0; n < step->batch; n++)
+    for (int c = 0; c < step->classes; c++) {
+      const void *p = p_at(last, n, 0);
+      const float sum = last->is_wide ? (float)((const int32_t *)p)[c] : (float)((const int16_t *)p)[c];
+      step->scores[n * step->classes + c] =
+          (sum - last->mean[c]) * (last->gamma.value[c] * last->inverse[c]) + last->beta.value[c];
+    }
+}

@@ -1,0 +1,21 @@
+#include "step.h"
+
+extern const StepKernels portable_step_kernels;
+#if defined(__x86_64__)
+extern const StepKernels avx512_step_kernels, avxvnni_step_kernels, avx2_step_kernels;
+#elif defined(__aarch64__)
+extern const StepKernels neon_dot_step_kernels, neon_step_kernels;
+#endif
+
+const StepKernels *const all_step_kernels[] = {
+#if defined(__x86_64__)
+    &avx512_step_kernels,
+    &avxvnni_step_kernels,
+    &avx2_step_kernels,
+#elif defined(__aarch64__)
+    &neon_dot_step_kernels,
+    &neon_step_kernels,
+#endif
+    &portable_step_kernels,
+    0,
+};

@@ -1,0 +1,176 @@
+/* What happens to weights: Adam after a step, and their bits before the next. */
+#include "step.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Gradients that are made at a time: they stay in the first-level cache. */
+enum { SOME = 1024, MOST_WEIGHT = 127 };
+
+static const float SMALLEST_SCALE = 1e-30f;
+
+/* The task's layer and block of BLOCK outputs. */
+static StepLayer *layer_of(Step *step, int index, int *block) {
+  int k = 0;
+  while (index >= step->layer[k].out_blocks) index -= step->layer[k++].out_blocks;
+  *block = index;
+  return step->layer + k;
+}
+
+static int all_blocks(const Step *step) {
+  int blocks = 0;
+  for (int k = 0; k < step->layers; k++) blocks += step->layer[k].out_blocks;
+  return blocks;
+}
+
+/* An 8-bit image's gradient of one weight from its three lanes. */
+static void gather_values(const Step *step, const StepLayer *layer, const int32_t *const *products, int copies, size_t at, float *out) {
+  const int channels = step->channels;
+  for (int c = 0; c < channels; c++) {
+    int64_t sum = 0;
+    for (int copy = 0; copy < copies; copy++) {
+      const int32_t *lane = products[copy] + at;
+      sum += 32 * (int64_t)lane[2 * c] + 2 * (int64_t)lane[2 * c + 1] - 255 * (int64_t)lane[2 * channels];
+    }
+    out[c] = (float)sum * layer->unit;
+  }
+}
+
+static void update_task(void *context, int index, int thread) {
+  Step *step = context;
+  (void)thread;
+  int block;
+  StepLayer *layer = layer_of(step, index, &block);
+  const StepKernels *kernels = step->kernels;
+  const int32_t *products[256];
+  int copies = 0;
+  for (int t = 0; t < step->threads; t++)
+    if (layer->has_products[t]) products[copies++] = layer->products[t];
+  const float rate = layer->is_latent ? step->latent_rate * layer->rate_scale : step->float_rate;
+  const int end = layer->outputs < (block + 1) * BLOCK ? layer->outputs : (block + 1) * BLOCK;
+  for (int o = block * BLOCK; o < end; o++) {
+    int32_t less = 0;
+    for (int t = 0; t < step->threads; t++) less += layer->correction[(size_t)t * layer->pitch + o];
+    for (int tap = 0; tap < layer->taps; tap++) {
+      const size_t own = ((size_t)o * layer->taps + tap), at = own * layer->lane_pitch, to = own * layer->channels;
+      for (int c = 0; c < layer->channels; c += SOME) {
+        const int count = layer->channels - c < SOME ? layer->channels - c : SOME;
+        float gradient[SOME];
+        if (layer->is_first && !step->is_sliced) gather_values(step, layer, products, copies, at, gradient);
+        else kernels->gather(products, copies, at + c, less, layer->unit, count, gradient);
+        if (layer->is_first)
+          for (int i = 0; i < count; i++)
+            gradient[i] = (step->is_integer ? gradient[i] / step->first_scale[o] : gradient[i]) * step->place[c + i];
+        kernels->adam(layer->weights.value + to + c, layer->weights.first + to + c, layer->weights.second + to + c, gradient, count, rate,
+                      layer->is_latent);
+      }
+    }
+  }
+  const int from = block * BLOCK, count = end - from;
+  kernels->adam(layer->gamma.value + from, layer->gamma.first + from, layer->gamma.second + from, layer->dgamma + from, count,
+                step->float_rate, 0);
+  kernels->adam(layer->beta.value + from, layer->beta.first + from, layer->beta.second + from, layer->dbeta + from, count,
+                step->float_rate, 0);
+}
+
+void update_weights(Step *step) {
+  run_tasks(step->pool, update_task, step, all_blocks(step));
+  for (int k = 0; k < step->layers; k++) {
+    StepLayer *layer = step->layer + k;
+    float largest = 0;
+    for (int t = 0; t < step->threads; t++) largest = layer->largest[t] > largest ? layer->largest[t] : largest;
+    /* `largest` is in the old unit. The next step's gradients are as large as this one's, or nearly so. */
+    if (!layer->spec.is_dense && largest > 0) layer->unit = layer->unit * largest / MOST_GRADIENT;
+  }
+}
+
+/* The first layer's weights as unsigned bytes, and the scale of integer ones: graph/operations/quantizers.ts. */
+static void prepare_first(Step *step, StepLayer *layer, int o) {
+  const int count = layer->taps * layer->channels, run = count / step->runs;
+  const float *w = layer->weights.value + (size_t)o * count;
+  float scale = 1;
+  if (step->is_integer) {
+    float largest = SMALLEST_SCALE;
+    for (int i = 0; i < count; i++) {
+      const float size = fabsf(w[i] * step->place[i % layer->channels]);
+      if (size > largest) largest = size;
+    }
+    scale = largest * (1.f / MOST_WEIGHT);
+  }
+  step->first_scale[o] = scale;
+  const size_t part = (size_t)layer->out_blocks * step->runs * step->run_steps * BLOCK * 4;
+  for (int i = 0; i < count; i++) {
+    const int whole = step->is_integer ? rounded(w[i] * step->place[i % layer->channels] / scale) : w[i] >= 0 ? 1 : -1;
+    const int byte = whole + step->weight_offset, r = i / run, j = i % run;
+    uint8_t *to = step->first_weights +
+                  ((((size_t)(o / BLOCK) * step->runs + r) * step->run_steps + j / 4) * BLOCK + o % BLOCK) * 4 + j % 4;
+    *to = (uint8_t)(step->parts == 2 ? byte >> 1 : byte);
+    if (step->parts == 2) to[part] = (uint8_t)(byte & 1);
+  }
+}
+
+/* Bits of one output's weights, and how many are set in each tap. */
+static void prepare_bits(const Step *step, StepLayer *layer, int o) {
+  for (int tap = 0; tap < layer->taps; tap++) {
+    const float *w = layer->weights.value + ((size_t)o * layer->taps + tap) * layer->channels;
+    int ones = 0;
+    for (int word = 0; word < layer->words; word++) {
+      uint64_t bits = 0;
+      for (int half = 0; half < 2; half++) {
+        const int c = 64 * word + BLOCK * half;
+        if (c + BLOCK <= layer->channels) bits |= (uint64_t)step->kernels->signs(w + c) << (BLOCK * half);
+        else
+          for (int i = c; i < layer->channels; i++) bits |= (uint64_t)(w[i] >= 0) << (i % 64);
+      }
+      ones += __builtin_popcountll(bits);
+      layer->bits.weights[(((size_t)(o / BLOCK) * layer->taps + tap) * layer->words + word) * BLOCK + o % BLOCK] = bits;
+    }
+    layer->ones[(size_t)tap * layer->pitch + o] = ones;
+  }
+}
+
+/* Sums of places whose window reaches over the border: taps outside meet words of 0, and count none. */
+static void prepare_base(StepLayer *layer, int o) {
+  const int kernel = layer->spec.kernel;
+  for (int r = 0; r < layer->row_kinds; r++)
+    for (int c = 0; c < layer->column_kinds; c++) {
+      int32_t base = 0;
+      for (int tap = 0; tap < layer->taps; tap++) {
+        const int y = tap / kernel, x = tap % kernel;
+        const int inside = layer->spec.is_dense || (y >= layer->row_reach[r].first && y < layer->row_reach[r].last &&
+                                                    x >= layer->column_reach[c].first && x < layer->column_reach[c].last);
+        base += inside ? layer->channels : 2 * layer->ones[(size_t)tap * layer->pitch + o];
+      }
+      layer->base[((size_t)r * layer->column_kinds + c) * layer->pitch + o] = base;
+    }
+}
+
+static void prepare_task(void *context, int index, int thread) {
+  Step *step = context;
+  (void)thread;
+  int block;
+  StepLayer *layer = layer_of(step, index, &block);
+  const int end = layer->outputs < (block + 1) * BLOCK ? layer->outputs : (block + 1) * BLOCK;
+  for (int o = block * BLOCK; o < end; o++) {
+    if (layer->is_first) {
+      prepare_first(step, layer, o);
+      continue;
+    }
+    prepare_bits(step, layer, o);
+    prepare_base(layer, o);
+  }
+  if (layer->is_first) return;
+  /* The same bits for the gradient of the input: 2 for +1, quads of outputs. */
+  const size_t words = 2 * BLOCK; /* of 32 bits, from word to word */
+  const size_t offset[4] = {0, 2, 4, 6};
+  for (int in = 0; in < layer->in_blocks; in++)
+    for (int tap = 0; tap < layer->taps; tap++) {
+      const int quads = (end - block * BLOCK + 3) / 4;
+      const uint32_t *from = (const uint32_t *)layer->bits.weights +
+                             (((size_t)block * layer->taps + tap) * layer->words + in / 2) * words + in % 2;
+      uint8_t *to = layer->signs + (((size_t)in * layer->taps + tap) * layer->out_quads + (size_t)block * (BLOCK / 4)) * BLOCK * 4;
+      step->kernels->expand(from, offset, 8, 0, quads, to);
+    }
+}
+
+void prepare_weights(Step *step) { run_tasks(step->pool, prepare_task, step, all_blocks(step)); }

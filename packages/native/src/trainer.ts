@@ -1,0 +1,188 @@
+/**
+ * The native training step of binary networks: integers forward and backward, floats only where they are few. Its results do
+ * not depend on the instruction set or on the number of threads: docs/training-step.md.
+ */
+import { configError, type InputSpec, type KernelShape } from '@cbnn/runtime';
+import { addon, type TrainerHandle, type TrainingAddon } from './addon.js';
+import { describeShapes } from './describe.js';
+
+/** Instruction sets that training has here, fastest first: `avx512-vnni`, `avx-vnni`, `avx2`, `neon-dotprod`, `neon`, `portable`. */
+export const trainingKernels = (): string[] => (typeof addon === 'string' ? [] : addon.trainingKernels());
+
+/** A trained tensor with Adam's moments, each divided by 1 - beta. The step writes into these arrays. */
+export interface TrainedTensor {
+  readonly value: Float32Array;
+  readonly first: Float32Array;
+  readonly second: Float32Array;
+}
+
+/** What a layer trains; weights are `[output][ky][kx][channel]`. */
+export interface TrainedLayer {
+  readonly weights: TrainedTensor;
+  readonly gamma: TrainedTensor;
+  readonly beta: TrainedTensor;
+  /** factor of the learning rate of latent weights */
+  readonly rateScale: number;
+}
+
+export interface NativeTrainerOptions {
+  readonly input: InputSpec;
+  readonly shapes: readonly KernelShape[];
+  readonly layers: readonly TrainedLayer[];
+  /** first-layer weights: rounded to -127..127, or one bit each */
+  readonly firstLayer: 'integer' | 'binary';
+  /** what the first layer's weights are multiplied with, per input channel */
+  readonly place: Float32Array;
+  /** largest |sum| of the first layer */
+  readonly firstBound: number;
+  readonly loss: 'cross-entropy' | 'squared-hinge';
+  readonly batch: number;
+  readonly threads: number;
+  /** an instruction set of `trainingKernels()`; the fastest by default */
+  readonly kernels?: string;
+}
+
+/** How well 8 bits held a layer's gradient. */
+export interface GradientReport {
+  /** shares of all values */
+  readonly clipped: number;
+  readonly zero: number;
+  /** largest value divided by the root of the mean square */
+  readonly peak: number;
+}
+
+export interface NativeStepResult {
+  readonly loss: number;
+  readonly correct: number;
+  /** per layer */
+  readonly gradients: readonly GradientReport[];
+}
+
+/** Of the batch, per layer and channel; biased variance. */
+export interface BatchStatistics {
+  readonly mean: Float32Array;
+  readonly variance: Float32Array;
+}
+
+/** A trainer that needs more is refused. */
+const MOST_BYTES = 2 ** 36;
+
+export class NativeTrainer {
+  readonly statistics: readonly BatchStatistics[];
+  private readonly results: Float64Array;
+  private readonly all: Float32Array;
+
+  private constructor(
+    private readonly addon: TrainingAddon,
+    private readonly handle: TrainerHandle,
+    private readonly options: NativeTrainerOptions,
+    /** the instruction set that it runs on */
+    readonly kernels: string,
+  ) {
+    const channels = options.shapes.map(({ output }) => output.channels);
+    this.results = new Float64Array(2 + 3 * channels.length);
+    this.all = new Float32Array(channels.reduce((sum, count) => sum + 2 * count, 0));
+    let at = 0;
+    this.statistics = channels.map((count) => {
+      const mean = this.all.subarray(at, at + count);
+      const variance = this.all.subarray(at + count, at + 2 * count);
+      at += 2 * count;
+      return { mean, variance };
+    });
+  }
+
+  /** Throws a config error where there is no addon, or the network is too large for it. */
+  static create(options: NativeTrainerOptions): NativeTrainer {
+    if (typeof addon === 'string') throw configError(`native training: ${addon}`);
+    const { input, shapes, layers, firstLayer, place, firstBound, loss, batch, threads } = options;
+    const kernels = options.kernels ?? addon.trainingKernels()[0]!;
+    const numbers = describeShapes(
+      input,
+      shapes,
+      shapes.map(({ index, fanIn }) => ({
+        hasIntegers: index === 0 && firstLayer === 'integer',
+        bound: index === 0 ? firstBound : fanIn,
+      })),
+    );
+    const tensors = layers.flatMap(({ weights, gamma, beta }) => [weights, gamma, beta]);
+    try {
+      const handle = addon.createTrainer(
+        numbers,
+        Int32Array.of(batch, threads, loss === 'squared-hinge' ? 1 : 0, firstLayer === 'integer' ? 1 : 0),
+        place,
+        Float32Array.from(layers, ({ rateScale }) => rateScale),
+        tensors.flatMap(({ value, first, second }) => [value, first, second]),
+        kernels,
+        MOST_BYTES,
+      );
+      return new NativeTrainer(addon, handle, options, kernels);
+    } catch (error) {
+      throw configError(`native training: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  /**
+   * One step on `batch` images `[height][width][channel]`, already stretched, in the background; `rates` are Adam's, bias
+   * correction included. `statistics` are then those of the batch. One call at a time, and nobody may touch the layers'
+   * tensors meanwhile.
+   */
+  async step(
+    pixels: Uint8Array,
+    labels: Uint16Array,
+    rates: { readonly latent: number; readonly float: number },
+  ): Promise<NativeStepResult> {
+    await this.run(pixels, labels, Float32Array.of(rates.latent, rates.float), true);
+    const [loss, correct, ...rest] = this.results;
+    const gradients = this.options.shapes.map((_, k) => {
+      const [clipped, zero, peak] = rest.slice(3 * k) as [number, number, number];
+      return { clipped, zero, peak };
+    });
+    return { loss: loss!, correct: correct!, gradients };
+  }
+
+  /** The forward pass of a step alone: `statistics` of these images, and nothing learned. */
+  async forward(pixels: Uint8Array): Promise<void> {
+    await this.run(pixels, new Uint16Array(this.options.batch), new Float32Array(2), false);
+  }
+
+  private run(pixels: Uint8Array, labels: Uint16Array, rates: Float32Array, learns: boolean): Promise<void> {
+    return this.addon.step(this.handle, pixels, labels, rates, learns, this.results, this.all);
+  }
+
+  /** What 1 of each layer's int8 gradient stands for in the next step; 0 = measured there. Part of the state. */
+  get units(): Float32Array {
+    const values = new Float32Array(this.options.shapes.length);
+    this.addon.units(this.handle, values, false);
+    return values;
+  }
+
+  set units(values: Float32Array) {
+    this.addon.units(this.handle, values, true);
+  }
+
+  /** Scores of the last batch, in training mode, `[batch][classes]`. */
+  scores(): Float32Array {
+    const { batch, shapes } = this.options;
+    const scores = new Float32Array(batch * shapes.at(-1)!.output.channels);
+    this.addon.scores(this.handle, scores);
+    return scores;
+  }
+
+  /** For tests: layer `k`'s sums after pooling, `[batch][pixel][output]`. */
+  sums(k: number): Int32Array {
+    const { pooled } = this.options.shapes[k]!;
+    return this.inspect(k, 0, this.options.batch * pooled.height * pooled.width * pooled.channels);
+  }
+
+  /** For tests: layer `k`'s weight gradients as integers, `[output][ky][kx][channel]`. */
+  products(k: number): Int32Array {
+    const { fanIn, output } = this.options.shapes[k]!;
+    return this.inspect(k, 1, output.channels * fanIn);
+  }
+
+  private inspect(k: number, what: number, length: number): Int32Array {
+    const out = new Int32Array(length);
+    this.addon.inspect(this.handle, k, what, out);
+    return out;
+  }
+}
