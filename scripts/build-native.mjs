@@ -95,7 +95,9 @@ try {
     throw new Error(`\`${compiler} ${args.join(' ')}\` failed\n${stderr}`);
   };
   for (const file of files) {
-    const own = (INSTRUCTIONS[file] ?? []).filter((flag) => (arch === 'arm64') === flag.startsWith('-march=armv8'));
+    const own = (INSTRUCTIONS[file] ?? []).filter(
+      (flag) => (arch === 'arm64') === flag.startsWith('-march=armv8'),
+    );
     run([...flags, ...own, '-c', join(sources, file), '-o', object(file)]);
   }
   const shared = platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];

@@ -97,7 +97,9 @@ function expectSame(found: Numbers, expected: Numbers, where: string): void {
 
 const rates = { latent: Math.fround(0.01), float: Math.fround(0.003) };
 /** Instruction sets, and how many threads each is tried with. */
-const variants = trainingKernels().flatMap((kernels, i) => (i === 0 ? [1, 2, 5] : [2]).map((threads) => ({ kernels, threads })));
+const variants = trainingKernels().flatMap((kernels, i) =>
+  (i === 0 ? [1, 2, 5] : [2]).map((threads) => ({ kernels, threads })),
+);
 
 /** Two steps of every variant against two plain ones. */
 async function expectAlike({ options, images, labels }: TrainingCase): Promise<void> {
@@ -121,7 +123,11 @@ async function expectAlike({ options, images, labels }: TrainingCase): Promise<v
       expectSame(trainer.scores(), expected.scores, `${where}: scores`);
       expect([result.loss, result.correct], `${where}: loss`).toEqual([expected.loss, expected.correct]);
       for (let k = options.shapes.length - 1; k >= 0; k--)
-        expectSame(trainer.products(k), Int32Array.from(expected.products[k]!), `${where}: products of layer ${k}`);
+        expectSame(
+          trainer.products(k),
+          Int32Array.from(expected.products[k]!),
+          `${where}: products of layer ${k}`,
+        );
       expectSame(trainer.units, units, `${where}: units`);
       const wanted = tensorsOf(plain);
       for (const [t, tensor] of tensorsOf(own).entries())
@@ -134,8 +140,10 @@ async function expectAlike({ options, images, labels }: TrainingCase): Promise<v
 describe.runIf(variants.length > 0)('the native training step', () => {
   it('equals the plain one on random networks', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 0, max: 0x7fffffff }), fc.integer({ min: 1, max: 11 }), (seed, batch) =>
-        expectAlike(trainingCase(seed, batch)),
+      fc.asyncProperty(
+        fc.integer({ min: 0, max: 0x7fffffff }),
+        fc.integer({ min: 1, max: 11 }),
+        (seed, batch) => expectAlike(trainingCase(seed, batch)),
       ),
       { numRuns: 60 },
     );

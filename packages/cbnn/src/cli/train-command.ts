@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { configError } from '@cbnn/runtime';
 import { type Command, Option } from 'commander';
-import { deviceNames } from '../graph/session.js';
 import type { TechniqueName } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
 import { techniques } from '../techniques/index.js';
+import { trainingDevices } from '../train/devices.js';
 import { DEFAULT_ARCHITECTURE, type RunOptions } from '../train/options.js';
 import { contradiction, prepareRun } from '../train/prepare.js';
 import { placeOf, trainRun } from '../train/run.js';
@@ -83,8 +83,8 @@ export function addTrainCommand(program: Command): void {
     .option('--validation <n>', "validation images (default: the data set's share)", positiveInteger)
     .option('--seed <n>', 'seed of everything random (default: 1)', wholeNumber)
     .addOption(
-      new Option('--device <name>', `${deviceNames.join(', ')} (default: auto)`).argParser(
-        oneOf(deviceNames),
+      new Option('--device <name>', `${trainingDevices.join(', ')} (default: auto)`).argParser(
+        oneOf(trainingDevices),
       ),
     )
     .option('--threads <n>', 'threads (default: all, at most 8)', positiveInteger)

@@ -8,7 +8,6 @@ import type { ImagesOptions } from '../engines/packed-engine.js';
 import { planOf } from '../train/config.js';
 import { checkFinished, loadTrainer, readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
-import { predict } from '../train/train.js';
 import { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost.js';
 
 /** Images between two looks at the abort signal. */
@@ -62,7 +61,7 @@ function floatNetwork(folder: RunFolder): FinishedNetwork {
             stretched,
             Uint32Array.from({ length: Math.min(PART, images.count - start) }, (_value, n) => start + n),
           );
-          predictions.set(await predict(trainer, part), start);
+          predictions.set(await trainer.classify(part), start);
           onProgress?.(start + part.count, images.count);
         }
         return predictions;

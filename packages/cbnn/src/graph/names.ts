@@ -15,8 +15,10 @@ export const names = {
   activations: (layer: number): string => `layers.${layer}.activations`,
   gradient: (parameter: string): string => `gradient.${parameter}`,
   next: (tensor: string): string => `next.${tensor}`,
-  /** whether a tensor of the state is one of Adam's moments */
-  isMoment: (tensor: string): boolean => tensor.startsWith('adam.'),
+  /** whether a tensor of the state is only there to continue training */
+  isTraining: (tensor: string): boolean => tensor.startsWith('adam.') || tensor === names.gradientUnits,
+  /** of the native step: what 1 of each layer's int8 gradient stands for */
+  gradientUnits: 'native.gradient_units',
   firstMoment: (parameter: string): string => `adam.m.${parameter}`,
   secondMoment: (parameter: string): string => `adam.v.${parameter}`,
 } as const;

@@ -8,7 +8,6 @@ import { Random } from '../random.js';
 import { TrainingBatches } from './batches.js';
 import type { RunConfig } from './config.js';
 import { openTrainer } from './open-trainer.js';
-import { predict } from './train.js';
 
 export interface StretchChoice {
   readonly stretch: Stretch | null;
@@ -57,7 +56,7 @@ export async function chooseStretch(
       }
       options.onProgress?.((number + 1) * EPOCHS * steps, 2 * EPOCHS * steps);
       await trainer.calibrate(Array.from({ length: Math.min(10, steps) }, (_, i) => batches.get(0, i)));
-      return errorRate(await predict(trainer, stretchSet(validation, tried)), validation.labels);
+      return errorRate(await trainer.classify(stretchSet(validation, tried)), validation.labels);
     } finally {
       await trainer.close();
     }

@@ -50,8 +50,8 @@ export const runConfigSchema = z.strictObject({
   augmentation: z.strictObject({ mirror: z.boolean(), shift: z.int().min(0) }),
   calibrationBatches: z.int().min(0),
   seed: z.int().min(0),
-  device: z.enum(['cpu', 'wasm', 'webgpu']),
-  /** part of the configuration because sums of floats depend on it */
+  device: z.enum(['native', 'cpu', 'wasm', 'webgpu']),
+  /** part of the configuration because the ONNX graph's sums of floats depend on it */
   threads: z.int().min(1),
 });
 

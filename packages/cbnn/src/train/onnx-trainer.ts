@@ -2,7 +2,6 @@
 import { configError, internalError } from '@cbnn/runtime';
 import { names } from '../graph/names.js';
 import { evaluationGraph, type NetworkGraph, statisticsGraph, trainingGraph } from '../graph/network.js';
-import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
 import { adamRate } from '../graph/optimizer.js';
 import type { Device, Feeds, Session } from '../graph/session.js';
 import { initialValue } from '../nn/initialize.js';
@@ -12,6 +11,7 @@ import type { Rates } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
 import { argmax } from '../predictions.js';
 import { techniques } from '../techniques/index.js';
+import { RunningStatistics, restoreInto } from './running-statistics.js';
 import type { ImageBatch, StepResult, Trainer } from './trainer.js';
 
 export interface OnnxTrainerOptions {
@@ -43,9 +43,6 @@ function refuseWrongConvolutions(plan: Plan, device: Device, batch: number): voi
         );
   }
 }
-
-/** Weight of a step's batch statistics in the running averages (Lasagne's alpha in the paper's code). */
-const STATISTICS_MOMENTUM = 0.1;
 
 interface Tensor {
   readonly shape: readonly number[];
@@ -79,19 +76,16 @@ export async function createOnnxTrainer(
       next.set(tensor, zeros());
     }
   }
-  // Batch-norm statistics: mean and 1 / sqrt(variance + epsilon), averaged as in the paper's code.
-  const running = graph.shapes.map(({ output: { channels } }) => ({
-    mean: { shape: [channels], data: new Float32Array(channels) },
-    inverse: { shape: [channels], data: new Float32Array(channels).fill(1) },
-  }));
+  const running = new RunningStatistics(graph.shapes);
   const batchStatistics = graph.shapes.map(({ output: { channels } }) => ({
-    mean: { shape: [channels], data: new Float32Array(channels) },
-    variance: { shape: [channels], data: new Float32Array(channels) },
+    mean: new Float32Array(channels),
+    variance: new Float32Array(channels),
   }));
   const statisticsOutputs: Record<string, Tensor> = {};
   for (const [layer, { mean, variance }] of batchStatistics.entries()) {
-    statisticsOutputs[names.mean(layer)] = mean;
-    statisticsOutputs[names.variance(layer)] = variance;
+    const shape = [mean.length];
+    statisticsOutputs[names.mean(layer)] = { shape, data: mean };
+    statisticsOutputs[names.variance(layer)] = { shape, data: variance };
   }
 
   const planes = inputChannels(plan.input);
@@ -111,14 +105,7 @@ export async function createOnnxTrainer(
   const weightsOnly = (): Feeds =>
     Object.fromEntries(graph.parameters.map(({ name }) => [name, current.get(name)!]));
 
-  const state = (): TrainingState => {
-    const tensors = new Map<string, Tensor>(current);
-    for (const [layer, { mean, inverse }] of running.entries()) {
-      tensors.set(names.mean(layer), mean);
-      tensors.set(names.inverse(layer), inverse);
-    }
-    return tensors;
-  };
+  const state = (): TrainingState => new Map([...current, ...running.tensors()]);
 
   return {
     description: device.description,
@@ -143,55 +130,33 @@ export async function createOnnxTrainer(
       for (const [name, tensor] of next) outputs[names.next(name)] = tensor;
       await training.run(feeds, outputs);
       [current, next] = [next, current];
-      for (const [layer, { mean, variance }] of batchStatistics.entries()) {
-        const average = running[layer]!;
-        for (let c = 0; c < mean.data.length; c++) {
-          const inverse = 1 / Math.sqrt(variance.data[c]! + BATCH_NORM_EPSILON);
-          average.mean.data[c] =
-            average.mean.data[c]! * (1 - STATISTICS_MOMENTUM) + mean.data[c]! * STATISTICS_MOMENTUM;
-          average.inverse.data[c] =
-            average.inverse.data[c]! * (1 - STATISTICS_MOMENTUM) + inverse * STATISTICS_MOMENTUM;
-        }
-      }
+      running.average(batchStatistics);
       return { loss: loss.data[0]!, correct: countCorrect(scores.data, given.labels, classes) };
     },
 
     async calibrate(batches) {
       statistics ??= await device.open(statisticsGraph(plan, technique, batch, device).bytes);
-      const sums = batchStatistics.map(({ mean }) => ({
-        mean: new Float64Array(mean.data.length),
-        variance: new Float64Array(mean.data.length),
-      }));
-      let count = 0;
-      for (const given of batches) {
+      const left = batches[Symbol.iterator]();
+      await running.estimate(batchStatistics, async () => {
+        const { value: given, done } = left.next();
+        if (done) return false;
         setImages(given);
-        await statistics.run(
+        await statistics!.run(
           { [names.images]: images, ...weightsOnly() },
           { [names.scores]: scores, ...statisticsOutputs },
         );
-        for (const [layer, { mean, variance }] of batchStatistics.entries())
-          for (let c = 0; c < mean.data.length; c++) {
-            sums[layer]!.mean[c]! += mean.data[c]!;
-            sums[layer]!.variance[c]! += variance.data[c]!;
-          }
-        count++;
-      }
-      if (count === 0) throw internalError('calibrate: no batches');
-      for (const [layer, { mean, variance }] of sums.entries())
-        for (let c = 0; c < mean.length; c++) {
-          running[layer]!.mean.data[c] = mean[c]! / count;
-          running[layer]!.inverse.data[c] = 1 / Math.sqrt(variance[c]! / count + BATCH_NORM_EPSILON);
-        }
+        return true;
+      });
     },
 
-    async scores(given) {
+    async classify(given) {
       evaluation ??= await device.open(evaluationGraph(plan, technique, evaluationBatch, device).bytes);
       evaluationImages ??= {
         shape: inputShape(evaluationBatch),
         data: new Float32Array(evaluationBatch * imageSize),
       };
       const feeds = { [names.images]: evaluationImages, ...evaluationFeeds(graph, state()) };
-      const all = new Float32Array(given.count * classes);
+      const all = new Uint16Array(given.count);
       const part: Tensor = {
         shape: [evaluationBatch, classes],
         data: new Float32Array(evaluationBatch * classes),
@@ -206,25 +171,14 @@ export async function createOnnxTrainer(
           evaluationImages.data,
         );
         await evaluation.run(feeds, { [names.scores]: part });
-        all.set(part.data.subarray(0, count * classes), start * classes);
+        for (let n = 0; n < count; n++) all[start + n] = argmax(part.data, n, classes);
       }
       return all;
     },
 
     state,
 
-    restore(saved) {
-      for (const [name, tensor] of state()) {
-        const given = saved.get(name);
-        // A state kept for its weights has no moments; training does not continue from it.
-        if (!given && names.isMoment(name)) continue;
-        if (!given || given.data.length !== tensor.data.length)
-          throw internalError(
-            `checkpoint: tensor ${name}: expected ${tensor.data.length} values, got ${given?.data.length ?? 'none'}`,
-          );
-        tensor.data.set(given.data);
-      }
-    },
+    restore: (saved) => restoreInto(state(), saved),
 
     async close() {
       for (const session of [training, statistics, evaluation]) await session?.close();

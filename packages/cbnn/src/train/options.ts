@@ -18,11 +18,11 @@ import { checkChoices, formOf, isKnownDataset } from '../data/registry.js';
 import type { ImageForm, ReadingChoices } from '../data/source.js';
 import { fingerprint, type Split } from '../data/split.js';
 import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
-import type { DeviceName } from '../graph/session.js';
 import { type FirstLayer, type Plan, planShapes, type Slicing, type TechniqueName } from '../nn/plan.js';
 import { type RecipeName, recipes } from '../nn/recipes.js';
 import { unknownName } from '../suggest.js';
 import { parseConfig, planOf, type RunConfig } from './config.js';
+import type { TrainingDevice } from './devices.js';
 
 /** Small enough for two cores, and the paper's network in form: a sixteenth of its convolutions, a quarter of its widths. */
 export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC';
@@ -67,7 +67,7 @@ export interface RunOptions extends ReadingChoices {
   /** peak learning rate of batch norm and real weights */
   readonly floatRate?: number;
   readonly seed?: number;
-  readonly device?: DeviceName;
+  readonly device?: TrainingDevice;
   readonly threads?: number;
 }
 

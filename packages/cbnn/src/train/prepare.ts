@@ -4,10 +4,10 @@ import type { Dataset, ImageSet } from '../data/dataset.js';
 import { loadDataset } from '../data/registry.js';
 import type { OnDataProgress } from '../data/source.js';
 import { type Split, splitValidation } from '../data/split.js';
-import { openDevice } from '../graph/session.js';
 import { recipes } from '../nn/recipes.js';
 import { chooseStretch, type StretchChoice } from './choose-stretch.js';
 import type { RunConfig } from './config.js';
+import { chooseDevice } from './devices.js';
 import {
   buildConfig,
   checkOptions,
@@ -86,7 +86,7 @@ export async function prepareRun(
   } = {},
 ): Promise<PreparedRun> {
   checkOptions(options);
-  const device = await openDevice(options.device ?? 'auto', 1);
+  const device = await chooseDevice(options.device ?? 'auto', options.technique ?? 'bnn');
   const dataset = await loadDataset(options.data, {
     dataDir: options.dataDir,
     ...(options.limit !== undefined && { limit: options.limit }),
@@ -98,7 +98,7 @@ export async function prepareRun(
     seed: options.seed ?? DEFAULT_SEED,
     ...(options.validation !== undefined && { count: options.validation }),
   });
-  const config = buildConfig(options, dataset, split, device.name);
+  const config = buildConfig(options, dataset, split, device);
   const wanted = options.stretch ?? recipes[config.recipe].stretch;
   let stretchChoice: StretchChoice | null = null;
   let { stretch } = config.input;

@@ -11,7 +11,7 @@ import { stretchSet } from '../data/stretch-set.js';
 import { names } from '../graph/names.js';
 import { ratesAt } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
-import { argmax, errorRate } from '../predictions.js';
+import { errorRate } from '../predictions.js';
 import { TrainingBatches } from './batches.js';
 import type { RunConfig } from './config.js';
 import { openTrainer } from './open-trainer.js';
@@ -66,13 +66,6 @@ export interface TrainingResult {
   readonly engine: string;
   /** percent, at the best epoch */
   readonly validationError: number;
-}
-
-/** Classes predicted for `images` (already stretched), in evaluation mode. */
-export async function predict(trainer: Trainer, images: ImageSet): Promise<Uint16Array> {
-  const scores = await trainer.scores(images);
-  const classes = scores.length / images.count;
-  return Uint16Array.from({ length: images.count }, (_, n) => argmax(scores, n, classes));
 }
 
 /**
@@ -187,7 +180,7 @@ async function runEpochs(
       const count = Math.min(calibrationBatches, steps);
       await trainer.calibrate(Array.from({ length: count }, (_, i) => batches.get(epoch, i)));
     }
-    const validationError = errorRate(await predict(trainer, validation), validation.labels);
+    const validationError = errorRate(await trainer.classify(validation), validation.labels);
     last = {
       epoch: epoch + 1,
       loss: lossSum / steps,
@@ -202,7 +195,7 @@ async function runEpochs(
     // `<=` as in the paper's code: of equal epochs the later one counts.
     if (!best || validationError <= best.validationError) {
       best = { epoch: epoch + 1, validationError };
-      const weights = new Map([...trainer.state()].filter(([name]) => !names.isMoment(name)));
+      const weights = new Map([...trainer.state()].filter(([name]) => !names.isTraining(name)));
       writeCheckpoint(folder.best, weights, {
         epoch: epoch + 1,
         step: 0,

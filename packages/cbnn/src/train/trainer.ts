@@ -17,6 +17,17 @@ export interface StepResult {
   readonly loss: number;
   /** images of the batch that the network, before this step, classified correctly */
   readonly correct: number;
+  /** of each kernel layer, where gradients are rounded to 8 bits */
+  readonly gradients?: readonly GradientReport[];
+}
+
+/** How well 8 bits held a layer's gradient in one step. */
+export interface GradientReport {
+  /** shares of all values */
+  readonly clipped: number;
+  readonly zero: number;
+  /** largest value divided by the root of the mean square */
+  readonly peak: number;
 }
 
 export interface Trainer {
@@ -28,8 +39,8 @@ export interface Trainer {
   step(images: ImageBatch, rates: Rates, step: number): Promise<StepResult>;
   /** Estimates batch-norm statistics afresh as the mean over these batches (of `batch` images each). */
   calibrate(batches: Iterable<ImageBatch>): Promise<void>;
-  /** Scores in evaluation mode, `[count][classes]`. */
-  scores(images: ImageBatch): Promise<Float32Array>;
+  /** The class of each image, in evaluation mode. */
+  classify(images: ImageBatch): Promise<Uint16Array>;
   /** The state now; the arrays are the trainer's own and change with the next step. */
   state(): TrainingState;
   /** Continues from a state of the same plan. */

@@ -98,7 +98,7 @@ export async function verifyRun(
   /** The training graph with the run's best weights; batches take turns. */
   async function openGraph(from: RunFolder, raw: ImageSet) {
     const plan = planOf(config);
-    const device = await openDevice(config.device, config.threads);
+    const device = await openDevice(config.device === 'native' ? 'auto' : config.device, config.threads);
     const graph: NetworkGraph = evaluationGraph(plan, techniques[plan.technique], BATCH, {
       channelBlock: device.channelBlock,
       expose: true,

@@ -56,9 +56,7 @@ export function plainStep(
   const scores = Float32Array.from({ length: batch * classes }, (_, i) => {
     const c = i % classes;
     const p = last.p[Math.floor(i / classes)]![c]!;
-    return f(
-      f(f(f(p) - last.mean[c]!) * f(gamma.value[c]! * last.inverse[c]!)) + beta.value[c]!,
-    );
+    return f(f(f(f(p) - last.mean[c]!) * f(gamma.value[c]! * last.inverse[c]!)) + beta.value[c]!);
   });
 
   const { loss, correct, gradient } = lossOf(options, scores, labels, classes);
@@ -78,7 +76,7 @@ export function plainStep(
     dbeta[c] = f(first);
     dgamma[c] = f(second * last.inverse[c]!);
   }
-  let dy = Array.from({ length: batch }, (_, n) =>
+  let dy: Float32Array[] = Array.from({ length: batch }, (_, n) =>
     Float32Array.from({ length: classes }, (_, c) => bfloat16(gradient[n * classes + c]!)),
   );
   let dyUnit = 1;
@@ -134,10 +132,7 @@ function geometry(shape: KernelShape) {
 }
 
 /** Every product: output place, tap, input pixel. */
-function eachMeeting(
-  shape: KernelShape,
-  visit: (place: number, tap: number, pixel: number) => void,
-): void {
+function eachMeeting(shape: KernelShape, visit: (place: number, tap: number, pixel: number) => void): void {
   const { kernelHeight, kernelWidth, stride, pad, height, width } = geometry(shape);
   for (let y = 0; y < height; y++)
     for (let x = 0; x < width; x++)
@@ -150,7 +145,10 @@ function eachMeeting(
         }
 }
 
-function quantize(options: NativeTrainerOptions, shape: KernelShape): { q: Float64Array; scale: Float32Array } {
+function quantize(
+  options: NativeTrainerOptions,
+  shape: KernelShape,
+): { q: Float64Array; scale: Float32Array } {
   const { value } = options.layers[shape.index]!.weights;
   const outputs = shape.output.channels;
   const scale = new Float32Array(outputs).fill(1);
@@ -178,7 +176,8 @@ function forward(options: NativeTrainerOptions, shape: KernelShape, x: Float64Ar
     eachMeeting(shape, (place, tap, pixel) => {
       for (let o = 0; o < outputs; o++) {
         let sum = 0;
-        for (let c = 0; c < inputs; c++) sum += image[pixel * inputs + c]! * q[(o * taps + tap) * inputs + c]!;
+        for (let c = 0; c < inputs; c++)
+          sum += image[pixel * inputs + c]! * q[(o * taps + tap) * inputs + c]!;
         z[place * outputs + o]! += sum;
       }
     });
@@ -220,7 +219,13 @@ function placeOf(shape: KernelShape, window: number, j: number): number {
 }
 
 /** Batch norm's value in 1e20ths, shifted by one: its sign is the activation. `i` indexes `[pixel][output]`. */
-function valueAt(options: NativeTrainerOptions, trace: Trace, shape: KernelShape, i: number, p: number): number {
+function valueAt(
+  options: NativeTrainerOptions,
+  trace: Trace,
+  shape: KernelShape,
+  i: number,
+  p: number,
+): number {
   const c = i % shape.output.channels;
   const { gamma, beta } = options.layers[shape.index]!;
   const gain = f(f(gamma.value[c]! * trace.inverse[c]!) * GAIN);
@@ -266,7 +271,7 @@ function lossOf(
 
 function exponential(x: number): number {
   if (x < -700) return 0;
-  const whole = Math.floor(x * 1.4426950408889634 + 0.5);
+  const whole = Math.floor(x * Math.LOG2E + 0.5);
   const rest = x - whole * 0.6931471803691238 - whole * 1.9082149292705877e-10;
   let sum = 1;
   for (let i = 13; i > 0; i--) sum = 1 + (sum * rest) / i;
@@ -276,7 +281,7 @@ function exponential(x: number): number {
 function logarithm(x: number): number {
   let power = 0;
   while (2 ** power <= x) power++;
-  let y = (power - 1) * 0.6931471805599453 + (2 * (x / 2 ** power) - 1);
+  let y = (power - 1) * Math.LN2 + (2 * (x / 2 ** power) - 1);
   for (let i = 0; i < 5; i++) {
     const e = 1 / exponential(-y);
     y += (2 * (x - e)) / (x + e);
@@ -325,7 +330,9 @@ function quantizeGradient(
   }
   const values = inUnits(unit);
   return {
-    rounded: values.map((image) => Int32Array.from(image, (d) => round(Math.min(LIMIT, Math.max(-LIMIT, d))))),
+    rounded: values.map((image) =>
+      Int32Array.from(image, (d) => round(Math.min(LIMIT, Math.max(-LIMIT, d)))),
+    ),
     unit,
     largest: largestOf(values),
   };
@@ -342,7 +349,11 @@ function unpool(shape: KernelShape, trace: Trace, rounded: readonly Int32Array[]
   });
 }
 
-function weightProducts(shape: KernelShape, x: readonly Float64Array[], dz: readonly Float64Array[]): Float64Array {
+function weightProducts(
+  shape: KernelShape,
+  x: readonly Float64Array[],
+  dz: readonly Float64Array[],
+): Float64Array {
   const outputs = shape.output.channels;
   const inputs = shape.input.channels;
   const taps = shape.fanIn / inputs;

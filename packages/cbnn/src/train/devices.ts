@@ -1,0 +1,25 @@
+/** What can train: the native step, and the ONNX graph on one of ONNX Runtime's devices. */
+import { configError } from '@cbnn/runtime';
+import { openDevice } from '../graph/session.js';
+import type { TechniqueName } from '../nn/plan.js';
+import type { RunConfig } from './config.js';
+import { nativeTrainingRefusal } from './native-trainer.js';
+
+export const trainingDevices = ['auto', 'native', 'cpu', 'wasm', 'webgpu'] as const;
+export type TrainingDevice = (typeof trainingDevices)[number];
+
+/**
+ * The device that `name` stands for: `auto` is the native step where it can train `technique` here, then ONNX Runtime's
+ * native CPU kernels, then its WebAssembly. Throws a config error where what was asked for is not there.
+ */
+export async function chooseDevice(
+  name: TrainingDevice,
+  technique: TechniqueName,
+): Promise<RunConfig['device']> {
+  if (name === 'auto' || name === 'native') {
+    const refusal = await nativeTrainingRefusal(technique);
+    if (refusal === null) return 'native';
+    if (name === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
+  }
+  return (await openDevice(name, 1)).name;
+}
