@@ -147,7 +147,7 @@ static void input_gradient(const Step *step, int k, StepSpace *space, int first,
   const int map = layer->rows * layer->columns;
   const int8_t *gradient = space->gradient[k];
   step->kernels->byte_sums(gradient, layer->pitch, count * map, space->pixel_sums);
-  int32_t *correction = space->window_sums;
+  int32_t *correction = space->corrections;
   for (int i = 0; i < count; i++)
     for (int f = 0; f < layer->phases; f++) {
       const Phase *phase = layer->phase + f;
@@ -162,7 +162,7 @@ static void input_gradient(const Step *step, int k, StepSpace *space, int first,
   const size_t tap_bytes = (size_t)layer->out_quads * BLOCK * 4;
   for (int block = 0; block < layer->in_blocks; block++) {
     const uint8_t *signs = layer->signs + (size_t)block * layer->taps * tap_bytes;
-    correction = space->window_sums;
+    correction = space->corrections;
     for (int i = 0; i < count; i++)
       for (int f = 0; f < layer->phases; f++) {
         const Phase *phase = layer->phase + f;

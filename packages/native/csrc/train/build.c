@@ -185,50 +185,76 @@ static int lay_backward(Step *step, size_t most, StepLayer *layer) {
   return done;
 }
 
-/* The first layer's planes: docs/training-step.md 3. */
+/* Which plane a slice is in, and how far it is shifted there: shifts of four bits and more have a plane of their own. */
+static int plane_of(const Step *step, int k) { return step->planes > 1 && step->slice[k].shift > 3; }
+static int shift_in(const Step *step, int k) { return step->slice[k].shift - 4 * plane_of(step, k); }
+
+/* What turns pixels into bits and values of slices: docs/training-step.md 3. */
+static int lay_tables(Step *step, size_t most, int words) {
+  int done = 1;
+  TAKE(step->bits_of, (size_t)step->channels * 256 * words);
+  TAKE(step->values_of, (size_t)step->planes * step->bytes_of_bits * 256 * 8);
+  for (int k = 0; done && k < step->slices; k++) {
+    const SliceSpec slice = step->slice[k];
+    for (int value = 0; value < 256; value++)
+      step->bits_of[((size_t)slice.channel * 256 + value) * words + k / 64] |= (uint64_t)(value >> slice.bit & 1) << (k % 64);
+    const int plane = plane_of(step, k), unit = 1 << shift_in(step, k);
+    step->centre[(size_t)plane * step->slices + k] = (uint8_t)unit;
+    for (int byte = 0; byte < 256; byte++)
+      step->values_of[(((size_t)plane * step->bytes_of_bits + k / 8) * 256 + byte) * 8 + k % 8] =
+          (uint8_t)(byte >> (k % 8) & 1 ? 2 * unit : 0);
+  }
+  return done;
+}
+
 static int lay_first(Step *step, size_t most) {
   StepLayer *layer = step->layer;
   const LayerSpec *spec = &layer->spec;
-  int done = 1, largest = 1;
-  step->weight_offset = step->is_integer ? 128 : 1;
+  const int dense = spec->is_dense, channels = layer->channels;
+  int done = 1, largest = 15;
   if (!step->is_sliced) {
+    /* 2v - 255 = 32 * high + 2 * low - 255 inside the image, 0 outside. */
     step->planes = 3;
     step->plane_factor[0] = 32;
     step->plane_factor[1] = 2;
     step->plane_factor[2] = -255;
-    largest = 15;
   } else {
     int most_shift = 0;
     for (int i = 0; i < step->slices; i++) most_shift = step->slice[i].shift > most_shift ? step->slice[i].shift : most_shift;
     step->planes = most_shift > 3 ? 2 : 1;
     step->plane_factor[0] = 1;
     step->plane_factor[1] = 16;
-    largest = most_shift > 3 ? 8 : 1 << most_shift;
+    largest = most_shift > 3 ? 16 : 2 << most_shift;
   }
-  const int small = step->is_integer && step->kernels->needs_small_bytes;
-  step->parts = small ? 2 : 1;
-  step->part_factor[0] = small ? 2 : 1;
-  step->part_factor[1] = 1;
-  step->flush = flush_of(largest, step->is_integer ? 255 : 2);
+  step->flush = flush_of(largest, step->is_integer ? 127 : 1);
   step->lanes_flush = flush_of(MOST_GRADIENT, step->is_sliced ? 2 : 15);
+  step->bytes_of_bits = divided_up(step->slices, 8);
+  TAKE(step->centre, step->planes * channels);
+  if (step->is_sliced) done = done && lay_tables(step, most, layer->words);
 
-  const int dense = spec->is_dense;
   step->runs = dense ? 1 : spec->kernel;
-  step->row_bytes = (size_t)(dense ? layer->taps : spec->input_width + spec->pad_start + spec->pad_end) * layer->channels;
+  step->row_bytes = (size_t)(dense ? layer->taps : spec->input_width + spec->pad_start + spec->pad_end) * channels;
   step->plane_rows = dense ? 1 : spec->input_height + spec->pad_start + spec->pad_end;
   step->plane_bytes = step->plane_rows * step->row_bytes;
-  step->run_steps = divided_up((dense ? layer->taps : spec->kernel) * layer->channels, 4);
-  /* Tiles may reach over the last column. */
+  step->run_steps = divided_up((dense ? layer->taps : spec->kernel) * channels, 4);
   const int images = dense ? up(step->batch, ROWS) : step->threads;
-  TAKE(step->values, step->planes * images * step->plane_bytes + (size_t)ROWS * spec->stride * layer->channels + 4);
-  TAKE(step->first_weights, (size_t)step->parts * layer->out_blocks * step->runs * step->run_steps * BLOCK * 4);
+  const size_t all = step->planes * images * step->plane_bytes;
+  /* Tiles may reach over the last column. */
+  TAKE(step->values, all + (size_t)ROWS * spec->stride * channels + 8);
+  TAKE(step->first_weights, (size_t)layer->out_blocks * step->runs * step->run_steps * BLOCK * 4);
+  TAKE(step->first_base, layer->pitch);
   TAKE(step->first_scale, layer->outputs);
+  /* The padding stays at the centres; the rest is overwritten by every image. */
+  for (size_t i = 0; done && i < all; i++) {
+    const size_t plane = dense ? i / (images * step->plane_bytes) : i / step->plane_bytes % step->planes;
+    step->values[i] = step->centre[plane * channels + i % channels];
+  }
   return done;
 }
 
 static int lay_space(Step *step, size_t most, StepSpace *space) {
   int done = 1;
-  size_t quads = 0, inputs = 0, pixels = 0, sums = (size_t)ROWS * BLOCK, windows = 0, segments = 1;
+  size_t quads = 0, inputs = 0, pixels = 0, sums = (size_t)ROWS * BLOCK, corrections = 0, segments = 1;
   TAKE(space->gradient, step->layers);
   for (int k = 0; done && k < step->layers; k++) {
     const StepLayer *layer = step->layer + k;
@@ -237,7 +263,6 @@ static int lay_space(Step *step, size_t most, StepSpace *space) {
     MOST(sums, (size_t)(WINDOWS * spec->pool * spec->pool + TILE) * BLOCK);
     if (layer->is_first) {
       MOST(sums, (size_t)spec->pool * up(spec->width, ROWS) * BLOCK);
-      MOST(windows, 2 * (size_t)step->planes * (step->plane_rows + 1) * (spec->input_width + spec->pad_start + spec->pad_end + ROWS * spec->stride));
       MOST(segments, step->runs);
     }
     if (spec->is_dense) {
@@ -251,7 +276,7 @@ static int lay_space(Step *step, size_t most, StepSpace *space) {
     MOST(pixels, padded);
     size_t tiles = 0;
     for (int f = 0; f < layer->phases; f++) tiles += layer->phase[f].tiles;
-    MOST(windows, tiles * layer->group * ROWS);
+    MOST(corrections, tiles * layer->group * ROWS);
     MOST(segments, layer->taps > layer->group ? layer->taps : layer->group);
 #undef MOST
   }
@@ -259,7 +284,7 @@ static int lay_space(Step *step, size_t most, StepSpace *space) {
   TAKE(space->input_quads, inputs);
   TAKE(space->pixel_sums, pixels);
   TAKE(space->sums, sums);
-  TAKE(space->window_sums, windows);
+  TAKE(space->corrections, corrections);
   TAKE(space->segments, segments);
   return done;
 }

@@ -10,6 +10,10 @@ static inline Spread spread(const int8_t *a) {
   __builtin_memcpy(&four, a, 4);
   return _mm256_set1_epi32(four);
 }
+#define EXTREMES
+typedef float Extremes __attribute__((vector_size(32)));
+static inline Extremes larger(Extremes a, Extremes b) { return (Extremes)_mm256_max_ps((__m256)a, (__m256)b); }
+static inline Extremes smaller(Extremes a, Extremes b) { return (Extremes)_mm256_min_ps((__m256)a, (__m256)b); }
 #define SIGNS
 static inline uint32_t signs_of(const float *w) {
   uint32_t bits = 0;

@@ -13,6 +13,11 @@ static inline Spread spread(const int8_t *a) {
   return _mm512_set1_epi32(four);
 }
 static inline Sums dot(Sums sums, Bytes b, Spread a) { return (Sums)_mm512_dpbusd_epi32((__m512i)sums, b, a); }
+static inline Sums dot_swapped(Sums sums, Bytes b, Spread a) { return (Sums)_mm512_dpbusd_epi32((__m512i)sums, a, b); }
+#define EXTREMES
+typedef float Extremes __attribute__((vector_size(64)));
+static inline Extremes larger(Extremes a, Extremes b) { return (Extremes)_mm512_max_ps((__m512)a, (__m512)b); }
+static inline Extremes smaller(Extremes a, Extremes b) { return (Extremes)_mm512_min_ps((__m512)a, (__m512)b); }
 #define SIGNS
 static inline uint32_t signs_of(const float *w) {
   const __m512 zero = _mm512_setzero_ps();

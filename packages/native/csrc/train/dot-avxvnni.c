@@ -3,6 +3,7 @@
 #define NAME(x) avxvnni_step_##x
 #include "dot-avx2.h"
 static inline Sums dot(Sums sums, Bytes b, Spread a) { return (Sums)_mm256_dpbusd_avx_epi32((__m256i)sums, b, a); }
+static inline Sums dot_swapped(Sums sums, Bytes b, Spread a) { return (Sums)_mm256_dpbusd_avx_epi32((__m256i)sums, a, b); }
 #include "dot.h"
 static int avxvnni_step_supported(void) {
   /* Older compilers' __builtin_cpu_supports does not know it: CPUID leaf 7, subleaf 1. */

@@ -6,6 +6,7 @@ enum { VECTORS = 4 };
 static inline Sums dot(Sums sums, Bytes b, Spread a) {
   return (Sums)vdotq_s32((int32x4_t)sums, vreinterpretq_s8_u8(b), a);
 }
+#define dot_swapped dot
 #include "dot.h"
 #if defined(__linux__)
 #include <sys/auxv.h>

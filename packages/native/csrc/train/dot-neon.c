@@ -14,6 +14,7 @@ static inline Parts dot_part(Parts parts, Bytes b, Spread a) {
   parts.high = vmlal_high_s8(parts.high, lanes, a);
   return parts;
 }
+#define dot_part_swapped dot_part
 static inline Sums flushed(Sums sums, Parts parts) {
   return sums + (Sums)vpaddq_s32(vpaddlq_s16(parts.low), vpaddlq_s16(parts.high));
 }

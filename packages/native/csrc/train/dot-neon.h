@@ -1,4 +1,4 @@
-/* What both NEON files share: four lanes a register. Bytes are signed there: unsigned operands stay below 128. */
+/* What both NEON files share: four lanes a register. Bytes are signed there, and unsigned ones below 128. */
 #include <arm_neon.h>
 #include <stdint.h>
 enum { LANES = 4, PART_ROWS = 4 };
@@ -6,7 +6,6 @@ typedef int32_t Sums __attribute__((vector_size(16)));
 typedef uint8x16_t Bytes;
 typedef int8x16_t Spread;
 #define KEEP(x) "w"(x)
-#define SIGNED_BYTES
 static inline Spread spread(const int8_t *a) {
   int32_t four;
   __builtin_memcpy(&four, a, 4);

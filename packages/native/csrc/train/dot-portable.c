@@ -12,6 +12,11 @@ static inline Sums dot(Sums sums, Bytes b, Spread a) {
     for (int i = 0; i < 4; i++) sums[lane] += b[lane * 4 + i] * a[i];
   return sums;
 }
+static inline Sums dot_swapped(Sums sums, Bytes b, Spread a) {
+  for (int lane = 0; lane < LANES; lane++)
+    for (int i = 0; i < 4; i++) sums[lane] += (int8_t)b[lane * 4 + i] * a[i];
+  return sums;
+}
 #include "dot.h"
 static int portable_step_supported(void) { return 1; }
 STEP_KERNELS(portable_step_kernels, "portable", portable_kernels)

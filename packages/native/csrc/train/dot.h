@@ -6,9 +6,10 @@
  *   Bytes, Spread       its LANES * 4 bytes, unsigned; and 4 signed bytes in every lane
  *   spread(address)     the latter from memory
  *   PART_ROWS, VECTORS     what is kept in registers at a time: PART_ROWS rows of VECTORS vectors
- *   dot(sums, b, a)     sums + b * a, four products a lane
+ *   dot(sums, b, a)     sums + b * a, four products a lane; b unsigned, a signed
+ *   dot_swapped         the same with b signed and a unsigned, below 128
  *   FLUSHES             only where products are first added up in 16 bits: then also Parts, NO_PARTS,
- *                       dot_part(parts, b, a) and flushed(sums, parts)
+ *                       dot_part(parts, b, a), dot_part_swapped and flushed(sums, parts)
  *   SIGNS, EXPAND       only where it has better ways for these: see passes.h
  */
 #include "step.h"
@@ -20,7 +21,7 @@ typedef Sums UnalignedSums __attribute__((aligned(4), may_alias));
 
 /* PART_ROWS x VECTORS * LANES sums; a's rows are `pixel` bytes apart, its steps `step`. */
 INLINE void NAME(part)(int32_t *sums, size_t stride, const Segment *segment, int count, size_t pixel, size_t step, int lane,
-                       int row, int flush) {
+                       int row, int flush, int swapped) {
   Sums total[PART_ROWS][VECTORS];
 #pragma GCC unroll 8
   for (int i = 0; i < PART_ROWS; i++)
@@ -52,9 +53,9 @@ INLINE void NAME(part)(int32_t *sums, size_t stride, const Segment *segment, int
 #pragma GCC unroll 8
           for (int q = 0; q < VECTORS; q++)
 #ifdef FLUSHES
-            parts[i][q] = dot_part(parts[i][q], lanes[q], four);
+            parts[i][q] = swapped ? dot_part_swapped(parts[i][q], lanes[q], four) : dot_part(parts[i][q], lanes[q], four);
 #else
-            total[i][q] = dot(total[i][q], lanes[q], four);
+            total[i][q] = swapped ? dot_swapped(total[i][q], lanes[q], four) : dot(total[i][q], lanes[q], four);
 #endif
         }
         a += step;
@@ -74,66 +75,74 @@ INLINE void NAME(part)(int32_t *sums, size_t stride, const Segment *segment, int
     for (int q = 0; q < VECTORS; q++) *(UnalignedSums *)(sums + i * stride + q * LANES) = total[i][q];
 }
 
-INLINE void NAME(rows)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, size_t step, int flush) {
+INLINE void NAME(rows)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, size_t step, int flush,
+                       int swapped) {
   for (int row = 0; row < ROWS; row += PART_ROWS)
     for (int lane = 0; lane < BLOCK; lane += VECTORS * LANES)
-      NAME(part)(sums + row * stride + lane, stride, segments, count, pixel, step, lane, row, flush);
+      NAME(part)(sums + row * stride + lane, stride, segments, count, pixel, step, lane, row, flush, swapped);
 }
 
 static void NAME(tile)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush) {
-  NAME(rows)(sums, stride, segments, count, pixel, 4, flush);
+  NAME(rows)(sums, stride, segments, count, pixel, 4, flush, 0);
+}
+
+static void NAME(tile_values)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush) {
+  NAME(rows)(sums, stride, segments, count, pixel, 4, flush, 1);
 }
 
 static void NAME(tile_quads)(int32_t *sums, size_t stride, const Segment *segments, int count, int flush) {
-  NAME(rows)(sums, stride, segments, count, 4, ROWS * 4, flush);
+  NAME(rows)(sums, stride, segments, count, 4, ROWS * 4, flush, 0);
 }
 
 /* As many sums as a part has, of operands that the compiler must take for new ones every time. */
 static double NAME(limit)(int steps) {
   Sums total[PART_ROWS][VECTORS];
-  Bytes lanes[VECTORS];
-  int8_t four[4] = {1, 1, 1, 1};
+  int8_t ones[LANES * 4];
+  memset(ones, 1, sizeof ones);
+  Spread a = spread(ones);
+  Bytes b;
+  memcpy(&b, ones, sizeof b);
+#pragma GCC unroll 8
   for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
     for (int q = 0; q < VECTORS; q++) total[i][q] = (Sums){0};
-  memset(lanes, 1, sizeof lanes);
-  Spread a = spread(four);
-  double done = 0;
-  while (steps > 0) {
-    int run = steps < 64 ? steps : 64;
-    steps -= run;
-    done += run;
+  for (int done = 0; done < steps; done += 64) {
 #ifdef FLUSHES
     Parts parts[PART_ROWS][VECTORS];
+#pragma GCC unroll 8
     for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
       for (int q = 0; q < VECTORS; q++) parts[i][q] = NO_PARTS;
 #endif
-    do {
-      __asm__ volatile("" : "+" KEEP(a), "+" KEEP(lanes[0]));
+    for (int step = 0; step < 64; step++) {
+      __asm__ volatile("" : "+" KEEP(a), "+" KEEP(b));
 #pragma GCC unroll 8
       for (int i = 0; i < PART_ROWS; i++)
 #pragma GCC unroll 8
-        for (int q = 0; q < VECTORS; q++)
+        for (int q = 0; q < VECTORS; q++) {
 #ifdef FLUSHES
-          parts[i][q] = dot_part(parts[i][q], lanes[q], a);
+          __asm__ volatile("" : "+" KEEP(a));
+          parts[i][q] = dot_part(parts[i][q], b, a);
+          __asm__ volatile("" : "+" KEEP(parts[i][q]));
 #else
-          total[i][q] = dot(total[i][q], lanes[q], a);
+          total[i][q] = dot(total[i][q], b, a);
+          __asm__ volatile("" : "+" KEEP(total[i][q]));
 #endif
-    } while (--run);
+        }
+    }
 #ifdef FLUSHES
+#pragma GCC unroll 8
     for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
       for (int q = 0; q < VECTORS; q++) total[i][q] = flushed(total[i][q], parts[i][q]);
 #endif
   }
+#pragma GCC unroll 8
   for (int i = 0; i < PART_ROWS; i++)
+#pragma GCC unroll 8
     for (int q = 0; q < VECTORS; q++) __asm__ volatile("" : "+" KEEP(total[i][q]));
-  return done * PART_ROWS * VECTORS * LANES * 4;
+  return ((double)steps + 63) / 64 * 64 * PART_ROWS * VECTORS * LANES * 4;
 }
-
-#ifdef SIGNED_BYTES
-#define NEEDS_SMALL_BYTES 1
-#else
-#define NEEDS_SMALL_BYTES 0
-#endif
 
 #include "passes.h"
 
@@ -142,8 +151,8 @@ static double NAME(limit)(int steps) {
                           .supported = NAME(supported),                                                                 \
                           .bits = &bit_kernels,                                                                         \
                           .tile = NAME(tile),                                                                           \
+                          .tile_values = NAME(tile_values),                                                             \
                           .tile_quads = NAME(tile_quads),                                                               \
-                          .needs_small_bytes = NEEDS_SMALL_BYTES,                                                       \
                           .expand = NAME(expand_all),                                                                   \
                           .signs = NAME(signs),                                                                         \
                           .uncount = NAME(uncount),                                                                     \

@@ -8,87 +8,67 @@ static const float EPSILON = 1e-4f, SIGN_GAIN = 1e20f;
 
 static int wide(const StepLayer *layer) { return layer->is_wide; }
 
-/* Image `n` of the batch: its planes of values, inside their padding, and its bits. */
-void read_image(Step *step, int n, int8_t *values) {
+/* One pixel's slices, as bits and as values; `plane` bytes from plane to plane. */
+static inline void read_slices(const Step *step, const uint8_t *pixel, int words, uint64_t *bits, uint8_t *values, size_t plane) {
+  uint64_t found[words];
+  for (int w = 0; w < words; w++) found[w] = 0;
+  for (int c = 0; c < step->channels; c++) {
+    const uint64_t *of = step->bits_of + ((size_t)c * 256 + pixel[c]) * words;
+    for (int w = 0; w < words; w++) found[w] |= of[w];
+  }
+  for (int w = 0; w < words; w++) bits[w] = found[w];
+  const uint8_t *of = step->values_of;
+  for (int p = 0; p < step->planes; p++, values += plane)
+    for (int i = 0; i < step->bytes_of_bits; i++, of += 256 * 8) {
+      const uint8_t *eight = of + (found[i / 8] >> (8 * (i % 8)) & 255) * 8;
+      const int left = step->slices - 8 * i;
+      if (left >= 8) memcpy(values + 8 * i, eight, 8);
+      else
+        for (int j = 0; j < left; j++) values[8 * i + j] = eight[j];
+    }
+}
+
+/* Image `n` of the batch: its bits, and its planes of values `plane` bytes apart, both inside their padding. */
+static void read_image(Step *step, int n, uint8_t *values, size_t plane) {
   StepLayer *layer = step->layer;
   const LayerSpec *spec = &layer->spec;
-  const int channels = step->channels, pad = spec->is_dense ? 0 : spec->pad_start, lanes = layer->channels;
+  const int channels = step->channels, pad = spec->is_dense ? 0 : spec->pad_start, lanes = layer->channels, words = layer->words;
+  const size_t columns = spec->is_dense ? (size_t)step->width : step->row_bytes / lanes;
   const uint8_t *pixel = step->pixels + (size_t)n * step->height * step->width * channels;
   uint64_t *bits = layer->input + (size_t)n * layer->image_words;
-  const size_t plane = step->plane_bytes * (spec->is_dense ? (size_t)step->batch + ROWS - 1 - (step->batch + ROWS - 1) % ROWS : 1);
   for (int y = 0; y < step->height; y++) {
-    /* A dense layer's rows lie behind each other. */
-    const size_t row = spec->is_dense ? (size_t)y * step->width : (size_t)(y + pad) * (step->row_bytes / lanes) + pad;
-    int8_t *to = values + row * lanes;
-    uint64_t *words = bits + row * layer->words;
-    for (int x = 0; x < step->width; x++, pixel += channels, to += lanes, words += layer->words) {
-      if (!step->is_sliced) {
-        for (int c = 0; c < channels; c++) {
-          to[c] = (int8_t)(pixel[c] >> 4);
-          to[plane + c] = (int8_t)(pixel[c] & 15);
-          to[2 * plane + c] = 1;
-        }
+    const size_t row = (y + pad) * columns + pad;
+    uint8_t *to = values + row * lanes;
+    for (int x = 0; x < step->width; x++, pixel += channels, to += lanes) {
+      if (step->is_sliced) {
+        read_slices(step, pixel, words, bits + (row + x) * words, to, plane);
         continue;
       }
-      for (int w = 0; w < layer->words; w++) words[w] = 0;
-      for (int k = 0; k < step->slices; k++) {
-        const SliceSpec slice = step->slice[k];
-        const int on = pixel[slice.channel] >> slice.bit & 1, high = step->planes > 1 && slice.shift > 3;
-        words[k / 64] |= (uint64_t)on << (k % 64);
-        const int8_t value = (int8_t)((2 * on - 1) * (1 << (high ? slice.shift - 4 : slice.shift)));
-        to[k] = high ? 0 : value;
-        if (step->planes > 1) to[plane + k] = high ? value : 0;
+      for (int c = 0; c < channels; c++) {
+        to[c] = pixel[c] >> 4;
+        to[plane + c] = pixel[c] & 15;
+        to[2 * plane + c] = 1;
       }
     }
   }
 }
 
-/* Sums of a plane's values over each window, in rows of `pitch` windows. */
-static void sum_windows(const Step *step, const int8_t *values, int32_t *rows, int32_t *sums, int pitch) {
-  const StepLayer *layer = step->layer;
-  const LayerSpec *spec = &layer->spec;
-  const int columns = (int)(step->row_bytes / layer->channels), stride = spec->stride;
-  for (int y = 0; y < step->plane_rows; y++)
-    for (int x = 0; x < columns; x++, values += layer->channels) {
-      int32_t sum = 0;
-      for (int c = 0; c < layer->channels; c++) sum += values[c];
-      rows[y * columns + x] = sum;
-    }
-  for (int y = 0; y < spec->height; y++, sums += pitch)
-    for (int x = 0; x < spec->width; x++) {
-      int32_t sum = 0;
-      for (int ky = 0; ky < spec->kernel; ky++) {
-        const int32_t *row = rows + (y * stride + ky) * columns + x * stride;
-        for (int kx = 0; kx < spec->kernel; kx++) sum += row[kx];
-      }
-      sums[x] = sum;
-    }
-}
-
 /* ROWS x BLOCK sums of the first layer, from rows of a at `values`, `pixel` bytes apart in every plane. */
-static void first_tile(const Step *step, StepSpace *space, int block, const int8_t *values, size_t plane, size_t row_bytes, size_t pixel,
-                       const int32_t *less, size_t less_plane, int32_t *sums) {
+static void first_tile(const Step *step, StepSpace *space, int block, const uint8_t *values, size_t plane, size_t pixel, int32_t *sums) {
   const StepKernels *kernels = step->kernels;
-  const size_t run = (size_t)step->run_steps * BLOCK * 4, part_bytes = step->layer->out_blocks * step->runs * run;
-  memset(sums, 0, sizeof *sums * ROWS * BLOCK);
+  const size_t run = (size_t)step->run_steps * BLOCK * 4;
+  for (int r = 0; r < ROWS; r++) memcpy(sums + r * BLOCK, step->first_base + block * BLOCK, BLOCK * sizeof *sums);
   for (int p = 0; p < step->planes; p++) {
-    int32_t offsets[ROWS], products[ROWS * BLOCK] __attribute__((aligned(64)));
-    for (int r = 0; r < ROWS; r++) offsets[r] = step->weight_offset * less[p * less_plane + r];
-    for (int part = 0; part < step->parts; part++) {
-      for (int r = 0; r < step->runs; r++)
-        space->segments[r] = (Segment){values + p * plane + r * row_bytes,
-                                       step->first_weights + part * part_bytes + (block * step->runs + r) * run, step->run_steps};
-      static const int32_t nothing[ROWS];
-      const int alone = step->planes == 1 && step->parts == 1;
-      int32_t *to = alone ? sums : products;
-      memset(to, 0, sizeof products);
-      if (alone)
-        for (int r = 0; r < ROWS; r++)
-          for (int i = 0; i < BLOCK; i++) sums[r * BLOCK + i] = -offsets[r];
-      kernels->tile(to, BLOCK, space->segments, step->runs, pixel, step->flush);
-      if (!alone)
-        kernels->combine(sums, products, part ? nothing : offsets, ROWS, step->plane_factor[p] * step->part_factor[part]);
+    for (int r = 0; r < step->runs; r++)
+      space->segments[r] = (Segment){(const int8_t *)values + p * plane + r * step->row_bytes,
+                                     (const uint8_t *)step->first_weights + ((size_t)block * step->runs + r) * run, step->run_steps};
+    if (step->planes == 1) {
+      kernels->tile_values(sums, BLOCK, space->segments, step->runs, pixel, step->flush);
+      return;
     }
+    int32_t products[ROWS * BLOCK] __attribute__((aligned(64))) = {0};
+    kernels->tile_values(products, BLOCK, space->segments, step->runs, pixel, step->flush);
+    kernels->combine(sums, products, step->plane_factor[p]);
   }
 }
 
@@ -103,22 +83,17 @@ static void first_convolution(Step *step, int n, int thread) {
   StepLayer *layer = step->layer;
   const LayerSpec *spec = &layer->spec;
   StepSpace *space = step->space + thread;
-  int8_t *values = step->values + thread * step->planes * step->plane_bytes;
-  read_image(step, n, values);
+  uint8_t *values = step->values + thread * step->planes * step->plane_bytes;
+  read_image(step, n, values, step->plane_bytes);
   const int pitch = (spec->width + ROWS - 1) / ROWS * ROWS, size = spec->pool;
-  const size_t window_plane = (size_t)spec->height * pitch + ROWS;
-  int32_t *rows = space->window_sums, *sums = rows + step->plane_rows * (step->row_bytes / layer->channels);
-  for (int p = 0; p < step->planes; p++) sum_windows(step, values + p * step->plane_bytes, rows, sums + p * window_plane, pitch);
   const size_t pixel = (size_t)spec->stride * layer->channels;
   const int steps[2] = {size * BLOCK, pitch * BLOCK};
   for (int block = 0; block < layer->out_blocks; block++)
     for (int band = 0; band < spec->pooled_height; band++) {
       for (int y = 0; y < size; y++)
-        for (int x = 0; x < spec->width; x += ROWS) {
-          const int row = band * size + y;
-          first_tile(step, space, block, values + row * spec->stride * step->row_bytes + x * pixel, step->plane_bytes, step->row_bytes,
-                     pixel, sums + row * pitch + x, window_plane, space->sums + (y * pitch + x) * BLOCK);
-        }
+        for (int x = 0; x < spec->width; x += ROWS)
+          first_tile(step, space, block, values + (band * size + y) * spec->stride * step->row_bytes + x * pixel, step->plane_bytes, pixel,
+                     space->sums + (y * pitch + x) * BLOCK);
       for (int x = 0; x < spec->pooled_width; x += WINDOWS) {
         const int count = spec->pooled_width - x < WINDOWS ? spec->pooled_width - x : WINDOWS;
         pool(step, layer, space->sums + (size_t)x * size * BLOCK, count, steps,
@@ -168,21 +143,19 @@ static void convolution_task(void *context, int n, int thread) {
 static void read_task(void *context, int n, int thread) {
   Step *step = context;
   (void)thread;
-  if (step->current == 0) read_image(step, n, step->values + n * step->plane_bytes);
-  else activate(step, step->current - 1, n);
+  if (step->current == 0) {
+    const size_t images = (step->batch + ROWS - 1) / ROWS * ROWS;
+    read_image(step, n, step->values + n * step->plane_bytes, images * step->plane_bytes);
+  } else activate(step, step->current - 1, n);
 }
 
 static void first_dense_block(Step *step, int block, int thread) {
   StepLayer *layer = step->layer;
   StepSpace *space = step->space + thread;
-  const int images = (step->batch + ROWS - 1) / ROWS * ROWS;
-  const size_t plane = step->plane_bytes * images;
+  const size_t plane = (step->batch + ROWS - 1) / ROWS * ROWS * step->plane_bytes;
   const int steps[2] = {BLOCK, BLOCK};
   for (int n = 0; n < step->batch; n += ROWS) {
-    int32_t less[MOST_PLANES * ROWS] = {0};
-    for (int p = 0; p < step->planes; p++)
-      step->kernels->byte_sums(step->values + p * plane + n * step->plane_bytes, step->plane_bytes, ROWS, less + p * ROWS);
-    first_tile(step, space, block, step->values + n * step->plane_bytes, plane, 0, step->plane_bytes, less, ROWS, space->sums);
+    first_tile(step, space, block, step->values + n * step->plane_bytes, plane, step->plane_bytes, space->sums);
     pool(step, layer, space->sums, step->batch - n < ROWS ? step->batch - n : ROWS, steps, n, block, thread);
   }
 }

@@ -45,9 +45,8 @@ static void NAME(uncount)(int32_t *counts, const int32_t *base, size_t pitch, co
   }
 }
 
-static void NAME(combine)(int32_t *sums, const int32_t *part, const int32_t *less, int rows, int factor) {
-  for (int r = 0; r < rows; r++, sums += BLOCK, part += BLOCK)
-    for (int i = 0; i < BLOCK; i++) sums[i] += factor * (part[i] - less[r]);
+static void NAME(combine)(int32_t *sums, const int32_t *part, int factor) {
+  for (int i = 0; i < ROWS * BLOCK; i++) sums[i] += factor * part[i];
 }
 
 static void NAME(byte_sums)(const int8_t *bytes, size_t pitch, int count, int32_t *sums) {
@@ -70,6 +69,24 @@ static void NAME(gather)(const int32_t *const *products, int copies, size_t at, 
     out[i] = (float)sum * unit;
   }
 }
+
+typedef float Floats __attribute__((vector_size(LANES * 4)));
+typedef float UnalignedFloats __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef uint16_t Halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
+typedef int8_t Eighths __attribute__((vector_size(LANES), aligned(1), may_alias));
+typedef uint8_t UnsignedEighths __attribute__((vector_size(LANES), aligned(1), may_alias));
+
+#ifndef EXTREMES
+/* The larger and the smaller of each pair; the second where one is not a number, as x86 has it. */
+static inline Floats larger(Floats a, Floats b) {
+  const Sums first = a > b;
+  return (Floats)(((Sums)a & first) | ((Sums)b & ~first));
+}
+static inline Floats smaller(Floats a, Floats b) {
+  const Sums first = a < b;
+  return (Floats)(((Sums)a & first) | ((Sums)b & ~first));
+}
+#endif
 
 #define PASSES(P, width, Total, Square)                                                                                                    \
   static void NAME(pool##width)(const int32_t *sums, int count, const int *steps, int size, void *to, size_t pitch,                  \
@@ -104,46 +121,50 @@ static void NAME(gather)(const int32_t *const *products, int copies, size_t at, 
     for (int i = 0; i < BLOCK; i++) square[i] += (int64_t)squares[i];                                                   \
   }                                                                                                                                  \
                                                                                                                                      \
-  static float NAME(gradient##width)(const void *from, const uint16_t *dy, const uint8_t *winner, size_t pitch, int count,           \
-                                     int size, GradientOf of, int8_t *out, size_t row, size_t out_pitch, int32_t *sum,               \
-                                     int64_t *counts) {                                                                              \
-    const P *p = from;                                                                                                               \
-    float largest[BLOCK] = {0};                                                                                                      \
-    int32_t total[BLOCK] = {0}, zero[BLOCK] = {0}, clipped[BLOCK] = {0}, squares[BLOCK] = {0};                                       \
-    for (int x = 0; x < count; x++, p += pitch, dy += pitch) {                                                                       \
-      int8_t r[BLOCK];                                                                                                               \
-      for (int i = 0; i < BLOCK; i++) {                                                                                              \
-        const float d = from_bfloat16(dy[i]) * of.slope[i] + (float)p[i] * of.curve[i] + of.offset[i];                               \
-        const float size_ = d < 0 ? -d : d;                                                                                          \
-        largest[i] = size_ > largest[i] ? size_ : largest[i];                                                                        \
-        const float above = d > -(float)MOST_GRADIENT ? d : -(float)MOST_GRADIENT;                                                   \
-        const float kept = above < (float)MOST_GRADIENT ? above : (float)MOST_GRADIENT;                                              \
-        const int32_t whole = rounded(kept);                                                                                         \
-        total[i] += whole;                                                                                                           \
-        squares[i] += whole * whole;                                                                                                 \
-        zero[i] += whole == 0;                                                                                                       \
-        clipped[i] += size_ > MOST_GRADIENT + .5f;                                                                                   \
-        r[i] = (int8_t)whole;                                                                                                        \
-      }                                                                                                                              \
-      if (size == 1) {                                                                                                               \
-        memcpy(out, r, BLOCK);                                                                                                       \
-        out += out_pitch;                                                                                                            \
-      } else {                                                                                                                       \
-        for (int j = 0; j < size * size; j++) {                                                                                      \
-          int8_t *to = out + (size_t)(j / size) * row + (size_t)(j % size) * out_pitch;                                              \
-          for (int i = 0; i < BLOCK; i++) to[i] = winner[i] == j ? r[i] : 0;                                                         \
-        }                                                                                                                            \
-        winner += pitch;                                                                                                             \
-        out += size * out_pitch;                                                                                                     \
-      }                                                                                                                              \
-    }                                                                                                                                \
-    for (int i = 0; i < BLOCK; i++) sum[i] += total[i];                                                                              \
+  static float NAME(gradient##width)(const void *from, const uint16_t *dy, const uint8_t *winner, size_t pitch, int count, int size, \
+                                     GradientOf of, int8_t *out, size_t row, size_t out_pitch, int32_t *sum, int64_t *counts) {      \
+    typedef P Values __attribute__((vector_size(LANES * sizeof(P)), aligned(sizeof(P)), may_alias));                                 \
     float most = 0;                                                                                                                  \
-    for (int i = 0; i < BLOCK; i++) {                                                                                                \
-      most = largest[i] > most ? largest[i] : most;                                                                                  \
-      counts[0] += clipped[i];                                                                                                       \
-      counts[2] += squares[i];                                                                                                       \
-      counts[1] += zero[i];                                                                                                          \
+    for (int lane = 0; lane < BLOCK; lane += LANES) {                                                                                \
+      const Floats slope = *(const UnalignedFloats *)(of.slope + lane), curve = *(const UnalignedFloats *)(of.curve + lane);         \
+      const Floats offset = *(const UnalignedFloats *)(of.offset + lane);                                                            \
+      Floats largest = {0};                                                                                                          \
+      Sums total = {0}, zero = {0}, clipped = {0}, squares = {0};                                                                    \
+      const P *p = (const P *)from + lane;                                                                                           \
+      const uint16_t *d = dy + lane;                                                                                                 \
+      const uint8_t *won = winner + lane;                                                                                            \
+      int8_t *to = out + lane;                                                                                                       \
+      for (int x = 0; x < count; x++, p += pitch, d += pitch) {                                                                      \
+        const Sums half = __builtin_convertvector(*(const Halves *)d, Sums) << 16;                                                   \
+        const Floats value = __builtin_convertvector(__builtin_convertvector(*(const Values *)p, Sums), Floats);                     \
+        const Floats r = (Floats)half * slope + value * curve + offset;                                                              \
+        const Floats magnitude = (Floats)((Sums)r & INT32_MAX);                                                                      \
+        largest = larger(magnitude, largest);                                                                                        \
+        const Floats kept = smaller(larger(r, (Floats){0} - MOST_GRADIENT), (Floats){0} + MOST_GRADIENT);                            \
+        const Sums whole = (Sums)(kept + 12582912.f) - 0x4b400000;                                                                   \
+        total += whole;                                                                                                              \
+        zero -= whole == 0;                                                                                                          \
+        clipped -= magnitude > MOST_GRADIENT + .5f;                                                                                  \
+        squares += whole * whole;                                                                                                    \
+        if (size == 1) {                                                                                                             \
+          *(Eighths *)to = __builtin_convertvector(whole, Eighths);                                                                  \
+          to += out_pitch;                                                                                                           \
+          continue;                                                                                                                  \
+        }                                                                                                                            \
+        const Sums place = __builtin_convertvector(*(const UnsignedEighths *)won, Sums);                                             \
+        for (int j = 0; j < size * size; j++)                                                                                        \
+          *(Eighths *)(to + (size_t)(j / size) * row + (size_t)(j % size) * out_pitch) =                                             \
+              __builtin_convertvector(whole & (place == j), Eighths);                                                                \
+        won += pitch;                                                                                                                \
+        to += size * out_pitch;                                                                                                      \
+      }                                                                                                                              \
+      *(UnalignedSums *)(sum + lane) += total;                                                                                       \
+      for (int i = 0; i < LANES; i++) {                                                                                              \
+        most = largest[i] > most ? largest[i] : most;                                                                                \
+        counts[0] += clipped[i];                                                                                                     \
+        counts[1] += zero[i];                                                                                                        \
+        counts[2] += squares[i];                                                                                                     \
+      }                                                                                                                              \
     }                                                                                                                                \
     return most;                                                                                                                     \
   }                                                                                                                                  \

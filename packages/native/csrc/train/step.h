@@ -43,18 +43,18 @@ typedef struct {
   /* sums[row * stride + lane] += products; rows are `pixel` bytes apart in a. Pairs of products may have to be added up in 16 bits:
      `flush` steps at most fit. */
   void (*tile)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush);
-  /* The same where a lies as [step][row][4]. */
+  /* The same where a is unsigned, below 128, and b signed. */
+  void (*tile_values)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush);
+  /* As `tile` where a lies as [step][row][4]. */
   void (*tile_quads)(int32_t *sums, size_t stride, const Segment *segments, int count, int flush);
-  /* whether b's bytes must stay below 128 */
-  int needs_small_bytes;
   /* 2 per bit, as [bit][4] bytes of four words, or-ed with edge in every lane; `count` times, words `pitch` apart in a step */
   void (*expand)(const uint32_t *words, const size_t offset[4], size_t pitch, const uint32_t *edge, int count, uint8_t *out);
   /* A bit per weight: w >= 0. */
   uint32_t (*signs)(const float *weights);
   /* counts[place][BLOCK] becomes base - 2 * counts, with the base of each place's kind. */
   void (*uncount)(int32_t *counts, const int32_t *base, size_t pitch, const uint16_t *kind, int count);
-  /* sums[row][BLOCK] += factor * (part - less[row]) */
-  void (*combine)(int32_t *sums, const int32_t *part, const int32_t *less, int rows, int factor);
+  /* sums += factor * part, ROWS x BLOCK of them */
+  void (*combine)(int32_t *sums, const int32_t *part, int factor);
   /* Sums of `pitch` bytes each. */
   void (*byte_sums)(const int8_t *bytes, size_t pitch, int count, int32_t *sums);
   /* out = unit * (sum over `copies` of products at `at` - less) */
@@ -173,7 +173,7 @@ typedef struct {
   uint8_t *input_quads;   /* [kernel][stride][group][phase_rows][quads][BLOCK][4], of one block */
   int32_t *pixel_sums;    /* of the padded int8 gradient, over channels */
   int32_t *sums;          /* [places][BLOCK] */
-  int32_t *window_sums;
+  int32_t *corrections;   /* [group][tiles][ROWS] */
   Segment *segments;
 } StepSpace;
 
@@ -193,16 +193,22 @@ typedef struct {
   Allocation *allocations;
   size_t bytes;
 
-  /* The first layer's input is taken apart into planes of small signed values: x = sum over planes of factor * value. */
+  /*
+   * The first layer's input is taken apart into planes of small unsigned values, whose zero is at `centre`: x is the sum over planes
+   * of factor * (value - centre).
+   */
   int planes, plane_factor[MOST_PLANES];
   int flush, lanes_flush;   /* of its tiles, forward and backward */
   int plane_rows;           /* with the padding */
   size_t row_bytes, plane_bytes;
-  int8_t *values;           /* [threads][planes][plane_rows][row_bytes]; of a dense layer, of all images */
-  int parts, part_factor[2]; /* and its weights, of which an offset makes unsigned bytes, where need be in two parts */
-  int weight_offset;
+  uint8_t *values;          /* [threads][planes][plane_rows][row_bytes]; of a dense layer [planes][images][row_bytes] */
+  uint8_t *centre;          /* [planes][channels] */
+  uint64_t *bits_of;        /* [channels of the image][256][words]: bits of the slices of one value */
+  int bytes_of_bits;        /* bytes of a pixel's bits */
+  uint8_t *values_of;       /* [planes][bytes_of_bits][256][8]: values of eight slices */
   int run_steps, runs;      /* steps of a kernel row, and kernel rows */
-  uint8_t *first_weights;   /* [parts][out_blocks][runs][run_steps][BLOCK][4] */
+  int8_t *first_weights;    /* [out_blocks][runs][run_steps][BLOCK][4] */
+  int32_t *first_base;      /* [pitch]: minus what the centres add up to */
   float *first_scale;       /* [outputs]: of integer weights */
 
   /* the step under way */
@@ -234,8 +240,6 @@ void run_forward(Step *step);
 void run_backward(Step *step);
 void update_weights(Step *step);
 void prepare_weights(Step *step);
-/* The first layer's values and bits, of one image. */
-void read_image(Step *step, int image, int8_t *values);
 
 /* Of layer k's int8 gradient: the shares clipped and zero, and max / rms. */
 void gradient_report(const Step *step, int k, double out[3]);

@@ -84,29 +84,29 @@ void update_weights(Step *step) {
   }
 }
 
-/* The first layer's weights as unsigned bytes, and the scale of integer ones: graph/operations/quantizers.ts. */
+/* The first layer's weights as signed bytes, and the scale of integer ones: graph/operations/quantizers.ts. */
 static void prepare_first(Step *step, StepLayer *layer, int o) {
-  const int count = layer->taps * layer->channels, run = count / step->runs;
+  const int channels = layer->channels, count = layer->taps * channels, run = count / step->runs;
   const float *w = layer->weights.value + (size_t)o * count;
   float scale = 1;
   if (step->is_integer) {
     float largest = SMALLEST_SCALE;
     for (int i = 0; i < count; i++) {
-      const float size = fabsf(w[i] * step->place[i % layer->channels]);
+      const float size = fabsf(w[i] * step->place[i % channels]);
       if (size > largest) largest = size;
     }
     scale = largest * (1.f / MOST_WEIGHT);
   }
   step->first_scale[o] = scale;
-  const size_t part = (size_t)layer->out_blocks * step->runs * step->run_steps * BLOCK * 4;
+  int32_t base = 0;
   for (int i = 0; i < count; i++) {
-    const int whole = step->is_integer ? rounded(w[i] * step->place[i % layer->channels] / scale) : w[i] >= 0 ? 1 : -1;
-    const int byte = whole + step->weight_offset, r = i / run, j = i % run;
-    uint8_t *to = step->first_weights +
-                  ((((size_t)(o / BLOCK) * step->runs + r) * step->run_steps + j / 4) * BLOCK + o % BLOCK) * 4 + j % 4;
-    *to = (uint8_t)(step->parts == 2 ? byte >> 1 : byte);
-    if (step->parts == 2) to[part] = (uint8_t)(byte & 1);
+    const int c = i % channels, r = i / run, j = i % run;
+    const int whole = step->is_integer ? rounded(w[i] * step->place[c] / scale) : w[i] >= 0 ? 1 : -1;
+    for (int p = 0; p < step->planes; p++) base -= step->plane_factor[p] * whole * step->centre[p * channels + c];
+    step->first_weights[((((size_t)(o / BLOCK) * step->runs + r) * step->run_steps + j / 4) * BLOCK + o % BLOCK) * 4 + j % 4] =
+        (int8_t)whole;
   }
+  step->first_base[o] = base;
 }
 
 /* Bits of one output's weights, and how many are set in each tap. */
