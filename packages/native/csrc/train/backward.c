@@ -124,9 +124,7 @@ static void weight_products(const Step *step, const StepLayer *layer, StepSpace 
                                        layer->quads * step_bytes,
               steps};
         int32_t *to = products + (size_t)o * out_stride + (size_t)tap * layer->lane_pitch + block * BLOCK;
-        if (fresh)
-          for (int r = 0; r < ROWS; r++) memset(to + r * out_stride, 0, BLOCK * sizeof *to);
-        step->kernels->tile_quads(to, out_stride, space->segments, count, flush);
+        step->kernels->tile_quads(to, out_stride, space->segments, count, flush, fresh);
       }
     }
   }
@@ -172,12 +170,16 @@ static void input_gradient(const Step *step, int k, StepSpace *space, int first,
             space->segments[m] = (Segment){
                 gradient + ((size_t)i * map + tile->from + phase->meeting[m].offset) * layer->pitch,
                 signs + phase->meeting[m].tap * tap_bytes, layer->out_quads};
-          int32_t sums[ROWS * BLOCK] __attribute__((aligned(64))) = {0};
-          step->kernels->tile(sums, BLOCK, space->segments, phase->meetings, layer->pitch, FLUSH);
           int64_t pixel[ROWS];
-          for (int r = 0; r < ROWS; r++)
-            pixel[r] = tile->to[r] < 0 ? -1
-                                       : ((int64_t)(first + i) * before->pixels + tile->to[r]) * before->pitch + block * BLOCK;
+          for (int r = 0; r < ROWS; r++) {
+            const int64_t at = ((int64_t)(first + i) * before->pixels + tile->to[r]) * before->pitch + block * BLOCK;
+            pixel[r] = tile->to[r] < 0 ? -1 : at;
+            /* By the time the sums are there, so is what they are compared with. */
+            __builtin_prefetch((const char *)before->p + at * (before->is_wide ? 4 : 2));
+            __builtin_prefetch(before->dy + at, 1);
+          }
+          int32_t sums[ROWS * BLOCK] __attribute__((aligned(64)));
+          step->kernels->tile(sums, BLOCK, space->segments, phase->meetings, layer->pitch, FLUSH);
           estimate(step, k, sums, correction, pixel, block, first + i);
         }
       }
@@ -266,14 +268,13 @@ static void dense_task(void *context, int index, int thread) {
   for (int o = 0; o < layer->outputs; o += ROWS) {
     const Segment segment = {(const int8_t *)layer->dense_quads + (size_t)o * layer->quads * 4, space->input_quads, layer->quads};
     int32_t *to = layer->products[0] + (size_t)o * out_stride + (size_t)tap * layer->lane_pitch + block * BLOCK;
-    for (int r = 0; r < ROWS; r++) memset(to + r * out_stride, 0, BLOCK * sizeof *to);
-    step->kernels->tile_quads(to, out_stride, &segment, 1, layer->is_first ? step->lanes_flush : FLUSH);
+    step->kernels->tile_quads(to, out_stride, &segment, 1, layer->is_first ? step->lanes_flush : FLUSH, 1);
   }
   if (k == 0) return;
   const StepLayer *before = layer - 1;
   const uint8_t *signs = layer->signs + ((size_t)block * layer->taps + tap) * layer->out_quads * BLOCK * 4;
   for (int n = 0; n < step->batch; n += ROWS) {
-    int32_t sums[ROWS * BLOCK] __attribute__((aligned(64))) = {0};
+    int32_t sums[ROWS * BLOCK] __attribute__((aligned(64)));
     const Segment segment = {layer->dense_gradient + (size_t)n * layer->pitch, signs, layer->out_quads};
     step->kernels->tile(sums, BLOCK, &segment, 1, layer->pitch, FLUSH);
     int64_t pixel[ROWS];

@@ -321,7 +321,7 @@ static int lay_out(Step *step, const StepSpec *spec, size_t most) {
     layer->pitch = layer->out_blocks * BLOCK;
     layer->lane_pitch = layer->in_blocks * BLOCK;
     layer->pixels = shape->is_dense ? 1 : shape->pooled_height * shape->pooled_width;
-    layer->is_wide = shape->bound > MOST_NARROW;
+    layer->is_wide = shape->bound > MOST_STORED;
     /* Sums over a batch have to fit: of gradients in 32 bits, of squares in 63. */
     const double samples = (double)step->batch * shape->height * shape->width;
     if (samples * 2 * MOST_GRADIENT > INT32_MAX || samples * shape->bound * shape->bound > 9e18 ||

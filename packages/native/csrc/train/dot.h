@@ -21,12 +21,15 @@ typedef Sums UnalignedSums __attribute__((aligned(4), may_alias));
 
 /* PART_ROWS x VECTORS * LANES sums; a's rows are `pixel` bytes apart, its steps `step`. */
 INLINE void NAME(part)(int32_t *sums, size_t stride, const Segment *segment, int count, size_t pixel, size_t step, int lane,
-                       int row, int flush, int swapped) {
+                       int row, int flush, int fresh, int swapped) {
   Sums total[PART_ROWS][VECTORS];
 #pragma GCC unroll 8
   for (int i = 0; i < PART_ROWS; i++)
 #pragma GCC unroll 8
-    for (int q = 0; q < VECTORS; q++) total[i][q] = *(const UnalignedSums *)(sums + i * stride + q * LANES);
+    for (int q = 0; q < VECTORS; q++) {
+      total[i][q] = (Sums){0};
+      if (!fresh) total[i][q] = *(const UnalignedSums *)(sums + i * stride + q * LANES);
+    }
   (void)flush;
   for (const Segment *end = segment + count; segment != end; segment++) {
     const int8_t *a = segment->a + row * pixel;
@@ -76,22 +79,23 @@ INLINE void NAME(part)(int32_t *sums, size_t stride, const Segment *segment, int
 }
 
 INLINE void NAME(rows)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, size_t step, int flush,
-                       int swapped) {
+                       int fresh, int swapped) {
   for (int row = 0; row < ROWS; row += PART_ROWS)
     for (int lane = 0; lane < BLOCK; lane += VECTORS * LANES)
-      NAME(part)(sums + row * stride + lane, stride, segments, count, pixel, step, lane, row, flush, swapped);
+      NAME(part)(sums + row * stride + lane, stride, segments, count, pixel, step, lane, row, flush, fresh, swapped);
 }
 
 static void NAME(tile)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush) {
-  NAME(rows)(sums, stride, segments, count, pixel, 4, flush, 0);
+  NAME(rows)(sums, stride, segments, count, pixel, 4, flush, 1, 0);
 }
 
 static void NAME(tile_values)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush) {
-  NAME(rows)(sums, stride, segments, count, pixel, 4, flush, 1);
+  NAME(rows)(sums, stride, segments, count, pixel, 4, flush, 0, 1);
 }
 
-static void NAME(tile_quads)(int32_t *sums, size_t stride, const Segment *segments, int count, int flush) {
-  NAME(rows)(sums, stride, segments, count, 4, ROWS * 4, flush, 0);
+static void NAME(tile_quads)(int32_t *sums, size_t stride, const Segment *segments, int count, int flush, int fresh) {
+  if (fresh) NAME(rows)(sums, stride, segments, count, 4, ROWS * 4, flush, 1, 0);
+  else NAME(rows)(sums, stride, segments, count, 4, ROWS * 4, flush, 0, 0);
 }
 
 /* As many sums as a part has, of operands that the compiler must take for new ones every time. */
@@ -160,6 +164,7 @@ static double NAME(limit)(int steps) {
                           .byte_sums = NAME(byte_sums),                                                                 \
                           .gather = NAME(gather),                                                                       \
                           .pool16 = NAME(pool16),                                                                       \
+                          .pool16_large = NAME(pool16_large),                                                           \
                           .pool32 = NAME(pool32),                                                                       \
                           .gradient16 = NAME(gradient16),                                                               \
                           .gradient32 = NAME(gradient32),                                                               \

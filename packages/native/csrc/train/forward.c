@@ -74,7 +74,8 @@ static void first_tile(const Step *step, StepSpace *space, int block, const uint
 
 static void pool(const Step *step, StepLayer *layer, const int32_t *sums, int count, const int *steps, size_t at, int block, int thread) {
   const size_t to = at * layer->pitch + (size_t)block * BLOCK, own = (size_t)thread * layer->pitch + (size_t)block * BLOCK;
-  (wide(layer) ? step->kernels->pool32 : step->kernels->pool16)(
+  const StepKernels *kernels = step->kernels;
+  (wide(layer) ? kernels->pool32 : layer->spec.bound > MOST_NARROW ? kernels->pool16_large : kernels->pool16)(
       sums, count, steps, layer->spec.pool, (char *)layer->p + to * (wide(layer) ? 4 : 2), layer->pitch,
       layer->winner ? layer->winner + to : 0, layer->sum + own, layer->square + own);
 }

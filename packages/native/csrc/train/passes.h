@@ -88,8 +88,11 @@ static inline Floats smaller(Floats a, Floats b) {
 }
 #endif
 
-#define PASSES(P, width, Total, Square)                                                                                                    \
-  static void NAME(pool##width)(const int32_t *sums, int count, const int *steps, int size, void *to, size_t pitch,                  \
+/* Pixels that a row is read ahead: the lanes of a vector lie far apart, too far for the processor to guess. */
+enum { AHEAD = 12 };
+
+#define POOL(P, name, Total, Square)                                                                                                 \
+  static void NAME(pool##name)(const int32_t *sums, int count, const int *steps, int size, void *to, size_t pitch,                  \
                                 uint8_t *winner, int64_t *sum, int64_t *square) {                                                    \
     P *p = to;                                                                                                                       \
     Total total[BLOCK] = {0};                                                                                                        \
@@ -119,8 +122,13 @@ static inline Floats smaller(Floats a, Floats b) {
     }                                                                                                                                \
     for (int i = 0; i < BLOCK; i++) sum[i] += total[i];                                                                              \
     for (int i = 0; i < BLOCK; i++) square[i] += (int64_t)squares[i];                                                   \
-  }                                                                                                                                  \
-                                                                                                                                     \
+  }
+POOL(int16_t, 16, int32_t, uint32_t)
+POOL(int16_t, 16_large, int32_t, int64_t)
+POOL(int32_t, 32, int64_t, int64_t)
+#undef POOL
+
+#define PASSES(P, width)                                                                                                             \
   static float NAME(gradient##width)(const void *from, const uint16_t *dy, const uint8_t *winner, size_t pitch, int count, int size, \
                                      GradientOf of, int8_t *out, size_t row, size_t out_pitch, int32_t *sum, int64_t *counts) {      \
     typedef P Values __attribute__((vector_size(LANES * sizeof(P)), aligned(sizeof(P)), may_alias));                                 \
@@ -135,6 +143,8 @@ static inline Floats smaller(Floats a, Floats b) {
       const uint8_t *won = winner + lane;                                                                                            \
       int8_t *to = out + lane;                                                                                                       \
       for (int x = 0; x < count; x++, p += pitch, d += pitch) {                                                                      \
+        __builtin_prefetch(p + AHEAD * pitch);                                                                                       \
+        __builtin_prefetch(d + AHEAD * pitch);                                                                                       \
         const Sums half = __builtin_convertvector(*(const Halves *)d, Sums) << 16;                                                   \
         const Floats value = __builtin_convertvector(__builtin_convertvector(*(const Values *)p, Sums), Floats);                     \
         const Floats r = (Floats)half * slope + value * curve + offset;                                                              \
@@ -189,8 +199,8 @@ static inline Floats smaller(Floats a, Floats b) {
     }                                                                                                                                \
     for (int i = 0; i < BLOCK; i++) first[i] = s1[i], second[i] = s2[i];                                                             \
   }
-PASSES(int16_t, 16, int32_t, uint32_t)
-PASSES(int32_t, 32, int64_t, int64_t)
+PASSES(int16_t, 16)
+PASSES(int32_t, 32)
 #undef PASSES
 
 static void NAME(adam)(float *restrict w, float *restrict m, float *restrict v, const float *restrict gradient, int count, float rate,

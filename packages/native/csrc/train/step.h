@@ -17,8 +17,8 @@
 enum { ROWS = 8, LANES32 = BLOCK };
 /* Windows whose sums are pooled together, and the most of one window. */
 enum { WINDOWS = 16, MOST_WINDOW = 16 };
-/* Largest |p| that is stored in 16 bits: WINDOWS squares of it fit 32. */
-enum { MOST_NARROW = 1 << 14 };
+/* Largest |p| of which WINDOWS squares fit 32 bits, and which, with its thresholds, is stored in 16. */
+enum { MOST_NARROW = 1 << 14, MOST_STORED = INT16_MAX - 1 };
 /* Largest |r| of a gradient rounded to 8 bits. */
 enum { MOST_GRADIENT = 127 };
 enum { MOST_PLANES = 3 };
@@ -40,13 +40,13 @@ typedef struct {
   const char *name;
   int (*supported)(void);
   const Kernels *bits; /* what counts bits beside it */
-  /* sums[row * stride + lane] += products; rows are `pixel` bytes apart in a. Pairs of products may have to be added up in 16 bits:
+  /* sums[row * stride + lane] = products; rows are `pixel` bytes apart in a. Pairs of products may have to be added up in 16 bits:
      `flush` steps at most fit. */
   void (*tile)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush);
-  /* The same where a is unsigned, below 128, and b signed. */
+  /* Added to the sums, where a is unsigned, below 128, and b signed. */
   void (*tile_values)(int32_t *sums, size_t stride, const Segment *segments, int count, size_t pixel, int flush);
-  /* As `tile` where a lies as [step][row][4]. */
-  void (*tile_quads)(int32_t *sums, size_t stride, const Segment *segments, int count, int flush);
+  /* As `tile` where a lies as [step][row][4]; added to the sums unless `fresh`. */
+  void (*tile_quads)(int32_t *sums, size_t stride, const Segment *segments, int count, int flush, int fresh);
   /* 2 per bit, as [bit][4] bytes of four words, or-ed with edge in every lane; `count` times, words `pitch` apart in a step */
   void (*expand)(const uint32_t *words, const size_t offset[4], size_t pitch, const uint32_t *edge, int count, uint8_t *out);
   /* A bit per weight: w >= 0. */
@@ -62,6 +62,8 @@ typedef struct {
   /* Pools `count` windows of one block and adds up p and p * p: forward.c. */
   void (*pool16)(const int32_t *sums, int count, const int *steps, int size, void *p, size_t pitch, uint8_t *winner, int64_t *sum,
                  int64_t *square);
+  void (*pool16_large)(const int32_t *sums, int count, const int *steps, int size, void *p, size_t pitch, uint8_t *winner, int64_t *sum,
+                       int64_t *square);
   void (*pool32)(const int32_t *sums, int count, const int *steps, int size, void *p, size_t pitch, uint8_t *winner, int64_t *sum,
                  int64_t *square);
   /* The int8 gradient of `count` pixels of one block, to `size` rows of the map before pooling. Returns the largest |r|, unclipped. */
