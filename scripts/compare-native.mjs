@@ -1,8 +1,15 @@
-// The built native engine against the reference engine: golden vectors and random models, layer by layer. For machines that
-// have no test runner, such as an emulated one (test-arm64.mjs).
+// The built native engine against the reference engine: golden vectors and random models, layer by layer; and its training step
+// against the plain one. For machines that have no test runner, such as an emulated one (test-arm64.mjs).
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { NativeEngine, nativeKernels, nativeRefusal } from '../packages/native/dist/index.js';
+import {
+  NativeEngine,
+  NativeTrainer,
+  nativeKernels,
+  nativeRefusal,
+  trainingKernels,
+} from '../packages/native/dist/index.js';
+import { compareTraining, trainingCase } from '../packages/native/src/testing/compare-training.ts';
 import { decodeModel, parseArchitecture, runReference } from '../packages/runtime/dist/index.js';
 import { randomCase } from '../packages/runtime/src/testing/random-model.ts';
 
@@ -48,3 +55,17 @@ for (const kernels of nativeKernels()) {
     `${process.arch}, ${kernels}: ${compared} models, every bit and score equals the reference engine's`,
   );
 }
+
+const variants = trainingKernels().map((kernels) => ({ kernels, threads: 2 }));
+const networks = Math.ceil(Number(process.argv[2] ?? 300) / 5);
+const create = (options) => NativeTrainer.create(options);
+for (let seed = 0; seed < networks; seed++)
+  await compareTraining(trainingCase(seed, 1 + (seed % 7)), variants, create);
+await compareTraining(
+  trainingCase(1, 5, '33C3-40C5S2-MP2-20FC-5FC', { height: 17, width: 22 }),
+  variants,
+  create,
+);
+console.log(
+  `${process.arch}, training on ${trainingKernels().join(', ')}: two steps of ${networks + 1} networks, every bit equals the plain step's`,
+);

@@ -1,156 +1,82 @@
 /** The native training step against the plain one, bit for bit, on every instruction set and any number of threads. */
-import { inputMagnitudes, modelShapes, parseArchitecture } from '@cbnn/runtime';
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { awkwardShapes } from '../../runtime/src/testing/awkward-shapes.js';
-import { Dice, randomModel } from '../../runtime/src/testing/random-model.js';
 import { NativeTrainer, type NativeTrainerOptions, trainingKernels } from './index.js';
-import { plainStep } from './testing/plain-step.js';
-import type { TrainedTensor } from './trainer.js';
+import { compareTraining, copyOf, rates, tensorsOf, trainingCase } from './testing/compare-training.js';
 
-interface TrainingCase {
-  readonly options: NativeTrainerOptions;
-  readonly images: Uint8Array[];
-  readonly labels: Uint16Array[];
-}
-
-/** A network that training knows, its weights, and some batches; the same for the same seed. */
-function trainingCase(
-  seed: number,
-  batch: number,
-  architecture?: string,
-  size?: { height: number; width: number },
-): TrainingCase {
-  const dice = new Dice(seed ^ 0x2545f491);
-  const model = randomModel(seed, {
-    maxMacs: 60_000,
-    ...(size && { input: size }),
-    ...(architecture && { layers: parseArchitecture(architecture) }),
-  });
-  const firstLayer = dice.chance(50) ? 'integer' : 'binary';
-  const sliced = model.input.encoding === 'bit-slices';
-  const shifts = model.input.shifts.map((shift) => (firstLayer === 'integer' ? 0 : shift));
-  const input = { ...model.input, stretch: null, shifts };
-  const shapes = modelShapes({ input, layers: model.layers });
-  const uniform = () => Math.fround((dice.uint32() / 2 ** 32) * 2 - 1);
-  const tensor = (length: number, value: () => number): TrainedTensor => ({
-    value: Float32Array.from({ length }, value),
-    first: Float32Array.from({ length }, () => uniform() / 100),
-    second: Float32Array.from({ length }, () => Math.abs(uniform()) / 1000),
-  });
-  const layers = shapes.map(({ fanIn, output: { channels } }, k) => ({
-    // Some weights are exactly 0, and some outputs have none but these.
-    weights: tensor(channels * fanIn, () => (dice.chance(3) ? 0 : uniform())),
-    gamma: tensor(channels, () => (dice.chance(5) ? 0 : uniform() * 2)),
-    beta: tensor(channels, uniform),
-    rateScale: k === 0 && firstLayer === 'integer' ? 1 : 1 + dice.range(0, 9),
-  }));
-  const magnitudes = inputMagnitudes(input);
-  const perTap = magnitudes.reduce((sum, value) => sum + value, 0);
-  const options: NativeTrainerOptions = {
-    input,
-    shapes,
-    layers,
-    firstLayer,
-    place: Float32Array.from(magnitudes, (magnitude, c) =>
-      firstLayer === 'binary' ? magnitude : sliced ? 2 ** (c % 8) / 255 : 1 / 255,
-    ),
-    firstBound: (shapes[0]!.fanIn / magnitudes.length) * perTap * (firstLayer === 'integer' ? 127 : 1),
-    loss: dice.chance(50) ? 'cross-entropy' : 'squared-hinge',
-    batch,
-    threads: 1,
-  };
-  const bytes = batch * input.height * input.width * input.channels;
-  const classes = shapes.at(-1)!.output.channels;
-  return {
-    options,
-    images: [0, 1].map(() => Uint8Array.from({ length: bytes }, () => dice.range(0, 255))),
-    labels: [0, 1].map(() => Uint16Array.from({ length: batch }, () => dice.range(0, classes - 1))),
-  };
-}
-
-const tensorsOf = ({ layers }: NativeTrainerOptions): TrainedTensor[] =>
-  layers.flatMap(({ weights, gamma, beta }) => [weights, gamma, beta]);
-
-/** The same start for another trainer. */
-function copyOf(options: NativeTrainerOptions, more: Partial<NativeTrainerOptions>): NativeTrainerOptions {
-  const copy = ({ value, first, second }: TrainedTensor): TrainedTensor => ({
-    value: value.slice(),
-    first: first.slice(),
-    second: second.slice(),
-  });
-  const layers = options.layers.map(({ weights, gamma, beta, rateScale }) => ({
-    weights: copy(weights),
-    gamma: copy(gamma),
-    beta: copy(beta),
-    rateScale,
-  }));
-  return { ...options, ...more, layers };
-}
-
-type Numbers = Int32Array | Float32Array;
-/** Bytes are compared first: `toEqual` takes its time with long arrays. */
-function expectSame(found: Numbers, expected: Numbers, where: string): void {
-  const bytes = ({ buffer, byteOffset, byteLength }: Numbers) => Buffer.from(buffer, byteOffset, byteLength);
-  if (!bytes(found).equals(bytes(expected))) expect(found, where).toEqual(expected);
-}
-
-const rates = { latent: Math.fround(0.01), float: Math.fround(0.003) };
-/** Instruction sets, and how many threads each is tried with. */
+/** Every instruction set, the first with several numbers of threads. */
 const variants = trainingKernels().flatMap((kernels, i) =>
   (i === 0 ? [1, 2, 5] : [2]).map((threads) => ({ kernels, threads })),
 );
-
-/** Two steps of every variant against two plain ones. */
-async function expectAlike({ options, images, labels }: TrainingCase): Promise<void> {
-  const plain = copyOf(options, {});
-  const units = new Float32Array(options.shapes.length);
-  const trained = variants.map((variant) => {
-    const own = copyOf(options, variant);
-    return { variant, own, trainer: NativeTrainer.create(own) };
-  });
-  for (const [i, pixels] of images.entries()) {
-    const expected = plainStep(plain, units, pixels, labels[i]!, rates);
-    for (const { variant, own, trainer } of trained) {
-      const result = await trainer.step(pixels, labels[i]!, rates);
-      const where = `step ${i}, ${variant.kernels}, ${variant.threads} threads`;
-      for (const [k, trace] of expected.traces.entries()) {
-        const sums = Int32Array.from(trace.p.flatMap((image) => [...image]));
-        expectSame(trainer.sums(k), sums, `${where}: sums of layer ${k}`);
-        expectSame(trainer.statistics[k]!.mean, trace.mean, `${where}: means of layer ${k}`);
-        expectSame(trainer.statistics[k]!.variance, trace.variance, `${where}: variances of layer ${k}`);
-      }
-      expectSame(trainer.scores(), expected.scores, `${where}: scores`);
-      expect([result.loss, result.correct], `${where}: loss`).toEqual([expected.loss, expected.correct]);
-      for (let k = options.shapes.length - 1; k >= 0; k--)
-        expectSame(
-          trainer.products(k),
-          Int32Array.from(expected.products[k]!),
-          `${where}: products of layer ${k}`,
-        );
-      expectSame(trainer.units, units, `${where}: units`);
-      const wanted = tensorsOf(plain);
-      for (const [t, tensor] of tensorsOf(own).entries())
-        for (const part of ['value', 'first', 'second'] as const)
-          expectSame(tensor[part], wanted[t]![part], `${where}: ${part} of tensor ${t}`);
-    }
-  }
-}
+const create = (options: NativeTrainerOptions) => NativeTrainer.create(options);
 
 describe.runIf(variants.length > 0)('the native training step', () => {
-  it('equals the plain one on random networks', async () => {
-    await fc.assert(
+  it('equals the plain one on random networks', () =>
+    fc.assert(
       fc.asyncProperty(
         fc.integer({ min: 0, max: 0x7fffffff }),
         fc.integer({ min: 1, max: 11 }),
-        (seed, batch) => expectAlike(trainingCase(seed, batch)),
+        (seed, batch) => compareTraining(trainingCase(seed, batch), variants, create),
       ),
-      { numRuns: 60 },
-    );
-  });
+      { numRuns: 80 },
+    ));
 
   it.each(awkwardShapes.filter(([, height, width]) => height * width < 700))(
     'equals the plain one on %s of %d x %d',
-    (architecture, height, width) => expectAlike(trainingCase(height, 5, architecture, { height, width })),
+    (architecture, height, width) =>
+      compareTraining(trainingCase(height, 5, architecture, { height, width }), variants, create),
   );
+
+  it('ends with the same weights after many steps, whatever computes them', async () => {
+    const { options, images, labels } = trainingCase(3, 10, '40C3-64C3-MP2-33C3-50FC-7FC', {
+      height: 16,
+      width: 14,
+    });
+    const ends = new Set<string>();
+    for (const variant of [...variants, { kernels: variants[0]!.kernels, threads: 3 }]) {
+      const own = copyOf(options, variant);
+      const trainer = create(own);
+      for (let i = 0; i < 25; i++) await trainer.step(images[i % 2]!, labels[i % 2]!, rates);
+      const hash = createHash('sha256');
+      for (const { value, first, second } of tensorsOf(own))
+        for (const part of [value, first, second]) hash.update(part);
+      ends.add(hash.digest('hex'));
+    }
+    expect(ends.size).toBe(1);
+  });
+
+  it('refuses what does not fit, and a second step while one is under way', async () => {
+    const { options, images, labels } = trainingCase(5, 4);
+    expect(() => create({ ...options, kernels: 'abacus' })).toThrow('has not the instructions');
+    expect(() => create({ ...options, threads: 0 })).toThrow('do not fit together');
+    expect(() => create({ ...options, place: new Float32Array(99) })).toThrow('do not fit together');
+    expect(() => create({ ...options, layers: options.layers.slice(1) })).toThrow('do not fit together');
+    expect(() => create({ ...options, firstBound: 2 ** 31 - 1, batch: 4000 })).toThrow('too large');
+    const trainer = create(options);
+    await expect(trainer.step(images[0]!.subarray(1), labels[0]!, rates)).rejects.toThrow('another length');
+    await expect(
+      trainer.step(
+        images[0]!,
+        labels[0]!.map(() => 99),
+        rates,
+      ),
+    ).rejects.toThrow('no class');
+    const first = trainer.step(images[0]!, labels[0]!, rates);
+    await expect(trainer.step(images[1]!, labels[1]!, rates)).rejects.toThrow('under way');
+    await first;
+  });
+
+  it('learns nothing in a forward pass', async () => {
+    const { options, images, labels } = trainingCase(8, 6);
+    const before = copyOf(options, {});
+    const trainer = create(options);
+    await trainer.forward(images[0]!);
+    expect(options.layers).toEqual(before.layers);
+    const { mean } = trainer.statistics[0]!;
+    const forward = mean.slice();
+    await trainer.step(images[0]!, labels[0]!, rates);
+    expect(mean).toEqual(forward);
+  });
 });

@@ -155,18 +155,18 @@ async function runEpochs(
   while (epoch < epochs) {
     const epochBegun = Date.now();
     const firstStep = step;
-    while (step < steps) {
+    let next = step < steps ? batches.get(epoch, step) : null;
+    while (next) {
       if (options.signal?.aborted) {
         save();
         options.signal.throwIfAborted();
       }
       const number = epoch * steps + step + 1;
-      const result = await trainer.step(
-        batches.get(epoch, step),
-        ratesAt(schedule, number, steps, epochs),
-        number,
-      );
+      const running = trainer.step(next, ratesAt(schedule, number, steps, epochs), number);
       step++;
+      // Made while the step runs on threads of its own.
+      next = step < steps ? batches.get(epoch, step) : null;
+      const result = await running;
       lossSum += result.loss;
       correct += result.correct;
       report('training');

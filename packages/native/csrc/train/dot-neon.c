@@ -7,6 +7,7 @@ enum { VECTORS = 2 };
 typedef struct {
   int16x8_t low, high;
 } Parts;
+#define TOUCH_PARTS(parts) __asm__ volatile("" : "+w"((parts).low), "+w"((parts).high))
 #define NO_PARTS ((Parts){vdupq_n_s16(0), vdupq_n_s16(0)})
 static inline Parts dot_part(Parts parts, Bytes b, Spread a) {
   const int8x16_t lanes = vreinterpretq_s8_u8(b);

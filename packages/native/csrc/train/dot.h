@@ -17,6 +17,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* Makes the compiler take it for another value. */
+#ifndef TOUCH_PARTS
+#define TOUCH_PARTS(parts) __asm__ volatile("" : "+" KEEP(parts))
+#endif
+
 typedef Sums UnalignedSums __attribute__((aligned(4), may_alias));
 
 /* PART_ROWS x VECTORS * LANES sums; a's rows are `pixel` bytes apart, its steps `step`. */
@@ -127,7 +132,7 @@ static double NAME(limit)(int steps) {
 #ifdef FLUSHES
           __asm__ volatile("" : "+" KEEP(a));
           parts[i][q] = dot_part(parts[i][q], b, a);
-          __asm__ volatile("" : "+" KEEP(parts[i][q]));
+          TOUCH_PARTS(parts[i][q]);
 #else
           total[i][q] = dot(total[i][q], b, a);
           __asm__ volatile("" : "+" KEEP(total[i][q]));

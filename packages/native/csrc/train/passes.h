@@ -191,7 +191,7 @@ POOL(int32_t, 32, int64_t, int64_t)
       const int32_t less = correction[r];                                                                                            \
       for (int i = 0; i < BLOCK; i++) {                                                                                              \
         const int32_t value = p[i], whole = sums[i] - less;                                                                          \
-        const float d = (float)((value >= low[i]) & (value <= high[i]) ? whole : 0);                                                 \
+        const float d = (float)(((value >= low[i]) & (value <= high[i])) ? whole : 0);                                                 \
         to[i] = bfloat16(d);                                                                                                         \
         s1[i] += d;                                                                                                                  \
         s2[i] += d * ((float)value - mean[i]);                                                                                       \
