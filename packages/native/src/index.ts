@@ -21,6 +21,7 @@ export {
   NativeTrainer,
   type NativeTrainerOptions,
   trainingKernels,
+  trainingRefusal,
 } from './trainer.js';
 
 /** A model that needs more is refused. */

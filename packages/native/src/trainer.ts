@@ -64,6 +64,29 @@ export interface BatchStatistics {
   readonly variance: Float32Array;
 }
 
+/** Largest |r| of a gradient rounded to 8 bits, and of what it is multiplied with. */
+const MOST_GRADIENT = 127;
+const MOST_FACTOR = 2;
+
+/** Why this step cannot train a network: sums over a batch that could leave their integers. Null where it can. */
+export function trainingRefusal({
+  shapes,
+  firstBound,
+  batch,
+}: Pick<NativeTrainerOptions, 'shapes' | 'firstBound' | 'batch'>): string | null {
+  for (const { index, fanIn, output, input } of shapes) {
+    const samples = batch * output.height * output.width;
+    const bound = index === 0 ? firstBound : fanIn;
+    const taps = fanIn / input.channels;
+    if (
+      Math.max(samples, taps * output.channels) * MOST_FACTOR * MOST_GRADIENT > 2 ** 31 - 1 ||
+      samples * bound ** 2 > 9e18
+    )
+      return `sums over a batch of ${batch} images could be too large in layer ${index + 1} (${output.height}x${output.width}x${output.channels}); use a smaller batch`;
+  }
+  return null;
+}
+
 /** A trainer that needs more is refused. */
 const MOST_BYTES = 2 ** 36;
 
@@ -94,6 +117,8 @@ export class NativeTrainer {
   /** Throws a config error where there is no addon, or the network is too large for it. */
   static create(options: NativeTrainerOptions): NativeTrainer {
     if (typeof addon === 'string') throw configError(`native training: ${addon}`);
+    const refusal = trainingRefusal(options);
+    if (refusal !== null) throw configError(`native training: ${refusal}`);
     const { input, shapes, layers, firstLayer, place, firstBound, loss, batch, threads } = options;
     const kernels = options.kernels ?? addon.trainingKernels()[0]!;
     const numbers = describeShapes(

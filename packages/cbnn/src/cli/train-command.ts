@@ -4,7 +4,8 @@ import { type Command, Option } from 'commander';
 import type { TechniqueName } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
 import { techniques } from '../techniques/index.js';
-import { trainingDevices } from '../train/devices.js';
+import type { RunConfig } from '../train/config.js';
+import { chooseDevice, onFittingDevice, trainingDevices } from '../train/devices.js';
 import { DEFAULT_ARCHITECTURE, type RunOptions } from '../train/options.js';
 import { contradiction, prepareRun } from '../train/prepare.js';
 import { placeOf, trainRun } from '../train/run.js';
@@ -83,9 +84,10 @@ export function addTrainCommand(program: Command): void {
     .option('--validation <n>', "validation images (default: the data set's share)", positiveInteger)
     .option('--seed <n>', 'seed of everything random (default: 1)', wholeNumber)
     .addOption(
-      new Option('--device <name>', `${trainingDevices.join(', ')} (default: auto)`).argParser(
-        oneOf(trainingDevices),
-      ),
+      new Option(
+        '--device <name>',
+        `native (cbnn's own step), cpu, wasm or webgpu (ONNX Runtime's), or auto (default: auto)`,
+      ).argParser(oneOf(trainingDevices)),
     )
     .option('--threads <n>', 'threads (default: all, at most 8)', positiveInteger)
     .option('--checkpoint-seconds <n>', 'seconds between checkpoints inside an epoch', wholeNumber, 60);
@@ -107,6 +109,16 @@ Examples:
         { resume: resume === true, checkpointSeconds },
       );
     });
+}
+
+/** A stored run with the device and the threads that were asked for. */
+async function movedRun(stored: RunConfig, { device, threads }: Partial<RunOptions>): Promise<RunConfig> {
+  const moved = {
+    ...stored,
+    ...(device !== undefined && { device: await chooseDevice(device, stored.technique) }),
+    ...(threads !== undefined && { threads }),
+  };
+  return onFittingDevice(moved, device ?? 'auto');
 }
 
 async function trainCommand(
@@ -144,7 +156,7 @@ async function trainCommand(
         `run ${path}: is not what was asked for (${difference}); leave the option out to continue the run, or choose another --out`,
       );
   }
-  const { config } = prepared;
+  const config = exists ? await movedRun(prepared.config, options) : prepared.config;
   note(
     `${prepared.dataset.title}: ${prepared.train.count} training, ${prepared.validation.count} validation images; ${config.technique}, ${config.architecture}, recipe ${config.recipe}`,
   );

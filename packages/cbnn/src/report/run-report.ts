@@ -114,9 +114,7 @@ export async function reportRun(
       }),
       config,
       seed: config.seed,
-      device:
-        read<TrainingResult>('result.json')?.engine ??
-        `${config.device}, ${config.threads} ${config.threads === 1 ? 'thread' : 'threads'}`,
+      device: trainedOn(read<TrainingResult>('result.json')?.engine, config, readMetrics(path)),
       versions: { cbnn: VERSION, node: process.versions.node },
     },
   };
@@ -143,6 +141,18 @@ export async function reportRun(
   const page = folder.file('report.html');
   writeFileAtomic(page, renderReport(data));
   return page;
+}
+
+/** What trained a run: its last device, and those that it was begun on. */
+function trainedOn(
+  engine: string | undefined,
+  { device, threads }: RunConfig,
+  metrics: readonly { readonly device?: string }[],
+): string {
+  const last = engine ?? `${device}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+  const before = new Set(metrics.flatMap((line) => line.device ?? []));
+  before.delete(device);
+  return before.size === 0 ? last : `${last}; begun on ${[...before].join(', ')}`;
 }
 
 interface Evaluated {

@@ -2,8 +2,8 @@
 import { configError } from '@cbnn/runtime';
 import { openDevice } from '../graph/session.js';
 import type { TechniqueName } from '../nn/plan.js';
-import type { RunConfig } from './config.js';
-import { nativeTrainingRefusal } from './native-trainer.js';
+import { planOf, type RunConfig } from './config.js';
+import { nativeTrainingRefusal, networkRefusal } from './native-trainer.js';
 
 export const trainingDevices = ['auto', 'native', 'cpu', 'wasm', 'webgpu'] as const;
 export type TrainingDevice = (typeof trainingDevices)[number];
@@ -22,4 +22,16 @@ export async function chooseDevice(
     if (name === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
   }
   return (await openDevice(name, 1)).name;
+}
+
+/**
+ * `config`, on a device that can train its network: where the native step was chosen and the network is too large for it, `auto`
+ * goes on to ONNX Runtime, and `native` throws a config error.
+ */
+export async function onFittingDevice(config: RunConfig, asked: TrainingDevice): Promise<RunConfig> {
+  if (config.device !== 'native') return config;
+  const refusal = await networkRefusal(planOf(config), config.batch);
+  if (refusal === null) return config;
+  if (asked === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
+  return { ...config, device: (await openDevice('auto', 1)).name };
 }

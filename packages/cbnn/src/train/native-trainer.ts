@@ -1,4 +1,5 @@
 /** The native trainer: binary networks in integers on the CPU (@cbnn/native), several times as fast as the ONNX graph. */
+import type { NativeTrainer } from '@cbnn/native';
 import { inputMagnitudes } from '@cbnn/runtime';
 import { openEngine } from '../engines/evaluate.js';
 import { nativePackage } from '../engines/packed-native.js';
@@ -13,54 +14,79 @@ import { argmax } from '../predictions.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
 import type { ImageBatch, Trainer } from './trainer.js';
 
+const NOT_HERE = '@cbnn/native is not installed, or has nothing for this machine';
+
+export interface StepOptions {
+  readonly batch: number;
+  readonly seed: number;
+  readonly threads: number;
+}
+
 /** Why the native step cannot train `technique` here; null where it can. */
 export async function nativeTrainingRefusal(technique: Plan['technique']): Promise<string | null> {
   if (technique !== 'bnn')
     return `technique ${technique} is not binary; the native step trains bnn, the other devices every technique`;
   const native = await nativePackage();
-  if (!native) return '@cbnn/native is not installed, or has nothing for this machine';
+  if (!native) return NOT_HERE;
   return native.trainingKernels().length > 0 ? null : '@cbnn/native trains nothing on this machine';
 }
 
-/** Throws a config error where `nativeTrainingRefusal` has a reason, or the network is too large. */
-export async function createNativeTrainer(
-  plan: Plan,
-  { batch, seed, threads }: { readonly batch: number; readonly seed: number; readonly threads: number },
-): Promise<Trainer> {
-  const { NativeTrainer } = await import('@cbnn/native');
-  const shapes = planShapes(plan);
-  const channels = inputChannels(plan.input);
-  const parameters = shapes.map((shape) => layerParameters(plan, shape, true));
-  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
-  const layers = parameters.map((own, k) => {
-    const [weights, gamma, beta] = own.map((parameter) => {
-      const { name, shape } = parameter;
-      const value = initialValue(parameter, shapes[k]!, seed);
-      const tensor = {
-        value,
-        first: new Float32Array(value.length),
-        second: new Float32Array(value.length),
-      };
-      tensors.set(name, { shape, data: tensor.value });
-      tensors.set(names.firstMoment(name), { shape, data: tensor.first });
-      tensors.set(names.secondMoment(name), { shape, data: tensor.second });
-      return tensor;
-    });
-    return { weights: weights!, gamma: gamma!, beta: beta!, rateScale: own[0]!.rateScale };
-  });
-  const perTap = inputMagnitudes(plan.input).reduce((sum, magnitude) => sum + magnitude, 0);
+/** Why sums of this network are too large for the native step; null where they are not. */
+export async function networkRefusal(plan: Plan, batch: number): Promise<string | null> {
+  const native = await nativePackage();
+  if (!native) return NOT_HERE;
+  return native.trainingRefusal({ shapes: planShapes(plan), firstBound: firstBound(plan), batch });
+}
+
+/** Largest |sum| of the first layer. */
+function firstBound(plan: Plan): number {
+  const magnitudes = inputMagnitudes(plan.input);
+  const perTap = magnitudes.reduce((sum, magnitude) => sum + magnitude, 0);
   const largestWeight = plan.firstLayer === 'integer' ? INTEGER_WEIGHT_LIMIT : 1;
-  const trainer = NativeTrainer.create({
+  return (planShapes(plan)[0]!.fanIn / magnitudes.length) * perTap * largestWeight;
+}
+
+/** A network's step with freshly initialized weights, and its tensors by their names in a state. */
+export async function layOutStep(
+  plan: Plan,
+  { batch, seed, threads }: StepOptions,
+): Promise<{ trainer: NativeTrainer; tensors: TrainingState }> {
+  const native = await import('@cbnn/native');
+  const shapes = planShapes(plan);
+  const tensors = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  const layers = shapes.map((layer) => {
+    const parameters = layerParameters(plan, layer, true);
+    const [weights, gamma, beta] = parameters.map((parameter) => {
+      const { name, shape } = parameter;
+      const value = initialValue(parameter, layer, seed);
+      const first = new Float32Array(value.length);
+      const second = new Float32Array(value.length);
+      tensors.set(name, { shape, data: value });
+      tensors.set(names.firstMoment(name), { shape, data: first });
+      tensors.set(names.secondMoment(name), { shape, data: second });
+      return { value, first, second };
+    });
+    return { weights: weights!, gamma: gamma!, beta: beta!, rateScale: parameters[0]!.rateScale };
+  });
+  const trainer = native.NativeTrainer.create({
     input: plan.input,
     shapes,
     layers,
     firstLayer: plan.firstLayer === 'integer' ? 'integer' : 'binary',
-    place: placeFactors(plan) ?? new Float32Array(channels).fill(1),
-    firstBound: (shapes[0]!.fanIn / channels) * perTap * largestWeight,
+    place: placeFactors(plan) ?? new Float32Array(inputChannels(plan.input)).fill(1),
+    firstBound: firstBound(plan),
     loss: plan.loss,
     batch,
     threads,
   });
+  return { trainer, tensors };
+}
+
+/** Throws a config error where `nativeTrainingRefusal` or `networkRefusal` has a reason. */
+export async function createNativeTrainer(plan: Plan, options: StepOptions): Promise<Trainer> {
+  const { batch, seed, threads } = options;
+  const { trainer, tensors } = await layOutStep(plan, options);
+  const shapes = planShapes(plan);
   const running = new RunningStatistics(shapes);
   const units = { shape: [shapes.length], data: new Float32Array(shapes.length) };
   const weights = (): TrainingState => new Map([...tensors, ...running.tensors()]);

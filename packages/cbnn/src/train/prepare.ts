@@ -7,7 +7,7 @@ import { type Split, splitValidation } from '../data/split.js';
 import { recipes } from '../nn/recipes.js';
 import { chooseStretch, type StretchChoice } from './choose-stretch.js';
 import type { RunConfig } from './config.js';
-import { chooseDevice } from './devices.js';
+import { chooseDevice, onFittingDevice } from './devices.js';
 import {
   buildConfig,
   checkOptions,
@@ -28,7 +28,7 @@ export interface PreparedRun {
 
 /**
  * Says which of the `given` options a stored configuration contradicts, as `name: stored and given`; null when none does.
- * Options that are left out take whatever the run has.
+ * Options that are left out take whatever the run has; its device and threads may change.
  */
 export function contradiction(
   stored: RunConfig,
@@ -61,7 +61,6 @@ export function contradiction(
     rate: ({ schedule }) => schedule.rates.binary,
     floatRate: ({ schedule }) => schedule.rates.float,
     seed: ({ seed }) => seed,
-    threads: ({ threads }) => threads,
   };
   for (const [name, value] of Object.entries(given)) {
     const of = decides[name];
@@ -69,8 +68,6 @@ export function contradiction(
     if (of(stored) !== of(asked))
       return `${name}: ${String(of(stored) ?? 'default')} and ${String(of(asked) ?? 'default')}`;
   }
-  if (given.device !== undefined && given.device !== 'auto' && given.device !== stored.device)
-    return `device: ${stored.device} and ${given.device}`;
   return null;
 }
 
@@ -98,7 +95,10 @@ export async function prepareRun(
     seed: options.seed ?? DEFAULT_SEED,
     ...(options.validation !== undefined && { count: options.validation }),
   });
-  const config = buildConfig(options, dataset, split, device);
+  const config = await onFittingDevice(
+    buildConfig(options, dataset, split, device),
+    options.device ?? 'auto',
+  );
   const wanted = options.stretch ?? recipes[config.recipe].stretch;
   let stretchChoice: StretchChoice | null = null;
   let { stretch } = config.input;

@@ -12,6 +12,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
+import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { configError, dataError, decodeSafetensors, encodeSafetensors } from '@cbnn/runtime';
 import type { TrainingState } from '../nn/state.js';
@@ -63,7 +64,8 @@ export class RunFolder {
 
   /**
    * Makes the folder ready to train `config`: writes config.json, or checks that the run there is the same one. Throws a
-   * config error when the folder already holds a run and `resume` is not set, or one of another configuration.
+   * config error when the folder already holds a run and `resume` is not set, or one of another configuration; its device and
+   * threads may be others.
    */
   begin(config: RunConfig, resume: boolean): void {
     if (existsSync(this.config)) {
@@ -71,7 +73,13 @@ export class RunFolder {
         throw configError(
           `run ${this.path}: already exists; add --resume to continue it, or choose another --out`,
         );
-      const difference = configDifference(this.readConfig(), parseConfig(config, 'configuration'));
+      // Where a run is trained may change; what is trained may not.
+      const { device, threads } = config;
+      const known = this.readConfig();
+      const difference = configDifference(
+        { ...known, device, threads },
+        parseConfig(config, 'configuration'),
+      );
       if (difference)
         throw configError(
           `run ${this.path}: holds a run of another configuration (${difference}); choose another --out`,
@@ -80,7 +88,8 @@ export class RunFolder {
       throw configError(`run ${this.path}: has a checkpoint but no config.json; choose another --out`);
     }
     this.removeLeftovers();
-    if (!existsSync(this.config)) writeJsonAtomic(this.config, parseConfig(config, 'configuration'));
+    if (!existsSync(this.config) || configDifference(this.readConfig(), config))
+      writeJsonAtomic(this.config, parseConfig(config, 'configuration'));
   }
 
   /** Removes what a kill in the middle of a write left under its temporary name. */
@@ -118,11 +127,42 @@ export interface Position {
   readonly metricsLines: number;
 }
 
-export function writeCheckpoint(path: string, state: TrainingState, position: Position): void {
-  const tensors = new Map(
-    [...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape, data }]),
-  );
-  writeFileAtomic(path, encodeSafetensors(tensors, { position: JSON.stringify(position) }));
+/**
+ * Writes checkpoints while training goes on, one after the other: only the copy of the state is waited for. A failure is thrown
+ * by the next call, or by `finish`.
+ */
+export class CheckpointWriter {
+  private writing: Promise<void> = Promise.resolve();
+
+  async write(path: string, state: TrainingState, position: Position): Promise<void> {
+    await this.writing;
+    const tensors = new Map(
+      [...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape, data }]),
+    );
+    const bytes = encodeSafetensors(tensors, { position: JSON.stringify(position) });
+    this.writing = replaceFile(path, bytes);
+    // Whoever waits for it next gets the failure; until then it is no unhandled one.
+    this.writing.catch(() => {});
+  }
+
+  /** Resolves when all is on the disk. */
+  finish(): Promise<void> {
+    return this.writing;
+  }
+}
+
+/** As `writeFileAtomic`, in the background. */
+async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.tmp`;
+  const file = await open(temporary, 'w');
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
 }
 
 export function readCheckpoint(path: string): { state: TrainingState; position: Position } {

@@ -8,12 +8,13 @@ import type { ImageSet } from '../data/dataset.js';
 import { generateSigns } from '../data/generated.js';
 import { splitValidation } from '../data/split.js';
 import { stretchSet } from '../data/stretch-set.js';
+import { nativePackage } from '../engines/packed-native.js';
 import { openPackedOnnx } from '../engines/packed-onnx.js';
 import { openDevice } from '../graph/session.js';
 import { argmax } from '../predictions.js';
 import { Random } from '../random.js';
 import type { RunConfig } from './config.js';
-import { loadTrainer, trainRun } from './run.js';
+import { loadTrainer, readMetrics, trainRun } from './run.js';
 import { RunFolder, readCheckpoint } from './run-folder.js';
 import { train } from './train.js';
 
@@ -48,6 +49,8 @@ const config: RunConfig = {
   threads: 1,
 };
 
+const native = (await nativePackage()) !== null;
+
 let images: { dataset: Awaited<ReturnType<typeof generateSigns>>; train: ImageSet; validation: ImageSet };
 beforeAll(async () => {
   const dataset = await generateSigns({ trainCount: 300, testCount: 60 });
@@ -63,38 +66,80 @@ describe('a training run', () => {
     expect(checkpoint('b').equals(checkpoint('a'))).toBe(true);
   });
 
-  it.each([
-    ['cpu', 2],
-    ['wasm', 1],
-  ] as const)('gives the same bits twice on %s with %d threads', async (device, threads) => {
-    const short: RunConfig = { ...config, device, threads, epochs: 1 };
-    for (const run of ['first', 'second']) await train(short, images, join(folder, `${device}-${run}`));
-    expect(checkpoint(`${device}-second`).equals(checkpoint(`${device}-first`))).toBe(true);
+  it.each([['cpu', 2], ['wasm', 1], ...(native ? [['native', 2] as const] : [])] as const)(
+    'gives the same bits twice on %s with %d threads',
+    async (device, threads) => {
+      const short: RunConfig = { ...config, device, threads, epochs: 1 };
+      for (const run of ['first', 'second']) await train(short, images, join(folder, `${device}-${run}`));
+      expect(checkpoint(`${device}-second`).equals(checkpoint(`${device}-first`))).toBe(true);
+    },
+  );
+
+  it.runIf(native)('gives the same bits on the native step with any number of threads', async () => {
+    for (const threads of [1, 3])
+      await train(
+        { ...config, device: 'native', threads, epochs: 1 },
+        images,
+        join(folder, `native-${threads}`),
+      );
+    expect(checkpoint('native-3').equals(checkpoint('native-1'))).toBe(true);
   });
 
-  it('stopped at random steps and resumed ends equal to an unbroken one', async () => {
-    const random = new Random(5);
-    let stops = 0;
-    for (;;) {
+  it.runIf(native)('goes on on another device, and back', async () => {
+    const path = join(folder, 'moved');
+    const part = async (device: RunConfig['device'], epochs: number) => {
       const controller = new AbortController();
-      let left = 1 + random.below(9);
-      try {
-        await train(config, images, join(folder, 'stopped'), {
-          resume: true,
-          signal: controller.signal,
-          onProgress: ({ phase }) => {
-            if (phase === 'training' && --left === 0) controller.abort();
-          },
-        });
-        break;
-      } catch (error) {
-        expect((error as Error).name).toBe('AbortError');
-        stops++;
-      }
-    }
-    expect(stops).toBeGreaterThan(3);
-    expect(checkpoint('stopped').equals(checkpoint('a'))).toBe(true);
+      const running = train({ ...config, device }, images, path, {
+        resume: true,
+        signal: controller.signal,
+        onProgress: ({ phase, epoch, step }) => {
+          if (phase === 'training' && epoch > epochs && step === 2) controller.abort();
+        },
+      });
+      await running.catch((error: Error) => expect(error.name).toBe('AbortError'));
+    };
+    await part('native', 1);
+    await part('cpu', 2);
+    expect(new RunFolder(path).readConfig().device).toBe('cpu');
+    await part('native', 3);
+    const lines = readMetrics(path);
+    expect(lines.map(({ device }) => device)).toEqual(['native', 'cpu', 'native']);
+    expect(lines[0]!.gradients).toHaveLength(4);
+    expect(lines[1]!.gradients).toBeUndefined();
+    // As good as one that stayed: a moment or a statistic that was lost would show.
+    const [stayed] = readMetrics(join(folder, 'a')).slice(-1);
+    expect(lines[2]!.loss).toBeLessThan(stayed!.loss * 1.15);
   });
+
+  it.each(['cpu', ...(native ? (['native'] as const) : [])] as const)(
+    'stopped at random steps on %s and resumed ends equal to an unbroken one',
+    async (device) => {
+      const whole: RunConfig = { ...config, device };
+      if (device !== 'cpu') await train(whole, images, join(folder, `whole-${device}`));
+      const random = new Random(5);
+      let stops = 0;
+      for (;;) {
+        const controller = new AbortController();
+        let left = 1 + random.below(9);
+        try {
+          await train(whole, images, join(folder, `stopped-${device}`), {
+            resume: true,
+            signal: controller.signal,
+            onProgress: ({ phase }) => {
+              if (phase === 'training' && --left === 0) controller.abort();
+            },
+          });
+          break;
+        } catch (error) {
+          expect((error as Error).name).toBe('AbortError');
+          stops++;
+        }
+      }
+      expect(stops).toBeGreaterThan(3);
+      const unbroken = device === 'cpu' ? 'a' : `whole-${device}`;
+      expect(checkpoint(`stopped-${device}`).equals(checkpoint(unbroken))).toBe(true);
+    },
+  );
 
   it('refuses a folder that already holds a run', async () => {
     await expect(train(config, images, join(folder, 'a'))).rejects.toThrow(/already exists; add --resume/);

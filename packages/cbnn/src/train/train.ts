@@ -15,8 +15,8 @@ import { errorRate } from '../predictions.js';
 import { TrainingBatches } from './batches.js';
 import type { RunConfig } from './config.js';
 import { openTrainer } from './open-trainer.js';
-import { type Position, RunFolder, readCheckpoint, writeCheckpoint, writeFileAtomic } from './run-folder.js';
-import type { Trainer } from './trainer.js';
+import { CheckpointWriter, type Position, RunFolder, readCheckpoint, writeFileAtomic } from './run-folder.js';
+import type { GradientReport, StepResult, Trainer } from './trainer.js';
 
 /** One line of metrics.jsonl, written after every epoch. Errors in percent. */
 export interface EpochMetrics {
@@ -28,6 +28,10 @@ export interface EpochMetrics {
   readonly rate: number;
   readonly imagesPerSecond: number;
   readonly seconds: number;
+  /** what trained it: a run may be continued on another device */
+  readonly device: RunConfig['device'];
+  /** per kernel layer, in the epoch's last step, where gradients are rounded to 8 bits */
+  readonly gradients?: readonly GradientReport[];
 }
 
 export interface TrainingProgress {
@@ -123,15 +127,10 @@ async function runEpochs(
   let lastCheckpoint = Date.now();
   const begun = Date.now();
   const doneBefore = epoch * steps + step;
-  const save = () => {
-    writeCheckpoint(folder.checkpoint, trainer.state(), {
-      epoch,
-      step,
-      lossSum,
-      correct,
-      best,
-      metricsLines,
-    });
+  const writer = new CheckpointWriter();
+  const save = async () => {
+    const position = { epoch, step, lossSum, correct, best, metricsLines };
+    await writer.write(folder.checkpoint, trainer.state(), position);
     lastCheckpoint = Date.now();
   };
   const report = (phase: TrainingProgress['phase']) => {
@@ -155,10 +154,12 @@ async function runEpochs(
   while (epoch < epochs) {
     const epochBegun = Date.now();
     const firstStep = step;
+    let gradients: StepResult['gradients'];
     let next = step < steps ? batches.get(epoch, step) : null;
     while (next) {
       if (options.signal?.aborted) {
-        save();
+        await save();
+        await writer.finish();
         options.signal.throwIfAborted();
       }
       const number = epoch * steps + step + 1;
@@ -167,10 +168,11 @@ async function runEpochs(
       // Made while the step runs on threads of its own.
       next = step < steps ? batches.get(epoch, step) : null;
       const result = await running;
+      gradients = result.gradients;
       lossSum += result.loss;
       correct += result.correct;
       report('training');
-      if (Date.now() - lastCheckpoint >= 1000 * (options.checkpointSeconds ?? 60)) save();
+      if (Date.now() - lastCheckpoint >= 1000 * (options.checkpointSeconds ?? 60)) await save();
       // A native step blocks the event loop: let timers, signals and servers have their turn.
       await new Promise(setImmediate);
     }
@@ -191,12 +193,14 @@ async function runEpochs(
       ],
       imagesPerSecond: ((steps - firstStep) * batch) / seconds,
       seconds,
+      device: config.device,
+      ...(gradients && { gradients }),
     };
     // `<=` as in the paper's code: of equal epochs the later one counts.
     if (!best || validationError <= best.validationError) {
       best = { epoch: epoch + 1, validationError };
       const weights = new Map([...trainer.state()].filter(([name]) => !names.isTraining(name)));
-      writeCheckpoint(folder.best, weights, {
+      await writer.write(folder.best, weights, {
         epoch: epoch + 1,
         step: 0,
         lossSum: 0,
@@ -212,8 +216,9 @@ async function runEpochs(
     step = 0;
     lossSum = 0;
     correct = 0;
-    save();
+    await save();
   }
+  await writer.finish();
   if (!best) throw configError('training: no epoch was run');
   return {
     epochs,

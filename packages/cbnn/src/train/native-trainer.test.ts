@@ -1,0 +1,204 @@
+/** The native trainer against the ONNX graph: the same sums, nearly the same gradients, the same state. */
+import { allSlices, parseArchitecture, parseSlices } from '@cbnn/runtime';
+import { describe, expect, it } from 'vitest';
+import { nativePackage } from '../engines/packed-native.js';
+import { names } from '../graph/names.js';
+import { trainingGraph } from '../graph/network.js';
+import { openDevice } from '../graph/session.js';
+import { writeInputPlanes } from '../nn/input-planes.js';
+import { inputChannels, type Plan, planShapes } from '../nn/plan.js';
+import { Random } from '../random.js';
+import { techniques } from '../techniques/index.js';
+import { createNativeTrainer, layOutStep, nativeTrainingRefusal, networkRefusal } from './native-trainer.js';
+import { createOnnxTrainer } from './onnx-trainer.js';
+
+const BATCH = 24;
+const SEED = 3;
+
+interface Choice {
+  readonly architecture: string;
+  readonly size: readonly [height: number, width: number];
+  readonly slices?: string;
+  readonly slicing?: Plan['slicing'];
+  readonly firstLayer?: Plan['firstLayer'];
+  readonly loss?: Plan['loss'];
+}
+
+function planFor({ architecture, size: [height, width], slices, ...rest }: Choice): Plan {
+  const { slicing = 'place-value', firstLayer = 'integer', loss = 'cross-entropy' } = rest;
+  const sliced = slices !== '8-bit';
+  const kept = !sliced ? [] : slices ? parseSlices(slices, 3) : allSlices(3);
+  const shifted = sliced && slicing === 'place-value' && firstLayer === 'binary';
+  return {
+    input: {
+      height,
+      width,
+      channels: 3,
+      encoding: sliced ? 'bit-slices' : '8-bit',
+      slices: kept,
+      shifts: kept.map(({ bit }) => (shifted ? bit : 0)),
+      stretch: null,
+    },
+    layers: parseArchitecture(architecture),
+    technique: 'bnn',
+    slicing,
+    firstLayer,
+    loss,
+  };
+}
+
+const choices: [string, Choice][] = [
+  ['all slices', { architecture: '16C3-32C3-MP2-33C3-20FC-5FC', size: [14, 12] }],
+  [
+    'some slices, all equal, a binary first layer, strides',
+    {
+      architecture: '9C5S2V-20C1-17C2-MP3-5FC',
+      size: [17, 19],
+      slices: 'top3',
+      slicing: 'equal',
+      firstLayer: 'binary',
+      loss: 'squared-hinge',
+    },
+  ],
+  ['place values by shifts', { architecture: '20C3-MP2-24C3S2-5FC', size: [13, 16], firstLayer: 'binary' }],
+  ['the plain image', { architecture: '24C3-24C3-MP2-16FC-5FC', size: [12, 15], slices: '8-bit' }],
+  [
+    'the plain image with one bit a weight',
+    {
+      architecture: '12C4-MP2-5FC',
+      size: [9, 10],
+      slices: '8-bit',
+      firstLayer: 'binary',
+      loss: 'squared-hinge',
+    },
+  ],
+  ['dense layers alone', { architecture: '40FC-30FC-5FC', size: [6, 7] }],
+];
+
+function batchFor(plan: Plan, seed: number) {
+  const random = new Random(seed, 9);
+  const { height, width, channels } = plan.input;
+  const classes = planShapes(plan).at(-1)!.output.channels;
+  const labels = Uint16Array.from({ length: BATCH }, () => random.below(classes));
+  const pixels = new Uint8Array(BATCH * height * width * channels).map(() => random.below(256));
+  // Something to learn, so that gradients are more than noise.
+  const size = pixels.length / BATCH;
+  for (let n = 0; n < BATCH; n++)
+    for (let i = 0; i < size; i++)
+      if (i % classes === labels[n]) pixels[n * size + i] = 200 + random.below(56);
+  return { count: BATCH, pixels, labels };
+}
+
+const here = (await nativePackage()) !== null;
+
+describe.runIf(here).each(choices)('the native trainer on %s', (_, choice) => {
+  const plan = planFor(choice);
+  const shapes = planShapes(plan);
+
+  it('has the sums and scores of the ONNX graph in training mode', async () => {
+    const { trainer, tensors } = await layOutStep(plan, { batch: BATCH, seed: SEED, threads: 2 });
+    const { open } = await openDevice('cpu', 1);
+    const graph = trainingGraph(plan, techniques.bnn, BATCH, { expose: true });
+    const session = await open(graph.bytes);
+    const given = batchFor(plan, 1);
+    const classes = shapes.at(-1)!.output.channels;
+    const images = new Float32Array(BATCH * inputChannels(plan.input) * plan.input.height * plan.input.width);
+    writeInputPlanes(given.pixels, BATCH, plan.input, images);
+    const targets = new Float32Array(BATCH * classes).fill(-1);
+    for (const [n, label] of given.labels.entries()) targets[n * classes + label] = 1;
+    const outputs = Object.fromEntries([
+      ...shapes.map(({ index, kind, pooled: { height, width, channels } }) => {
+        const shape = kind === 'conv' ? [BATCH, channels, height, width] : [BATCH, channels];
+        return [names.sums(index), { shape, data: new Float32Array(BATCH * height * width * channels) }];
+      }),
+      [names.scores, { shape: [BATCH, classes], data: new Float32Array(BATCH * classes) }],
+    ]) as Record<string, { shape: number[]; data: Float32Array }>;
+    const rate = { shape: [], data: Float32Array.of(0) };
+    const groups = new Set(graph.parameters.map(({ group }) => group));
+    await session.run(
+      {
+        [names.images]: {
+          shape: [BATCH, inputChannels(plan.input), plan.input.height, plan.input.width],
+          data: images,
+        },
+        [names.targets]: { shape: [BATCH, classes], data: targets },
+        ...Object.fromEntries([...groups].map((group) => [names.rate[group], rate])),
+        ...Object.fromEntries(tensors),
+      },
+      outputs,
+    );
+    await session.close();
+    await trainer.forward(given.pixels);
+    for (const { index, pooled } of shapes) {
+      const area = pooled.height * pooled.width;
+      const expected = outputs[names.sums(index)]!.data;
+      const found = trainer.sums(index);
+      let different = 0;
+      for (let i = 0; i < found.length; i++) {
+        const c = i % pooled.channels;
+        const pixel = Math.floor(i / pooled.channels);
+        const at = (Math.floor(pixel / area) * pooled.channels + c) * area + (pixel % area);
+        if (Math.round(expected[at]!) !== found[i]) different++;
+      }
+      expect(different, `sums of layer ${index + 1}`).toBe(0);
+    }
+    for (const [i, score] of trainer.scores().entries())
+      expect(score).toBeCloseTo(outputs[names.scores]!.data[i]!, 3);
+  });
+
+  it('has nearly its gradients, and the same statistics and loss', async () => {
+    const options = { batch: BATCH, seed: SEED, threads: 1 };
+    const native = await createNativeTrainer(plan, options);
+    const onnx = await createOnnxTrainer(plan, await openDevice('cpu', 1), options);
+    const given = batchFor(plan, 2);
+    const [found, expected] = [
+      await native.step(given, { binary: 1e-3, float: 1e-3 }, 1),
+      await onnx.step(given, { binary: 1e-3, float: 1e-3 }, 1),
+    ];
+    expect(found.loss).toBeCloseTo(expected.loss, 4);
+    expect(found.correct).toBe(expected.correct);
+    for (const { clipped, zero, peak } of found.gradients!) {
+      expect(clipped).toBe(0); // the first step measures
+      expect(zero).toBeGreaterThanOrEqual(0);
+      expect(zero).toBeLessThan(1);
+      expect(peak).toBeGreaterThanOrEqual(1);
+    }
+    const reference = onnx.state();
+    for (const [name, { data }] of native.state()) {
+      const other = reference.get(name)?.data;
+      if (name === names.gradientUnits) continue;
+      expect(other, name).toBeDefined();
+      // After one step the first moment is the gradient.
+      if (name.startsWith('adam.m.')) expect(cosine(data, other!), name).toBeGreaterThan(0.985);
+      if (/\.(mean|inverse)$/.test(name))
+        for (const [c, value] of data.entries())
+          expect(Math.abs(value - other![c]!), name).toBeLessThan(1e-4 * (1 + Math.abs(other![c]!)));
+    }
+    await onnx.close();
+  });
+});
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  let [dot, aa, bb] = [0, 0, 0];
+  for (const [i, value] of a.entries()) {
+    dot += value * b[i]!;
+    aa += value ** 2;
+    bb += b[i]! ** 2;
+  }
+  return dot / Math.sqrt(aa * bb);
+}
+
+describe('what the native trainer refuses', () => {
+  it('names the technique, or what is missing', async () => {
+    expect(await nativeTrainingRefusal('float')).toContain('technique float is not binary');
+    const refusal = await nativeTrainingRefusal('bnn');
+    if (here) expect(refusal).toBeNull();
+    else expect(refusal).toContain('@cbnn/native');
+  });
+
+  it.runIf(here)('knows sums that would not fit', async () => {
+    const plan = planFor({ architecture: '8C3-5FC', size: [3000, 3000] });
+    expect(await networkRefusal(plan, 4)).toContain('in layer 1 (3000x3000x8); use a smaller batch');
+    expect(await networkRefusal(planFor(choices[0]![1]), BATCH)).toBeNull();
+  });
+});
