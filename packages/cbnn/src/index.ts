@@ -1,6 +1,12 @@
 /** The library: the steps of the command line as typed functions. Everything not listed here is internal. */
 export { CbnnError, type PackedModel } from '@cbnn/runtime';
 export { type BenchOptions, type BenchResult, benchModel, type EngineTime } from './bench/bench.js';
+export {
+  benchTraining,
+  type StepTime,
+  type TrainingBenchOptions,
+  type TrainingBenchResult,
+} from './bench/training.js';
 export { type CompactionEvent, type CompactOptions, compact } from './compact/compact.js';
 export type { Candidate, CompactionResult, CompactionTry } from './compact/result.js';
 export { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost/cost.js';

@@ -20,6 +20,8 @@ export {
   type NativeStepResult,
   NativeTrainer,
   type NativeTrainerOptions,
+  productLimit,
+  type StepTimes,
   trainingKernels,
   trainingRefusal,
 } from './trainer.js';

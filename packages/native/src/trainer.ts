@@ -16,6 +16,19 @@ export interface TrainedTensor {
   readonly second: Float32Array;
 }
 
+/**
+ * Products a second that this processor reaches in registers with an instruction set of `trainingKernels()`: what no such step can
+ * go beyond. Measured now, for about a hundredth of a second.
+ */
+export function productLimit(kernels: string): number {
+  if (typeof addon === 'string') throw configError(`native training: ${addon}`);
+  addon.dotLimit(kernels, 20_000);
+  const begun = performance.now();
+  let done = 0;
+  while (performance.now() - begun < 10) done += addon.dotLimit(kernels, 20_000);
+  return done / ((performance.now() - begun) / 1000);
+}
+
 /** What a layer trains; weights are `[output][ky][kx][channel]`. */
 export interface TrainedLayer {
   readonly weights: TrainedTensor;
@@ -51,11 +64,36 @@ export interface GradientReport {
   readonly peak: number;
 }
 
+/** Seconds that the parts of a step took. */
+export interface StepTimes {
+  readonly prepare: number;
+  readonly forward: number;
+  readonly denseBackward: number;
+  readonly convolutionBackward: number;
+  readonly update: number;
+  /** Of the convolutions' backward pass, all threads together: */
+  readonly roundGradients: number;
+  readonly weightProducts: number;
+  readonly inputGradients: number;
+}
+
+const TIMES = [
+  'prepare',
+  'forward',
+  'denseBackward',
+  'convolutionBackward',
+  'update',
+  'roundGradients',
+  'weightProducts',
+  'inputGradients',
+] as const satisfies readonly (keyof StepTimes)[];
+
 export interface NativeStepResult {
   readonly loss: number;
   readonly correct: number;
   /** per layer */
   readonly gradients: readonly GradientReport[];
+  readonly seconds: StepTimes;
 }
 
 /** Of the batch, per layer and channel; biased variance. */
@@ -103,7 +141,7 @@ export class NativeTrainer {
     readonly kernels: string,
   ) {
     const channels = options.shapes.map(({ output }) => output.channels);
-    this.results = new Float64Array(2 + 3 * channels.length);
+    this.results = new Float64Array(2 + TIMES.length + 3 * channels.length);
     this.all = new Float32Array(channels.reduce((sum, count) => sum + 2 * count, 0));
     let at = 0;
     this.statistics = channels.map((count) => {
@@ -157,12 +195,17 @@ export class NativeTrainer {
     rates: { readonly latent: number; readonly float: number },
   ): Promise<NativeStepResult> {
     await this.run(pixels, labels, Float32Array.of(rates.latent, rates.float), true);
-    const [loss, correct, ...rest] = this.results;
+    const [loss, correct] = this.results;
+    const seconds = Object.fromEntries(TIMES.map((name, i) => [name, this.results[2 + i]!])) as Record<
+      keyof StepTimes,
+      number
+    >;
+    const rest = this.results.subarray(2 + TIMES.length);
     const gradients = this.options.shapes.map((_, k) => {
-      const [clipped, zero, peak] = rest.slice(3 * k) as [number, number, number];
+      const [clipped, zero, peak] = rest.subarray(3 * k, 3 * k + 3) as unknown as [number, number, number];
       return { clipped, zero, peak };
     });
-    return { loss: loss!, correct: correct!, gradients };
+    return { loss: loss!, correct: correct!, gradients, seconds };
   }
 
   /** The forward pass of a step alone: `statistics` of these images, and nothing learned. */

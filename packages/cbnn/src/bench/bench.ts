@@ -22,6 +22,7 @@ import { openFloatNetwork } from './float-network.js';
 import { openInt8Network } from './int8-network.js';
 import { type LayerTimes, layerTimes } from './layer-times.js';
 import { openTfjsNetwork } from './tfjs-network.js';
+import { type Times, takeTurns } from './turns.js';
 
 type Kind = 'packed' | 'float32' | 'int8';
 
@@ -85,7 +86,7 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
   const contenders: Contender[] = [];
   const answers = new Answers(model);
   let version = 'none';
-  const times = new Map<Contender, number[]>();
+  let times: Times[];
   try {
     const native = await nativePackage();
     if (native)
@@ -114,32 +115,23 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
       const engine = 'float32, TensorFlow.js wasm';
       if (network) contenders.push({ engine, kind: 'float32', threads: 1, batch, ...network });
     }
-    for (let round = 0; round < rounds; round++)
-      for (const i of contenders.keys()) {
-        // Another one begins each round.
-        const contender = contenders[(i + round) % contenders.length]!;
-        signal?.throwIfAborted();
-        const calls = await turn(contender.run, seconds);
-        times.set(contender, [...(times.get(contender) ?? []), ...calls]);
-        onProgress?.(round * contenders.length + i + 1, rounds * contenders.length, contender.engine);
-      }
+    times = await takeTurns(
+      contenders.map(({ run }) => run),
+      {
+        rounds,
+        seconds,
+        signal,
+        onTurn: (done, total, index) => onProgress?.(done, total, contenders[index]!.engine),
+      },
+    );
   } finally {
     for (const { close } of contenders) await close?.();
   }
-  const measured = contenders.map((contender) => {
-    const { engine, kind, threads: used, batch } = contender;
-    const sorted = (times.get(contender) ?? []).toSorted((a, b) => a - b);
-    const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))]! / batch;
-    return {
-      engine,
-      kind,
-      threads: used,
-      batch,
-      median: at(0.5),
-      fast: at(0.1),
-      slow: at(0.9),
-      calls: sorted.length,
-    };
+  const measured = contenders.map(({ engine, kind, threads: used, batch }, i) => {
+    const own = times[i]!;
+    const at = (share: number) => own.at(share) / batch;
+    const spread = { median: at(0.5), fast: at(0.1), slow: at(0.9), calls: own.count };
+    return { engine, kind, threads: used, batch, ...spread };
   });
   const { input } = model;
   return {
@@ -156,25 +148,6 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
     }),
     layers: await layerTimes(model, answers.image(0)),
   };
-}
-
-/**
- * Calls for `seconds`, at least three times; milliseconds of each. A third of that goes before and does not count: caches
- * fill, clocks rise, and the threads of the engine before stop spinning.
- */
-async function turn(run: () => unknown, seconds: number): Promise<number[]> {
-  const calls = async (duration: number, least: number): Promise<number[]> => {
-    const times: number[] = [];
-    const end = performance.now() + 1000 * duration;
-    while (times.length < least || performance.now() < end) {
-      const begun = performance.now();
-      await run();
-      times.push(performance.now() - begun);
-    }
-    return times;
-  };
-  await calls(seconds / 3, 1);
-  return calls(seconds, 3);
 }
 
 const wrongScores = (engine: string) =>

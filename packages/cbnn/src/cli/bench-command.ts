@@ -1,13 +1,15 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { benchModel } from '../bench/bench.js';
+import { benchTraining } from '../bench/training.js';
 import { benchFigure } from '../report/bench-figure.js';
 import { writeFigure } from '../report/figure.js';
 import { textTable } from '../report/table.js';
+import { trainingBenchFigure } from '../report/training-bench-figure.js';
 import { readModel } from '../train/run.js';
 import { writeJsonAtomic } from '../train/run-folder.js';
 import { progressBar, result } from './console.js';
-import { positiveInteger } from './options.js';
+import { oneOf, positiveInteger } from './options.js';
 import { stopSignal } from './shared.js';
 
 interface BenchFlags {
@@ -17,8 +19,9 @@ interface BenchFlags {
 }
 
 export function addBenchCommand(program: Command): void {
-  program
+  const bench = program
     .command('bench')
+    .enablePositionalOptions()
     .description('milliseconds per image of a packed model, beside float32 on the same architecture')
     .argument('<model>', "a finished bnn run's folder, or a packed model file")
     .option('--rounds <n>', 'turns of every engine', positiveInteger, 5)
@@ -79,6 +82,87 @@ export function addBenchCommand(program: Command): void {
       result(
         `${found.architecture}, ${found.input}; ${found.cpu}\n${table}${perLayer}${out === undefined ? '' : `\nbench.json and bench.svg in ${out}`}`,
         { model: path, ...found },
+      );
+    });
+  addTrainingBench(bench);
+}
+
+interface TrainingBenchFlags {
+  readonly widths?: readonly number[];
+  readonly threads?: readonly number[];
+  readonly kernels?: readonly string[];
+  readonly batch: number;
+  readonly input: 'bit-slices' | '8-bit';
+  readonly rounds: number;
+  readonly out?: string;
+}
+
+const listOf =
+  <Item>(read: (text: string) => Item) =>
+  (text: string): Item[] =>
+    text.split(',').map((item) => read(item.trim()));
+
+function addTrainingBench(bench: Command): void {
+  bench
+    .command('train')
+    .description("milliseconds of a training step on the paper's network, by width and engine")
+    .option(
+      '--widths <list>',
+      "channels of the first convolutions, the paper's 128 (default: 32,64)",
+      listOf(positiveInteger),
+    )
+    .option('--threads <list>', 'numbers of threads (default: 1 and all)', listOf(positiveInteger))
+    .option(
+      '--kernels <list>',
+      "the native step's instruction sets (default: the fastest, and avx2)",
+      listOf(String),
+    )
+    .option('--batch <n>', 'images per step', positiveInteger, 50)
+    .option('--input <form>', 'bit-slices or 8-bit', oneOf(['bit-slices', '8-bit'] as const), 'bit-slices')
+    .option('--rounds <n>', 'turns of every engine', positiveInteger, 3)
+    .option('--out <folder>', 'where to write bench-train.json and the figure')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cbnn bench train\n  cbnn bench train --widths 64,128 --threads 2 --out results\nNothing else should run meanwhile. PyTorch for comparison: bench/peers/pytorch-training.py --time.',
+    )
+    .action(async ({ out, ...options }: TrainingBenchFlags) => {
+      const bar = progressBar('bench');
+      const found = await benchTraining({
+        ...options,
+        signal: stopSignal(),
+        onProgress: (done, total, engine) => bar.update(done, total, engine),
+      }).finally(() => bar.stop());
+      if (out !== undefined) {
+        writeJsonAtomic(join(out, 'bench-train.json'), found);
+        await writeFigure(out, 'bench-train', trainingBenchFigure(found));
+      }
+      const table = textTable(
+        [
+          { header: 'width', align: 'right' },
+          { header: 'engine' },
+          { header: 'threads', align: 'right' },
+          { header: 'ms a step', align: 'right' },
+          { header: 'fastest, slowest tenth', align: 'right' },
+          { header: 'images/s', align: 'right' },
+          { header: 'of the ONNX graph', align: 'right' },
+          { header: 'backward: GMAC/s a thread, of the limit', align: 'right' },
+        ],
+        found.times.map((one) => [
+          String(one.width),
+          one.engine,
+          String(one.threads),
+          one.median.toPrecision(3),
+          `${one.fast.toPrecision(3)} .. ${one.slow.toPrecision(3)}`,
+          one.imagesPerSecond.toFixed(0),
+          one.share === null || one.kind === 'onnx' ? '' : one.share.toFixed(3),
+          one.native
+            ? `${one.native.gmacs.toFixed(0)}, ${((100 * one.native.gmacs) / one.native.limit).toFixed(0)} %`
+            : '',
+        ]),
+      );
+      result(
+        `batch ${found.batch}, ${found.input}; ${found.cpu}\n${table}${out === undefined ? '' : `\nbench-train.json and bench-train.svg in ${out}`}`,
+        found,
       );
     });
 }

@@ -14,6 +14,8 @@ export async function main(args: readonly string[]): Promise<number> {
   const program = new Command('cbnn')
     .description('From labelled images to a compact binary neural network')
     .version(VERSION)
+    // `bench train` has options of its own with names that `bench` has too.
+    .enablePositionalOptions()
     .showSuggestionAfterError()
     .showHelpAfterError('(add --help for the options)')
     .exitOverride();

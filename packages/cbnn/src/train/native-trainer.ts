@@ -20,6 +20,8 @@ export interface StepOptions {
   readonly batch: number;
   readonly seed: number;
   readonly threads: number;
+  /** an instruction set; the fastest by default */
+  readonly kernels?: string;
 }
 
 /** Why the native step cannot train `technique` here; null where it can. */
@@ -49,7 +51,7 @@ function firstBound(plan: Plan): number {
 /** A network's step with freshly initialized weights, and its tensors by their names in a state. */
 export async function layOutStep(
   plan: Plan,
-  { batch, seed, threads }: StepOptions,
+  { batch, seed, threads, kernels }: StepOptions,
 ): Promise<{ trainer: NativeTrainer; tensors: TrainingState }> {
   const native = await import('@cbnn/native');
   const shapes = planShapes(plan);
@@ -78,6 +80,7 @@ export async function layOutStep(
     loss: plan.loss,
     batch,
     threads,
+    ...(kernels !== undefined && { kernels }),
   });
   return { trainer, tensors };
 }

@@ -196,6 +196,7 @@ static void convolution_task(void *context, int index, int thread) {
   if (count <= 0) return;
   const size_t map = (size_t)layer->rows * layer->columns * layer->pitch;
   const size_t quad_row = (size_t)layer->quads * ROWS * 4, group = (size_t)count * spec->height * quad_row;
+  double time = clock_seconds();
   for (int i = 0; i < count; i++) {
     int8_t *gradient = space->gradient[k] + i * map;
     image_gradient(step, k, first + i, gradient, thread);
@@ -207,9 +208,12 @@ static void convolution_task(void *context, int index, int thread) {
                              space->gradient_quads + (size_t)block * (BLOCK / ROWS) * group + ((size_t)i * spec->height + y) * quad_row,
                              group);
   }
+  time = clocked(space->seconds + ROUND_GRADIENTS, time);
   weight_products(step, layer, space, first, count, layer->products[thread], !layer->has_products[thread]);
   layer->has_products[thread] = 1;
+  time = clocked(space->seconds + WEIGHT_PRODUCTS, time);
   if (k > 0) input_gradient(step, k, space, first, count);
+  clocked(space->seconds + INPUT_GRADIENTS, time);
 }
 
 /* Only the size of the gradient: where nothing is known of it yet. */
@@ -312,6 +316,7 @@ static void dense_backward(Step *step, int k) {
 }
 
 void run_backward(Step *step) {
+  double time = clock_seconds();
   for (int k = step->layers - 1; k >= 0; k--) {
     StepLayer *layer = step->layer + k;
     step->current = k;
@@ -324,5 +329,6 @@ void run_backward(Step *step) {
     if (layer->spec.is_dense) dense_backward(step, k);
     else convolution_backward(step, k);
     if (k > 0) layer[-1].dy_unit = layer->unit;
+    time = clocked(step->seconds + (layer->spec.is_dense ? DENSE_BACKWARD : CONV_BACKWARD), time);
   }
 }

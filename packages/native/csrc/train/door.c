@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum { PARAMETERS = 3, PARAMETER_ARRAYS = 9, MOST_THREADS = 256 };
-/* Beside loss and right answers, each layer's share of clipped and zero gradients, and max / rms of them. */
-enum { RESULTS = 2, LAYER_RESULTS = 3 };
+/* Loss, right answers, and seconds; then each layer's share of clipped and zero gradients, and max / rms of them. */
+enum { RESULTS = 2 + WHOLES + SHARED, LAYER_RESULTS = 3 };
 
 static const napi_type_tag handle_tag = {0x2f4a8c0d9b7e4d11ull, 0x8d3f6a5b1c2e7f90ull};
 
@@ -135,11 +135,11 @@ typedef struct {
   napi_async_work work;
   napi_deferred deferred;
   napi_ref kept[5];
-} Task_;
+} Run;
 
 static void execute(napi_env env, void *data) {
   (void)env;
-  Task_ *task = data;
+  Run *task = data;
   Step *step = task->handle->step;
   run_step(step, task->learns);
   float *statistics = task->statistics;
@@ -153,10 +153,15 @@ static void execute(napi_env env, void *data) {
   }
   task->results[0] = task->learns ? step->loss : 0;
   task->results[1] = task->learns ? step->correct : 0;
+  for (int i = 0; i < WHOLES; i++) task->results[2 + i] = step->seconds[i];
+  for (int i = 0; i < SHARED; i++) {
+    task->results[2 + WHOLES + i] = 0;
+    for (int t = 0; t < step->threads; t++) task->results[2 + WHOLES + i] += step->space[t].seconds[i];
+  }
 }
 
 static void complete(napi_env env, napi_status status, void *data) {
-  Task_ *task = data;
+  Run *task = data;
   task->handle->busy = false;
   napi_value nothing;
   napi_get_undefined(env, &nothing);
@@ -189,7 +194,7 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
   for (int n = 0; n < step->batch; n++)
     if (label[n] >= step->classes) return fail(env, "internal: a label that is no class");
   if (handle->busy) return fail(env, "internal: a step is still under way");
-  Task_ *task = calloc(1, sizeof *task);
+  Run *task = calloc(1, sizeof *task);
   if (!task) return fail(env, "there is no memory left");
   handle->busy = true;
   task->handle = handle;

@@ -75,10 +75,18 @@ static void take_loss(Step *step) {
 }
 
 void run_step(Step *step, int learns) {
+  for (int i = 0; i < WHOLES; i++) step->seconds[i] = 0;
+  for (int t = 0; t < step->threads; t++)
+    for (int i = 0; i < SHARED; i++) step->space[t].seconds[i] = 0;
+  double time = clock_seconds();
   prepare_weights(step);
+  time = clocked(step->seconds + PREPARE, time);
   run_forward(step);
+  time = clocked(step->seconds + FORWARD, time);
   if (!learns) return;
   take_loss(step);
   run_backward(step);
+  time = clock_seconds();
   update_weights(step);
+  clocked(step->seconds + UPDATE, time);
 }

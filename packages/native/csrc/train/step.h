@@ -12,6 +12,7 @@
 #define CBNN_STEP_H
 #include "../engine.h"
 #include "../windows.h"
+#include <time.h>
 
 /* Rows and lanes of a tile of sums of products. */
 enum { ROWS = 8, LANES32 = BLOCK };
@@ -168,8 +169,13 @@ typedef struct {
   int32_t *dense_sums;    /* [images]: of the gradient, over channels */
 } StepLayer;
 
+/* Seconds of a step: of the whole, or of all threads together. */
+enum { PREPARE, FORWARD, DENSE_BACKWARD, CONV_BACKWARD, UPDATE, WHOLES };
+enum { ROUND_GRADIENTS, WEIGHT_PRODUCTS, INPUT_GRADIENTS, SHARED };
+
 /* What one thread works in. */
 typedef struct {
+  double seconds[SHARED];
   int8_t **gradient;      /* [layers][group][rows][columns][pitch]: the padding stays 0 */
   uint8_t *gradient_quads; /* [pitch / ROWS][group][height][quads][ROWS][4] */
   uint8_t *input_quads;   /* [kernel][stride][group][phase_rows][quads][BLOCK][4], of one block */
@@ -221,6 +227,7 @@ typedef struct {
   float *scores;            /* [batch][classes] */
   double loss;
   int correct;
+  double seconds[WHOLES];
 } Step;
 
 /* What a step is made for: shapes as in ModelSpec, whose weights are left out. */
@@ -253,6 +260,18 @@ typedef void (*Task)(void *context, int index, int thread);
 Pool *make_pool(int threads);
 void free_pool(Pool *pool);
 void run_tasks(Pool *pool, Task task, void *context, int count);
+
+static inline double clock_seconds(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+/* Adds the time since `since` to `seconds`; returns the time now. */
+static inline double clocked(double *seconds, double since) {
+  const double now = clock_seconds();
+  *seconds += now - since;
+  return now;
+}
 
 /* To the nearest, halves to even; |x| < 2^22. */
 static inline int32_t rounded(float x) {

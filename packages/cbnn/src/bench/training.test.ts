@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { nativePackage } from '../engines/packed-native.js';
+import { trainingBenchFigure } from '../report/training-bench-figure.js';
+import { benchTraining } from './training.js';
+import { takeTurns } from './turns.js';
+
+const native = await nativePackage();
+
+describe('cbnn bench train', () => {
+  it('times every engine that is here, and draws it', async () => {
+    const seen: string[] = [];
+    const found = await benchTraining({
+      ...{ widths: [3, 5], batch: 6, threads: [1], rounds: 1, seconds: 0.01 },
+      ...(native && { kernels: native.trainingKernels() }),
+      onProgress: (done, total, engine) => seen.push(`${done}/${total} ${engine}`),
+    });
+    const engines = [...(native?.trainingKernels() ?? []).map((name) => `native, ${name}`)];
+    expect(found.times.filter(({ width }) => width === 3).map(({ engine }) => engine)).toEqual([
+      ...engines,
+      expect.stringMatching(/^ONNX graph, (cpu|wasm)$/),
+    ]);
+    expect(seen.at(-1)).toMatch(new RegExp(`^${found.times.length}/${found.times.length} W=5, `));
+    for (const one of found.times) {
+      expect(one.fast).toBeLessThanOrEqual(one.median);
+      expect(one.median).toBeLessThanOrEqual(one.slow);
+      expect(one.imagesPerSecond).toBeCloseTo(6000 / one.median);
+      expect(one.native === null).toBe(one.kind === 'onnx');
+      if (one.native) expect(one.native.gmacs).toBeLessThan(one.native.limit);
+    }
+    const figure = trainingBenchFigure(found);
+    for (const { engine } of found.times) expect(figure).toContain(engine);
+  });
+
+  it.runIf(native)('refuses instruction sets that are not here', async () => {
+    await expect(benchTraining({ kernels: ['abacus'] })).rejects.toThrow('kernels: expected one of ');
+  });
+
+  it('lets everyone begin a round once, and stops when told to', async () => {
+    const order: number[] = [];
+    const runs = [0, 1, 2].map((i) => () => order.at(-1) === i || order.push(i));
+    await takeTurns(runs, { rounds: 2, seconds: 0 });
+    expect(order).toEqual([0, 1, 2, 1, 2, 0]);
+    await expect(takeTurns(runs, { rounds: 1, seconds: 0, signal: AbortSignal.abort() })).rejects.toThrow(
+      'abort',
+    );
+  });
+});

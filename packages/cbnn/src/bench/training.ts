@@ -1,0 +1,263 @@
+/** How long a training step takes: every engine that is here, on the paper's network at some widths. */
+import { availableParallelism, cpus } from 'node:os';
+import { allSlices, configError, internalError, type KernelShape, parseArchitecture } from '@cbnn/runtime';
+import { nativePackage } from '../engines/packed-native.js';
+import { openDevice } from '../graph/session.js';
+import { type Plan, planShapes } from '../nn/plan.js';
+import { Random } from '../random.js';
+import { layOutStep } from '../train/native-trainer.js';
+import { createOnnxTrainer } from '../train/onnx-trainer.js';
+import type { ImageBatch } from '../train/trainer.js';
+import { VERSION } from '../version.js';
+import { takeTurns } from './turns.js';
+
+export interface TrainingBenchOptions {
+  /** channels of the first two convolutions; the paper's network has 128. Default: 32, 64 */
+  readonly widths?: readonly number[];
+  readonly batch?: number;
+  /** numbers of threads; 1 and all by default */
+  readonly threads?: readonly number[];
+  readonly input?: 'bit-slices' | '8-bit';
+  /** instruction sets of the native step; the fastest and `avx2`, where they are, by default */
+  readonly kernels?: readonly string[];
+  readonly rounds?: number;
+  /** of each engine's turn */
+  readonly seconds?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number, engine: string) => void;
+}
+
+export interface StepTime {
+  readonly width: number;
+  readonly engine: string;
+  readonly kind: 'native' | 'onnx';
+  readonly threads: number;
+  /** milliseconds a step; from the fastest tenth to the slowest */
+  readonly median: number;
+  readonly fast: number;
+  readonly slow: number;
+  readonly imagesPerSecond: number;
+  /** of the ONNX graph's time with as many threads; null where that was not run */
+  readonly share: number | null;
+  readonly native: NativeShares | null;
+}
+
+/** Where the native step's time goes. */
+export interface NativeShares {
+  /** milliseconds of the last step's parts, in their order */
+  readonly parts: Readonly<Record<string, number>>;
+  /** products of signs and gradients in the convolutions' backward pass, billions a second and thread */
+  readonly gmacs: number;
+  /** what one thread reaches in registers */
+  readonly limit: number;
+}
+
+export interface TrainingBenchResult {
+  readonly cpu: string;
+  readonly batch: number;
+  readonly input: 'bit-slices' | '8-bit';
+  readonly architectures: Readonly<Record<number, string>>;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly times: readonly StepTime[];
+}
+
+interface Contender {
+  readonly engine: string;
+  readonly kind: StepTime['kind'];
+  readonly threads: number;
+  /** resolves to the loss */
+  step(): Promise<number>;
+  shares?(): NativeShares;
+  close(): Promise<void>;
+}
+
+const CLASSES = 10;
+const SIDE = 32;
+const RATES = { binary: 1e-3, float: 1e-3 };
+/** Steps that are compared before anything is timed. */
+const CHECKED = 2;
+
+export const benchArchitecture = (width: number): string =>
+  `${width}C3-${width}C3-MP2-${2 * width}C3-${2 * width}C3-MP2-${4 * width}C3-${4 * width}C3-MP2-${8 * width}FC-${8 * width}FC-${CLASSES}FC`;
+
+/**
+ * Times steps on one batch again and again. Throws an internal error when the native step differs between instruction sets or
+ * numbers of threads, when its loss is not the ONNX graph's, or when nothing is learned.
+ */
+export async function benchTraining(options: TrainingBenchOptions = {}): Promise<TrainingBenchResult> {
+  const { widths = [32, 64], batch = 50, input = 'bit-slices', rounds = 3, seconds = 2, signal } = options;
+  const threads = [...new Set(options.threads ?? [1, availableParallelism()])];
+  const times: StepTime[] = [];
+  const versions: Record<string, string> = { cbnn: VERSION, node: process.versions.node };
+  for (const [w, width] of widths.entries()) {
+    const contenders = await openContenders(planOf(width, input), batch, threads, options.kernels, versions);
+    try {
+      await checkSteps(contenders);
+      const measured = await takeTurns(
+        contenders.map(({ step }) => step),
+        {
+          rounds,
+          seconds,
+          signal,
+          onTurn: (done, total, i) =>
+            options.onProgress?.(
+              w * total + done,
+              widths.length * total,
+              `W=${width}, ${contenders[i]!.engine}`,
+            ),
+        },
+      );
+      times.push(
+        ...contenders.map(({ engine, kind, threads: used, shares }, i) => {
+          const own = measured[i]!;
+          const onnx = contenders.findIndex((one) => one.kind === 'onnx' && one.threads === used);
+          return {
+            ...{ width, engine, kind, threads: used },
+            ...{ median: own.at(0.5), fast: own.at(0.1), slow: own.at(0.9) },
+            imagesPerSecond: (1000 * batch) / own.at(0.5),
+            share: onnx < 0 ? null : own.at(0.5) / measured[onnx]!.at(0.5),
+            native: shares?.() ?? null,
+          };
+        }),
+      );
+    } finally {
+      for (const { close } of contenders) await close();
+    }
+  }
+  return {
+    cpu: cpus()[0]?.model ?? 'unknown',
+    batch,
+    input,
+    architectures: Object.fromEntries(widths.map((width) => [width, benchArchitecture(width)])),
+    versions,
+    times,
+  };
+}
+
+function planOf(width: number, encoding: 'bit-slices' | '8-bit'): Plan {
+  const slices = encoding === '8-bit' ? [] : allSlices(3);
+  return {
+    input: {
+      height: SIDE,
+      width: SIDE,
+      channels: 3,
+      encoding,
+      slices,
+      shifts: slices.map(() => 0),
+      stretch: null,
+    },
+    layers: parseArchitecture(benchArchitecture(width)),
+    technique: 'bnn',
+    slicing: encoding === '8-bit' ? 'equal' : 'place-value',
+    firstLayer: 'integer',
+    loss: 'cross-entropy',
+  };
+}
+
+async function openContenders(
+  plan: Plan,
+  batch: number,
+  threads: readonly number[],
+  wanted: readonly string[] | undefined,
+  versions: Record<string, string>,
+): Promise<Contender[]> {
+  const images = benchBatch(batch);
+  const contenders: Contender[] = [];
+  const native = await nativePackage();
+  const kernels = native?.trainingKernels() ?? [];
+  const missing = wanted?.find((name) => !kernels.includes(name));
+  if (missing !== undefined)
+    throw configError(
+      `kernels: expected one of ${kernels.join(', ') || 'none, for there is no @cbnn/native'}, got ${missing}`,
+    );
+  const chosen = wanted ?? kernels.filter((name, i) => i === 0 || name === 'avx2');
+  for (const count of threads) {
+    for (const name of chosen)
+      contenders.push(await openNative(plan, images, count, name, native!.productLimit));
+    const device = await openDevice('auto', count);
+    versions['ONNX Runtime'] = device.version;
+    // Its WebAssembly build has one thread, whatever is asked for.
+    if (device.threads !== count) continue;
+    const trainer = await createOnnxTrainer(plan, device, { batch, seed: 1 });
+    let step = 0;
+    contenders.push({
+      engine: `ONNX graph, ${device.name}`,
+      kind: 'onnx',
+      threads: count,
+      step: async () => (await trainer.step(images, RATES, ++step)).loss,
+      close: () => trainer.close(),
+    });
+  }
+  return contenders;
+}
+
+async function openNative(
+  plan: Plan,
+  images: ImageBatch,
+  threads: number,
+  kernels: string,
+  limitOf: (kernels: string) => number,
+): Promise<Contender> {
+  const { trainer } = await layOutStep(plan, { batch: images.count, seed: 1, threads, kernels });
+  const limit = limitOf(kernels) / 1e9;
+  const products = (backwardProducts(planShapes(plan)) * images.count) / 1e9;
+  let last: Awaited<ReturnType<typeof trainer.step>> | null = null;
+  return {
+    engine: `native, ${kernels}`,
+    kind: 'native',
+    threads,
+    step: async () => {
+      last = await trainer.step(images.pixels, images.labels, {
+        latent: RATES.binary / 10,
+        float: RATES.float / 10,
+      });
+      return last.loss;
+    },
+    shares: () => {
+      const { roundGradients, weightProducts, inputGradients, ...whole } = last!.seconds;
+      return {
+        parts: Object.fromEntries(Object.entries(whole).map(([name, time]) => [name, 1000 * time])),
+        gmacs: products / (weightProducts + inputGradients),
+        limit,
+      };
+    },
+    close: async () => {},
+  };
+}
+
+/** Products of the convolutions' backward pass for one image: gradients of weights, and of all inputs but the image. */
+const backwardProducts = (shapes: readonly KernelShape[]): number =>
+  shapes
+    .filter(({ kind }) => kind === 'conv')
+    .reduce((sum, { index, fanIn, output: { height, width, channels } }) => {
+      const forward = fanIn * height * width * channels;
+      return sum + (index === 0 ? forward : 2 * forward);
+    }, 0);
+
+/** Random images in which a bright block's place tells the class: something to learn. */
+function benchBatch(count: number): ImageBatch {
+  const random = new Random(1);
+  const size = SIDE * SIDE * 3;
+  const labels = new Uint16Array(count).map(() => random.below(CLASSES));
+  const pixels = new Uint8Array(count * size).map(() => random.below(256));
+  for (const [n, label] of labels.entries())
+    pixels.fill(250, n * size + label * 300, n * size + (label + 1) * 300);
+  return { count, pixels, labels };
+}
+
+async function checkSteps(contenders: readonly Contender[]): Promise<void> {
+  const losses = new Map<Contender, number[]>();
+  for (const contender of contenders) {
+    const own: number[] = [];
+    for (let i = 0; i < CHECKED; i++) own.push(await contender.step());
+    losses.set(contender, own);
+  }
+  const first = losses.get(contenders[0]!)!;
+  for (const [{ engine, kind }, own] of losses) {
+    const alike = kind === contenders[0]!.kind ? own.every((loss, i) => loss === first[i]) : true;
+    if (!alike || !(Math.abs(own[0]! - first[0]!) < 1e-3 * first[0]!))
+      throw internalError(
+        `bench: ${engine} has losses ${own.join(', ')}, ${contenders[0]!.engine} ${first.join(', ')}`,
+      );
+  }
+}
