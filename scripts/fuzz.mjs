@@ -1,5 +1,5 @@
-// Long fuzzing of the model reader and of every engine against the reference: `npm run test:fuzz`, a quarter of an hour. Where
-// GCC is, the native engine is built with the address and undefined-behaviour sanitizers for it, which end it at a bad access.
+// Long fuzzing of the model reader, of every engine against the reference and of the training step against plain loops:
+// `npm run test:fuzz`, a quarter of an hour. Where GCC is, the native package is built with the address and undefined-behaviour sanitizers for it, which end it at a bad access.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -17,7 +17,12 @@ try {
   if (sanitize) build('--debug');
   ({ status } = spawnSync(
     process.execPath,
-    ['node_modules/vitest/vitest.mjs', 'run', 'packages/runtime/src/fuzz.test.ts'],
+    [
+      'node_modules/vitest/vitest.mjs',
+      'run',
+      'packages/runtime/src/fuzz.test.ts',
+      'packages/native/src/trainer.test.ts',
+    ],
     {
       env: {
         ...process.env,

@@ -10,18 +10,23 @@ import { compareTraining, copyOf, rates, tensorsOf, trainingCase } from './testi
 const variants = trainingKernels().flatMap((kernels, i) =>
   (i === 0 ? [1, 2, 5] : [2]).map((threads) => ({ kernels, threads })),
 );
+const FUZZES = process.env['CBNN_FUZZ'] === '1';
 const create = (options: NativeTrainerOptions) => NativeTrainer.create(options);
 
 describe.runIf(variants.length > 0)('the native training step', () => {
-  it('equals the plain one on random networks', () =>
-    fc.assert(
-      fc.asyncProperty(
-        fc.integer({ min: 0, max: 0x7fffffff }),
-        fc.integer({ min: 1, max: 11 }),
-        (seed, batch) => compareTraining(trainingCase(seed, batch), variants, create),
+  it(
+    'equals the plain one on random networks',
+    () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.integer({ min: 0, max: 0x7fffffff }),
+          fc.integer({ min: 1, max: 11 }),
+          (seed, batch) => compareTraining(trainingCase(seed, batch), variants, create),
+        ),
+        { numRuns: FUZZES ? 1500 : 80 },
       ),
-      { numRuns: 80 },
-    ));
+    FUZZES ? 900_000 : 60_000,
+  );
 
   it.each(awkwardShapes.filter(([, height, width]) => height * width < 700))(
     'equals the plain one on %s of %d x %d',

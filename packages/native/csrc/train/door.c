@@ -20,6 +20,8 @@ typedef struct {
 static void free_handle(napi_env env, void *data, void *hint) {
   (void)hint;
   Handle *handle = data;
+  /* Node ends in the middle of a step, whose threads still need it. */
+  if (handle->busy) return;
   int64_t total;
   if (handle->reported) napi_adjust_external_memory(env, -handle->reported, &total);
   if (handle->parameters) napi_delete_reference(env, handle->parameters);
