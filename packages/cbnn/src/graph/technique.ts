@@ -15,6 +15,8 @@ export interface Technique {
   readonly latentWeights: boolean;
   /** layer sums are integers: pooling can break ties exactly, and the network can be packed */
   readonly integerSums: boolean;
+  /** the native step trains it: hidden weights and activations are bits, and gradients pass as straight-through */
+  readonly nativeStep: boolean;
   /** the weights that the layer multiplies with, from its trained ones */
   quantizeWeights(g: Graph, weights: Value, shape: KernelShape, plan: Plan): Value;
   /** batch norm and what follows it in a hidden layer */

@@ -10,6 +10,7 @@ export const bnn: Technique = {
   source: 'Courbariaux, Hubara, Soudry, El-Yaniv, Bengio 2016; bit-sliced input: Li & Ren 2018',
   latentWeights: true,
   integerSums: true,
+  nativeStep: true,
   quantizeWeights(g, weights, shape, plan) {
     if (shape.index > 0) return binarize(g, weights);
     const place = placeFactors(plan);

@@ -11,6 +11,7 @@ export const float: Technique = {
   source: 'baseline of Li & Ren 2018',
   latentWeights: false,
   integerSums: false,
+  nativeStep: false,
   quantizeWeights(g, weights, shape, plan) {
     const place = shape.index === 0 ? placeFactors(plan) : null;
     return place ? placeFlat(g, weights, place) : weights;

@@ -11,6 +11,7 @@ import { inputChannels, layerParameters, type Plan, placeFactors, planShapes } f
 import type { TrainingState } from '../nn/state.js';
 import { packModel } from '../pack/pack.js';
 import { argmax } from '../predictions.js';
+import { techniques } from '../techniques/index.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
 import type { ImageBatch, Trainer } from './trainer.js';
 
@@ -26,8 +27,8 @@ export interface StepOptions {
 
 /** Why the native step cannot train `technique` here; null where it can. */
 export async function nativeTrainingRefusal(technique: Plan['technique']): Promise<string | null> {
-  if (technique !== 'bnn')
-    return `technique ${technique} is not binary; the native step trains bnn, the other devices every technique`;
+  if (!techniques[technique].nativeStep)
+    return `technique ${technique} is not binary: the native step cannot train it, the other devices can`;
   const native = await nativePackage();
   if (!native) return NOT_HERE;
   return native.trainingKernels().length > 0 ? null : '@cbnn/native trains nothing on this machine';
