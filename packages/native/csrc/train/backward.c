@@ -192,7 +192,8 @@ static void convolution_task(void *context, int index, int thread) {
   StepLayer *layer = step->layer + k;
   const LayerSpec *spec = &layer->spec;
   StepSpace *space = step->space + thread;
-  const int first = index * layer->group, count = step->batch - first < layer->group ? step->batch - first : layer->group;
+  const int first = (int)((int64_t)step->batch * index / layer->groups);
+  const int count = (int)((int64_t)step->batch * (index + 1) / layer->groups) - first;
   if (count <= 0) return;
   const size_t map = (size_t)layer->rows * layer->columns * layer->pitch;
   const size_t quad_row = (size_t)layer->quads * ROWS * 4, group = (size_t)count * spec->height * quad_row;
@@ -247,7 +248,7 @@ static void convolution_backward(Step *step, int k) {
     clear_gradient(step, layer);
   }
   set_gradient(step, layer, layer->unit);
-  run_tasks(step->pool, convolution_task, step, (step->batch + layer->group - 1) / layer->group);
+  run_tasks(step->pool, convolution_task, step, layer->groups);
 }
 
 /* One tap of one block of inputs: its weights' products, and its gradient. */

@@ -155,8 +155,8 @@ static int lay_backward(Step *step, size_t most, StepLayer *layer) {
   if (layer->columns < layer->before_columns + 4 * layer->quads) layer->columns = layer->before_columns + 4 * layer->quads;
 
   const int steps = spec->height * layer->quads;
-  const int chunks = up(divided_up(step->batch, divided_up(LONG_ENOUGH, steps)), threads);
-  layer->group = divided_up(step->batch, chunks);
+  layer->groups = up(divided_up(step->batch, divided_up(LONG_ENOUGH, steps)), threads);
+  layer->group = divided_up(step->batch, layer->groups);
   layer->phase_rows = divided_up(spec->input_height + pad + spec->pad_end, stride);
   TAKE(layer->edge, kernel * layer->quads);
   for (int kx = 0; done && kx < kernel; kx++)

@@ -160,7 +160,8 @@ typedef struct {
   int before_rows, before_columns, rows, columns; /* of the padded int8 gradient */
   int phases;
   Phase *phase;
-  int group, quads;    /* images taken together; quads of four pixels in a row */
+  int groups, group;   /* of images taken together, as many for every thread; and the most images of one */
+  int quads;           /* of four pixels, in a row */
   int phase_rows;      /* rows of the padded input in one phase of the stride */
   uint32_t *edge;      /* [kernel][quads]: 1 in the bytes of columns outside */
   /* of dense layers, whose pixels are the images of the batch */
