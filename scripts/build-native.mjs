@@ -64,7 +64,14 @@ const gcc = [
   '-ftree-vectorize',
   '-fvect-cost-model=dynamic',
 ];
+// A compiler may be too old for some instructions: then it does without them, and not without the addon.
+const OPTIONAL = { 'train/dot-avxvnni.c': 'NO_AVXVNNI' };
+const left = Object.keys(OPTIONAL).filter((file) => {
+  const probe = [...INSTRUCTIONS[file], '-E', '-x', 'c', '/dev/null'];
+  return arch === 'x64' && spawnSync(compiler, probe).status !== 0;
+});
 const flags = [
+  ...left.map((file) => `-D${OPTIONAL[file]}`),
   ...['-std=gnu11', '-O2', '-fPIC', '-fvisibility=hidden', '-pthread', '-Wall', '-Wextra', '-I', headers],
   // Floats are rounded after every operation, on every processor alike.
   ...['-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math'],
@@ -73,7 +80,7 @@ const flags = [
 ];
 const sources = join(folder, 'csrc');
 const all = readdirSync(sources, { recursive: true }).sort();
-const files = all.filter((file) => file.endsWith('.c'));
+const files = all.filter((file) => file.endsWith('.c') && !left.includes(file));
 const hash = createHash('sha256')
   .update(version.stdout)
   .update(JSON.stringify([flags, INSTRUCTIONS]));

@@ -55,7 +55,8 @@ describe.runIf(variants.length > 0)('the native training step', () => {
   it('refuses what does not fit, and a second step while one is under way', async () => {
     const { options, images, labels } = trainingCase(5, 4);
     expect(() => create({ ...options, kernels: 'abacus' })).toThrow('has not the instructions');
-    expect(() => create({ ...options, threads: 0 })).toThrow('do not fit together');
+    for (const threads of [0, 257, 1.5])
+      expect(() => create({ ...options, threads })).toThrow('expected threads as an integer of 1..256');
     expect(() => create({ ...options, place: new Float32Array(99) })).toThrow('do not fit together');
     expect(() => create({ ...options, layers: options.layers.slice(1) })).toThrow('do not fit together');
     expect(() => create({ ...options, firstBound: 2 ** 31 - 1, batch: 4000 })).toThrow('too large');
@@ -71,6 +72,20 @@ describe.runIf(variants.length > 0)('the native training step', () => {
     const first = trainer.step(images[0]!, labels[0]!, rates);
     await expect(trainer.step(images[1]!, labels[1]!, rates)).rejects.toThrow('under way');
     await first;
+  });
+
+  it('adds up squares that fill 32 bits', async () => {
+    // Every bit of the map is 1 and so is every weight behind it: 17 images of the largest sum there is.
+    const { options, images, labels } = trainingCase(2, 17, '4C1-3FC-2FC', { height: 64, width: 64 });
+    const [first, second] = options.layers;
+    first!.gamma.value.fill(0);
+    first!.beta.value.fill(0.5);
+    second!.weights.value.fill(0.5);
+    const trainer = create(copyOf(options, {}));
+    await trainer.forward(images[0]!);
+    expect(trainer.sums(1).every((sum) => sum === 2 ** 14)).toBe(true);
+    expect(trainer.statistics[1]!.variance).toEqual(new Float32Array(3));
+    await compareTraining({ options, images, labels }, variants, create);
   });
 
   it('learns nothing in a forward pass', async () => {

@@ -2,6 +2,7 @@
  * The native training step of binary networks: integers forward and backward, floats only where they are few. Its results do
  * not depend on the instruction set or on the number of threads: docs/training-step.md.
  */
+import { totalmem } from 'node:os';
 import { configError, type InputSpec, type KernelShape } from '@cbnn/runtime';
 import { addon, type TrainerHandle, type TrainingAddon } from './addon.js';
 import { describeShapes } from './describe.js';
@@ -102,22 +103,26 @@ export interface BatchStatistics {
   readonly variance: Float32Array;
 }
 
-/** Largest |r| of a gradient rounded to 8 bits, and of what it is multiplied with. */
+/** Largest |r| of a gradient rounded to 8 bits, and of what it is multiplied with: bits, and halves of an 8-bit value. */
 const MOST_GRADIENT = 127;
-const MOST_FACTOR = 2;
+const MOST_BIT = 2;
+const MOST_HALF = 15;
+const MOST_THREADS = 256;
 
 /** Why this step cannot train a network: sums over a batch that could leave their integers. Null where it can. */
 export function trainingRefusal({
+  input,
   shapes,
   firstBound,
   batch,
-}: Pick<NativeTrainerOptions, 'shapes' | 'firstBound' | 'batch'>): string | null {
-  for (const { index, fanIn, output, input } of shapes) {
+}: Pick<NativeTrainerOptions, 'input' | 'shapes' | 'firstBound' | 'batch'>): string | null {
+  for (const { index, fanIn, output, input: map } of shapes) {
     const samples = batch * output.height * output.width;
     const bound = index === 0 ? firstBound : fanIn;
-    const taps = fanIn / input.channels;
+    const taps = fanIn / map.channels;
+    const factor = index === 0 && input.encoding === '8-bit' ? MOST_HALF : MOST_BIT;
     if (
-      Math.max(samples, taps * output.channels) * MOST_FACTOR * MOST_GRADIENT > 2 ** 31 - 1 ||
+      Math.max(samples * factor, taps * output.channels * MOST_BIT) * MOST_GRADIENT > 2 ** 31 - 1 ||
       samples * bound ** 2 > 9e18
     )
       return `sums over a batch of ${batch} images could be too large in layer ${index + 1} (${output.height}x${output.width}x${output.channels}); use a smaller batch`;
@@ -125,8 +130,11 @@ export function trainingRefusal({
   return null;
 }
 
-/** A trainer that needs more is refused. */
-const MOST_BYTES = 2 ** 36;
+/** A trainer that needs more than this machine, or its container, has is refused. */
+const mostBytes = (): number => {
+  const allowed = process.constrainedMemory?.() ?? 0;
+  return allowed > 0 && allowed < totalmem() ? allowed : totalmem();
+};
 
 export class NativeTrainer {
   readonly statistics: readonly BatchStatistics[];
@@ -157,6 +165,10 @@ export class NativeTrainer {
     if (typeof addon === 'string') throw configError(`native training: ${addon}`);
     const refusal = trainingRefusal(options);
     if (refusal !== null) throw configError(`native training: ${refusal}`);
+    if (!Number.isInteger(options.threads) || options.threads < 1 || options.threads > MOST_THREADS)
+      throw configError(
+        `native training: expected threads as an integer of 1..${MOST_THREADS}, got ${options.threads}`,
+      );
     const { input, shapes, layers, firstLayer, place, firstBound, loss, batch, threads } = options;
     const kernels = options.kernels ?? addon.trainingKernels()[0]!;
     const numbers = describeShapes(
@@ -176,7 +188,7 @@ export class NativeTrainer {
         Float32Array.from(layers, ({ rateScale }) => rateScale),
         tensors.flatMap(({ value, first, second }) => [value, first, second]),
         kernels,
-        MOST_BYTES,
+        mostBytes(),
       );
       return new NativeTrainer(addon, handle, options, kernels);
     } catch (error) {
@@ -186,8 +198,8 @@ export class NativeTrainer {
 
   /**
    * One step on `batch` images `[height][width][channel]`, already stretched, in the background; `rates` are Adam's, bias
-   * correction included. `statistics` are then those of the batch. One call at a time, and nobody may touch the layers'
-   * tensors meanwhile.
+   * correction included. `statistics` are then those of the batch. One call at a time, and nobody may touch pixels, labels and
+   * the layers' tensors meanwhile.
    */
   async step(
     pixels: Uint8Array,

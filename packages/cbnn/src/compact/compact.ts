@@ -23,6 +23,7 @@ import { choosePruning } from '../sensitivity/prune.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { pairedInterval } from '../statistics.js';
 import { planOf, type RunConfig } from '../train/config.js';
+import { onFittingDevice } from '../train/devices.js';
 import { placeOf, type RunImages, readModel, trainRun } from '../train/run.js';
 import { RunFolder, readCheckpoint, writeJsonAtomic } from '../train/run-folder.js';
 import type { TrainingProgress } from '../train/train.js';
@@ -193,7 +194,9 @@ export async function compact(
     const runPath = folder.file('compact', run);
     if (!existsSync(new RunFolder(runPath).result)) {
       const initial = inheritState(planOf(config), readCheckpoint(folder.best).state, planOf(tryConfig));
-      await trainRun(tryConfig, images, runPath, placeOf(folder), {
+      // The run may have been trained on a device that this machine has not.
+      const here = await onFittingDevice(tryConfig, 'auto');
+      await trainRun(here, images, runPath, placeOf(folder), {
         resume: true,
         initial,
         ...(options.signal && { signal: options.signal }),

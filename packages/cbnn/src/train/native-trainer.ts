@@ -38,7 +38,12 @@ export async function nativeTrainingRefusal(technique: Plan['technique']): Promi
 export async function networkRefusal(plan: Plan, batch: number): Promise<string | null> {
   const native = await nativePackage();
   if (!native) return NOT_HERE;
-  return native.trainingRefusal({ shapes: planShapes(plan), firstBound: firstBound(plan), batch });
+  return native.trainingRefusal({
+    input: plan.input,
+    shapes: planShapes(plan),
+    firstBound: firstBound(plan),
+    batch,
+  });
 }
 
 /** Largest |sum| of the first layer. */
@@ -86,7 +91,7 @@ export async function layOutStep(
   return { trainer, tensors };
 }
 
-/** Throws a config error where `nativeTrainingRefusal` or `networkRefusal` has a reason. */
+/** For plans that `nativeTrainingRefusal` has nothing against; throws a config error where `networkRefusal` has, or memory lacks. */
 export async function createNativeTrainer(plan: Plan, options: StepOptions): Promise<Trainer> {
   const { batch, seed, threads } = options;
   const { trainer, tensors } = await layOutStep(plan, options);

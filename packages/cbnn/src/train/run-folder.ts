@@ -88,8 +88,14 @@ export class RunFolder {
       throw configError(`run ${this.path}: has a checkpoint but no config.json; choose another --out`);
     }
     this.removeLeftovers();
-    if (!existsSync(this.config) || configDifference(this.readConfig(), config))
-      writeJsonAtomic(this.config, parseConfig(config, 'configuration'));
+    if (!existsSync(this.config)) writeJsonAtomic(this.config, parseConfig(config, 'configuration'));
+  }
+
+  /** Notes the device and the threads that an unfinished run goes on with, once they have proved to work. */
+  moveTo({ device, threads }: Pick<RunConfig, 'device' | 'threads'>): void {
+    const known = this.readConfig();
+    if (known.device !== device || known.threads !== threads)
+      writeJsonAtomic(this.config, { ...known, device, threads });
   }
 
   /** Removes what a kill in the middle of a write left under its temporary name. */
@@ -128,14 +134,14 @@ export interface Position {
 }
 
 /**
- * Writes checkpoints while training goes on, one after the other: only the copy of the state is waited for. A failure is thrown
- * by the next call, or by `finish`.
+ * Writes checkpoints while training goes on, one after the other: only the copy of the state is waited for. A write that failed is
+ * told by the next call, or by `finish`; the call after that tries again.
  */
 export class CheckpointWriter {
   private writing: Promise<void> = Promise.resolve();
 
   async write(path: string, state: TrainingState, position: Position): Promise<void> {
-    await this.writing;
+    await this.finish();
     const tensors = new Map(
       [...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape, data }]),
     );
@@ -146,23 +152,32 @@ export class CheckpointWriter {
   }
 
   /** Resolves when all is on the disk. */
-  finish(): Promise<void> {
-    return this.writing;
+  async finish(): Promise<void> {
+    const { writing } = this;
+    this.writing = Promise.resolve();
+    await writing;
   }
 }
 
-/** As `writeFileAtomic`, in the background. */
+/** As `writeFileAtomic`, in the background. Throws a data error that names the file. */
 async function replaceFile(path: string, bytes: Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}.tmp`;
-  const file = await open(temporary, 'w');
   try {
-    await file.writeFile(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(temporary, 'w');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (cause) {
+    rmSync(temporary, { force: true });
+    throw dataError(
+      `${path}: cannot be written: ${cause instanceof Error ? cause.message : String(cause)}; make room, then add --resume`,
+    );
   }
-  await rename(temporary, path);
 }
 
 export function readCheckpoint(path: string): { state: TrainingState; position: Position } {

@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeModel, runReference } from '@cbnn/runtime';
@@ -15,7 +24,7 @@ import { argmax } from '../predictions.js';
 import { Random } from '../random.js';
 import type { RunConfig } from './config.js';
 import { loadTrainer, readMetrics, trainRun } from './run.js';
-import { RunFolder, readCheckpoint } from './run-folder.js';
+import { CheckpointWriter, RunFolder, readCheckpoint } from './run-folder.js';
 import { train } from './train.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-train-'));
@@ -163,6 +172,28 @@ describe('a training run', () => {
     }
     await engine.close();
     await trainer.close();
+  });
+
+  it.runIf(native)('stays what it was when it is finished and asked to go on elsewhere', async () => {
+    const path = join(folder, 'packed');
+    const again = await trainRun({ ...config, device: 'native' }, images, path, 'data', { resume: true });
+    expect(again.engine).toContain('cpu: ONNX Runtime');
+    expect(new RunFolder(path).readConfig().device).toBe('cpu');
+  });
+
+  it('tells which checkpoint could not be written, leaves nothing half-written, and can try again', async () => {
+    const writer = new CheckpointWriter();
+    const blocked = join(folder, 'blocked', 'checkpoint.safetensors');
+    mkdirSync(blocked, { recursive: true });
+    const position = { epoch: 0, step: 1, lossSum: 0, correct: 0, best: null, metricsLines: 0 };
+    const state = new Map([['x', { shape: [1], data: Float32Array.of(2) }]]);
+    await writer.write(blocked, state, position);
+    await expect(writer.finish()).rejects.toThrow(`${blocked}: cannot be written`);
+    expect(readdirSync(join(folder, 'blocked'))).toEqual(['checkpoint.safetensors']);
+    const free = join(folder, 'blocked', 'other.safetensors');
+    await writer.write(free, state, position);
+    await writer.finish();
+    expect(readCheckpoint(free)).toEqual({ state, position });
   });
 });
 

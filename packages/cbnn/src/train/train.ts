@@ -15,7 +15,14 @@ import { errorRate } from '../predictions.js';
 import { TrainingBatches } from './batches.js';
 import type { RunConfig } from './config.js';
 import { openTrainer } from './open-trainer.js';
-import { CheckpointWriter, type Position, RunFolder, readCheckpoint, writeFileAtomic } from './run-folder.js';
+import {
+  CheckpointWriter,
+  type Position,
+  RunFolder,
+  readCheckpoint,
+  readJson,
+  writeFileAtomic,
+} from './run-folder.js';
 import type { GradientReport, StepResult, Trainer } from './trainer.js';
 
 /** One line of metrics.jsonl, written after every epoch. Errors in percent. */
@@ -99,7 +106,12 @@ export async function train(
     } else if (options.initial) {
       trainer.restore(options.initial);
     }
-    return await runEpochs(config, images, folder, trainer, position, options);
+    const left = position.epoch < config.epochs;
+    if (left) folder.moveTo(config);
+    const result = await runEpochs(config, images, folder, trainer, position, options);
+    // A finished run stays one of what trained it.
+    const known = left || !existsSync(folder.result) ? null : (readJson(folder.result) as TrainingResult);
+    return known ? { ...result, engine: known.engine } : result;
   } finally {
     await trainer.close();
   }
@@ -151,74 +163,81 @@ async function runEpochs(
     });
   };
 
-  while (epoch < epochs) {
-    const epochBegun = Date.now();
-    const firstStep = step;
-    let gradients: StepResult['gradients'];
-    let next = step < steps ? batches.get(epoch, step) : null;
-    while (next) {
-      if (options.signal?.aborted) {
-        await save();
-        await writer.finish();
-        options.signal.throwIfAborted();
+  try {
+    while (epoch < epochs) {
+      const epochBegun = Date.now();
+      const firstStep = step;
+      let gradients: StepResult['gradients'];
+      let next = step < steps ? batches.get(epoch, step) : null;
+      while (next) {
+        if (options.signal?.aborted) {
+          // Whatever became of the write before: this one is newer.
+          await writer.finish().catch(() => {});
+          await save();
+          await writer.finish();
+          options.signal.throwIfAborted();
+        }
+        const number = epoch * steps + step + 1;
+        const running = trainer.step(next, ratesAt(schedule, number, steps, epochs), number);
+        step++;
+        // Made while the step runs on threads of its own.
+        next = step < steps ? batches.get(epoch, step) : null;
+        const result = await running;
+        gradients = result.gradients;
+        lossSum += result.loss;
+        correct += result.correct;
+        report('training');
+        if (Date.now() - lastCheckpoint >= 1000 * (options.checkpointSeconds ?? 60)) await save();
+        // ONNX Runtime's step blocks the event loop: let timers, signals and servers have their turn.
+        await new Promise(setImmediate);
       }
-      const number = epoch * steps + step + 1;
-      const running = trainer.step(next, ratesAt(schedule, number, steps, epochs), number);
-      step++;
-      // Made while the step runs on threads of its own.
-      next = step < steps ? batches.get(epoch, step) : null;
-      const result = await running;
-      gradients = result.gradients;
-      lossSum += result.loss;
-      correct += result.correct;
-      report('training');
-      if (Date.now() - lastCheckpoint >= 1000 * (options.checkpointSeconds ?? 60)) await save();
-      // A native step blocks the event loop: let timers, signals and servers have their turn.
-      await new Promise(setImmediate);
-    }
-    const seconds = (Date.now() - epochBegun) / 1000;
-    report('validating');
-    if (calibrationBatches > 0) {
-      const count = Math.min(calibrationBatches, steps);
-      await trainer.calibrate(Array.from({ length: count }, (_, i) => batches.get(epoch, i)));
-    }
-    const validationError = errorRate(await trainer.classify(validation), validation.labels);
-    last = {
-      epoch: epoch + 1,
-      loss: lossSum / steps,
-      trainError: 100 * (1 - correct / (steps * batch)),
-      validationError,
-      rate: ratesAt(schedule, (epoch + 1) * steps, steps, epochs)[
-        config.technique === 'float' ? 'float' : 'binary'
-      ],
-      imagesPerSecond: ((steps - firstStep) * batch) / seconds,
-      seconds,
-      device: config.device,
-      ...(gradients && { gradients }),
-    };
-    // `<=` as in the paper's code: of equal epochs the later one counts.
-    if (!best || validationError <= best.validationError) {
-      best = { epoch: epoch + 1, validationError };
-      const weights = new Map([...trainer.state()].filter(([name]) => !names.isTraining(name)));
-      await writer.write(folder.best, weights, {
+      const seconds = (Date.now() - epochBegun) / 1000;
+      report('validating');
+      if (calibrationBatches > 0) {
+        const count = Math.min(calibrationBatches, steps);
+        await trainer.calibrate(Array.from({ length: count }, (_, i) => batches.get(epoch, i)));
+      }
+      const validationError = errorRate(await trainer.classify(validation), validation.labels);
+      last = {
         epoch: epoch + 1,
-        step: 0,
-        lossSum: 0,
-        correct: 0,
-        best,
-        metricsLines: 0,
-      });
+        loss: lossSum / steps,
+        trainError: 100 * (1 - correct / (steps * batch)),
+        validationError,
+        rate: ratesAt(schedule, (epoch + 1) * steps, steps, epochs)[
+          config.technique === 'float' ? 'float' : 'binary'
+        ],
+        imagesPerSecond: ((steps - firstStep) * batch) / seconds,
+        seconds,
+        device: config.device,
+        ...(gradients && { gradients }),
+      };
+      // `<=` as in the paper's code: of equal epochs the later one counts.
+      if (!best || validationError <= best.validationError) {
+        best = { epoch: epoch + 1, validationError };
+        const weights = new Map([...trainer.state()].filter(([name]) => !names.isTraining(name)));
+        await writer.write(folder.best, weights, {
+          epoch: epoch + 1,
+          step: 0,
+          lossSum: 0,
+          correct: 0,
+          best,
+          metricsLines: 0,
+        });
+      }
+      appendFileSync(folder.metrics, `${JSON.stringify(last)}\n`);
+      metricsLines++;
+      report('validating');
+      epoch++;
+      step = 0;
+      lossSum = 0;
+      correct = 0;
+      await save();
     }
-    appendFileSync(folder.metrics, `${JSON.stringify(last)}\n`);
-    metricsLines++;
-    report('validating');
-    epoch++;
-    step = 0;
-    lossSum = 0;
-    correct = 0;
-    await save();
+    await writer.finish();
+  } finally {
+    // Nobody else may begin on these files while one is still being written.
+    await writer.finish().catch(() => {});
   }
-  await writer.finish();
   if (!best) throw configError('training: no epoch was run');
   return {
     epochs,

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+/* Images whose gradients' squares fit 32 bits. */
+enum { SOME_IMAGES = 1 << 16 };
 /* Values and bits are at most 2, gradients 127. */
 enum { FLUSH = INT16_MAX / (2 * 2 * MOST_GRADIENT) };
 
@@ -290,11 +292,13 @@ static void dense_task(void *context, int index, int thread) {
 }
 
 static void dense_gradient(Step *step, StepLayer *layer) {
-  for (int block = 0; block < layer->out_blocks; block++) {
-    const float largest = gradient_row(step, layer, 0, block, step->batch, layer->dense_gradient + block * BLOCK, 0,
-                                       layer->correction + block * BLOCK, layer->counts[0]);
-    if (largest > layer->largest[0]) layer->largest[0] = largest;
-  }
+  for (int block = 0; block < layer->out_blocks; block++)
+    for (int n = 0; n < step->batch; n += SOME_IMAGES) {
+      const int count = step->batch - n < SOME_IMAGES ? step->batch - n : SOME_IMAGES;
+      const float largest = gradient_row(step, layer, n, block, count, layer->dense_gradient + (size_t)n * layer->pitch + block * BLOCK, 0,
+                                         layer->correction + block * BLOCK, layer->counts[0]);
+      if (largest > layer->largest[0]) layer->largest[0] = largest;
+    }
 }
 
 /* Dense layers' gradients are few, and their largest changes much from step to step: it is taken of this one. */

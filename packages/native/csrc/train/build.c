@@ -235,12 +235,12 @@ static int lay_first(Step *step, size_t most) {
   step->runs = dense ? 1 : spec->kernel;
   step->row_bytes = (size_t)(dense ? layer->taps : spec->input_width + spec->pad_start + spec->pad_end) * channels;
   step->plane_rows = dense ? 1 : spec->input_height + spec->pad_start + spec->pad_end;
-  step->plane_bytes = step->plane_rows * step->row_bytes;
+  /* Tiles may reach over the last column, and the last step over the last value. */
+  step->plane_bytes = (step->plane_rows * step->row_bytes / channels + (dense ? 0 : (size_t)ROWS * spec->stride) + 3) * channels;
   step->run_steps = divided_up((dense ? layer->taps : spec->kernel) * channels, 4);
   const int images = dense ? up(step->batch, ROWS) : step->threads;
   const size_t all = step->planes * images * step->plane_bytes;
-  /* Tiles may reach over the last column. */
-  TAKE(step->values, all + (size_t)ROWS * spec->stride * channels + 8);
+  TAKE(step->values, all + 8);
   TAKE(step->first_weights, (size_t)layer->out_blocks * step->runs * step->run_steps * BLOCK * 4);
   TAKE(step->first_base, layer->pitch);
   TAKE(step->first_scale, layer->outputs);
@@ -324,7 +324,8 @@ static int lay_out(Step *step, const StepSpec *spec, size_t most) {
     layer->is_wide = shape->bound > MOST_STORED;
     /* Sums over a batch have to fit: of gradients in 32 bits, of squares in 63. */
     const double samples = (double)step->batch * shape->height * shape->width;
-    if (samples * 2 * MOST_GRADIENT > INT32_MAX || samples * shape->bound * shape->bound > 9e18 ||
+    const int factor = k == 0 && !step->is_sliced ? 15 : 2;
+    if (samples * factor * MOST_GRADIENT > INT32_MAX || samples * shape->bound * shape->bound > 9e18 ||
         (double)layer->taps * layer->outputs * 2 * MOST_GRADIENT > INT32_MAX)
       return 0;
     done = done && lay_forward(step, most, layer) && lay_backward(step, most, layer);
@@ -357,11 +358,11 @@ Step *build_step(const StepSpec *spec, const StepKernels *kernels, size_t most, 
   step->slices = model->slices;
   step->is_hinge = spec->is_hinge;
   step->is_integer = spec->is_integer;
-  *why = "it needs too much memory, or sums of a batch that are too large";
+  *why = "it needs more memory than there is; use a smaller batch or fewer threads, or another device";
   if (lay_out(step, spec, most)) {
     step->pool = make_pool(spec->threads);
     if (step->pool) return step;
-    *why = "no more threads can be started";
+    *why = "so many threads cannot be started; use fewer";
   }
   free_step(step);
   return 0;

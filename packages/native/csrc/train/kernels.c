@@ -10,7 +10,9 @@ extern const StepKernels neon_dot_step_kernels, neon_step_kernels;
 const StepKernels *const all_step_kernels[] = {
 #if defined(__x86_64__)
     &avx512_step_kernels,
+#ifndef NO_AVXVNNI
     &avxvnni_step_kernels,
+#endif
     &avx2_step_kernels,
 #elif defined(__aarch64__)
     &neon_dot_step_kernels,

@@ -16,10 +16,10 @@
 
 /* Rows and lanes of a tile of sums of products. */
 enum { ROWS = 8, LANES32 = BLOCK };
-/* Windows whose sums are pooled together, and the most of one window. */
-enum { WINDOWS = 16, MOST_WINDOW = 16 };
+/* Windows whose sums are pooled together. */
+enum { WINDOWS = 16 };
 /* Largest |p| of which WINDOWS squares fit 32 bits, and which, with its thresholds, is stored in 16. */
-enum { MOST_NARROW = 1 << 14, MOST_STORED = INT16_MAX - 1 };
+enum { MOST_NARROW = (1 << 14) - 1, MOST_STORED = INT16_MAX - 1 };
 /* Largest |r| of a gradient rounded to 8 bits. */
 enum { MOST_GRADIENT = 127 };
 enum { MOST_PLANES = 3 };

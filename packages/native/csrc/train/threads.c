@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* About 50 microseconds: what waking a thread takes. */
+/* Some microseconds to some tens of them, by processor: about what waking a thread takes. */
 enum { PATIENCE = 2000 };
 
 struct Pool {
