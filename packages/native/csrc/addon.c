@@ -51,14 +51,16 @@ static void free_handle(napi_env env, void *data, void *hint) {
   free(handle);
 }
 
-static Handle *handle_of(napi_env env, napi_value value) {
+void *wrapped(napi_env env, napi_value value, const napi_type_tag *tag) {
   bool is_ours = false;
   void *handle = 0;
-  if (napi_check_object_type_tag(env, value, &handle_tag, &is_ours) != napi_ok || !is_ours ||
-      napi_unwrap(env, value, &handle) != napi_ok)
-    fail(env, "internal: this is no native engine");
-  return handle;
+  if (napi_check_object_type_tag(env, value, tag, &is_ours) == napi_ok && is_ours && napi_unwrap(env, value, &handle) == napi_ok)
+    return handle;
+  fail(env, "internal: this is no handle of that kind");
+  return 0;
 }
+
+static Handle *handle_of(napi_env env, napi_value value) { return wrapped(env, value, &handle_tag); }
 
 static napi_value kernel_names(napi_env env, napi_callback_info info) {
   (void)info;

@@ -9,6 +9,8 @@
 napi_value fail(napi_env env, const char *message);
 /* The elements of a typed array of this type, and how many; null, and an exception, for anything else. */
 void *elements(napi_env env, napi_value value, napi_typedarray_type type, size_t *count);
+/* What an object with this tag wraps; null, and an exception, for any other. */
+void *wrapped(napi_env env, napi_value value, const napi_type_tag *tag);
 /* Shapes as src/describe.ts writes them, weights left out; false where they do not fit together. To be freed either way. */
 int read_shapes(const int32_t *numbers, size_t count, ModelSpec *model);
 void free_shapes(ModelSpec *model);

@@ -29,16 +29,7 @@ static void free_handle(napi_env env, void *data, void *hint) {
   free(handle);
 }
 
-static Handle *handle_of(napi_env env, napi_value value) {
-  bool is_ours = false;
-  void *handle = 0;
-  if (napi_check_object_type_tag(env, value, &handle_tag, &is_ours) != napi_ok || !is_ours ||
-      napi_unwrap(env, value, &handle) != napi_ok) {
-    fail(env, "internal: this is no native trainer");
-    return 0;
-  }
-  return handle;
-}
+static Handle *handle_of(napi_env env, napi_value value) { return wrapped(env, value, &handle_tag); }
 
 static napi_value kernel_names(napi_env env, napi_callback_info info) {
   (void)info;
