@@ -22,6 +22,8 @@ enum { WINDOWS = 16 };
 enum { MOST_NARROW = (1 << 14) - 1, MOST_STORED = INT16_MAX - 1 };
 /* Largest |r| of a gradient rounded to 8 bits. */
 enum { MOST_GRADIENT = 127 };
+/* Gradients beyond so many times their root mean square are clipped, or a few would leave no bits to the many. */
+enum { MOST_PEAK = 20 };
 enum { MOST_PLANES = 3 };
 
 /* `steps` steps of four products: a[row] signed, 4 bytes a step; b unsigned, BLOCK * 4 bytes a step. */

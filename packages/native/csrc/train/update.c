@@ -73,15 +73,24 @@ static void update_task(void *context, int index, int thread) {
                 step->float_rate, 0);
 }
 
+/* The next step's gradients are as large as this one's, or nearly so: docs/training-step.md 5. */
+static void set_unit(const Step *step, StepLayer *layer) {
+  float largest = 0;
+  int64_t squares = 0;
+  for (int t = 0; t < step->threads; t++) {
+    largest = layer->largest[t] > largest ? layer->largest[t] : largest;
+    squares += layer->counts[t][2];
+  }
+  const double values = (double)step->batch * layer->pixels * layer->outputs;
+  const float most = (float)(MOST_PEAK * sqrt((double)squares / values));
+  if (most > 0 && most < largest) largest = most;
+  if (largest > 0) layer->unit = layer->unit * largest / MOST_GRADIENT;
+}
+
 void update_weights(Step *step) {
   run_tasks(step->pool, update_task, step, all_blocks(step));
-  for (int k = 0; k < step->layers; k++) {
-    StepLayer *layer = step->layer + k;
-    float largest = 0;
-    for (int t = 0; t < step->threads; t++) largest = layer->largest[t] > largest ? layer->largest[t] : largest;
-    /* `largest` is in the old unit. The next step's gradients are as large as this one's, or nearly so. */
-    if (!layer->spec.is_dense && largest > 0) layer->unit = layer->unit * largest / MOST_GRADIENT;
-  }
+  for (int k = 0; k < step->layers; k++)
+    if (!step->layer[k].spec.is_dense) set_unit(step, step->layer + k);
 }
 
 /* The first layer's weights as signed bytes, and the scale of integer ones: graph/operations/quantizers.ts. */

@@ -93,7 +93,7 @@ export function plainStep(
       dgamma = Float32Array.from(handed.second, (sum, c) => f(sum * dyUnit * before.inverse[c]!));
       dbeta = Float32Array.from(handed.first, (sum) => f(sum * dyUnit));
     }
-    const next = r.largest > 0 && shapes[k]!.kind === 'conv' ? f(f(r.unit * r.largest) / LIMIT) : r.unit;
+    const next = shapes[k]!.kind === 'conv' ? nextUnit(r) : r.unit;
     update(options, k, traces[k]!, products[k]!, r.unit, gradients[k]!, rates);
     units[k] = next;
   }
@@ -336,6 +336,28 @@ function quantizeGradient(
     unit,
     largest: largestOf(values),
   };
+}
+
+/** A convolution's unit in the next step. */
+function nextUnit({
+  rounded,
+  unit,
+  largest,
+}: {
+  rounded: readonly Int32Array[];
+  unit: number;
+  largest: number;
+}): number {
+  let squares = 0;
+  let values = 0;
+  for (const image of rounded)
+    for (const r of image) {
+      squares += r * r;
+      values++;
+    }
+  const most = f(20 * Math.sqrt(squares / values));
+  const kept = most > 0 && most < largest ? most : largest;
+  return kept > 0 ? f(f(unit * kept) / LIMIT) : unit;
 }
 
 /** Each gradient goes to the place that won its window. */
