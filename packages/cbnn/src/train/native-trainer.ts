@@ -1,10 +1,8 @@
 /** The native trainer: binary networks in integers on the CPU (@cbnn/native), several times as fast as the ONNX graph. */
 import type { NativeTrainer } from '@cbnn/native';
-import { inputMagnitudes } from '@cbnn/runtime';
 import { openEngine } from '../engines/evaluate.js';
 import { nativePackage } from '../engines/packed-native.js';
 import { names } from '../graph/names.js';
-import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
 import { adamRate } from '../graph/optimizer.js';
 import { initialValue } from '../nn/initialize.js';
 import { inputChannels, layerParameters, type Plan, placeFactors, planShapes } from '../nn/plan.js';
@@ -12,6 +10,7 @@ import type { TrainingState } from '../nn/state.js';
 import { packModel } from '../pack/pack.js';
 import { argmax } from '../predictions.js';
 import { techniques } from '../techniques/index.js';
+import { firstLayerBound } from './first-layer-bound.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
 import type { ImageBatch, Trainer } from './trainer.js';
 
@@ -41,17 +40,9 @@ export async function networkRefusal(plan: Plan, batch: number): Promise<string 
   return native.trainingRefusal({
     input: plan.input,
     shapes: planShapes(plan),
-    firstBound: firstBound(plan),
+    firstBound: firstLayerBound(plan),
     batch,
   });
-}
-
-/** Largest |sum| of the first layer. */
-function firstBound(plan: Plan): number {
-  const magnitudes = inputMagnitudes(plan.input);
-  const perTap = magnitudes.reduce((sum, magnitude) => sum + magnitude, 0);
-  const largestWeight = plan.firstLayer === 'integer' ? INTEGER_WEIGHT_LIMIT : 1;
-  return (planShapes(plan)[0]!.fanIn / magnitudes.length) * perTap * largestWeight;
 }
 
 /** A network's step with freshly initialized weights, and its tensors by their names in a state. */
@@ -82,7 +73,7 @@ export async function layOutStep(
     layers,
     firstLayer: plan.firstLayer === 'integer' ? 'integer' : 'binary',
     place: placeFactors(plan) ?? new Float32Array(inputChannels(plan.input)).fill(1),
-    firstBound: firstBound(plan),
+    firstBound: firstLayerBound(plan),
     loss: plan.loss,
     batch,
     threads,
@@ -113,15 +104,8 @@ export async function createNativeTrainer(plan: Plan, options: StepOptions): Pro
       return result;
     },
 
-    async calibrate(batches) {
-      const left = batches[Symbol.iterator]();
-      await running.estimate(trainer.statistics, async () => {
-        const { value: given, done } = left.next();
-        if (done) return false;
-        await trainer.forward(given.pixels);
-        return true;
-      });
-    },
+    calibrate: (batches) =>
+      running.estimate(batches, trainer.statistics, ({ pixels }) => trainer.forward(pixels)),
 
     async classify({ pixels, count }) {
       const classes = Array.from({ length: shapes.at(-1)!.output.channels }, (_, c) => String(c));

@@ -136,16 +136,13 @@ export async function createOnnxTrainer(
 
     async calibrate(batches) {
       statistics ??= await device.open(statisticsGraph(plan, technique, batch, device).bytes);
-      const left = batches[Symbol.iterator]();
-      await running.estimate(batchStatistics, async () => {
-        const { value: given, done } = left.next();
-        if (done) return false;
+      const session = statistics;
+      await running.estimate(batches, batchStatistics, async (given) => {
         setImages(given);
-        await statistics!.run(
+        await session.run(
           { [names.images]: images, ...weightsOnly() },
           { [names.scores]: scores, ...statisticsOutputs },
         );
-        return true;
       });
     },
 

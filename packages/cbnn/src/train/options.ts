@@ -6,7 +6,6 @@ import {
   allSlices,
   configError,
   formatArchitecture,
-  inputMagnitudes,
   limits,
   parseArchitecture,
   parseSlices,
@@ -17,12 +16,12 @@ import type { Dataset } from '../data/dataset.js';
 import { checkChoices, formOf, isKnownDataset } from '../data/registry.js';
 import type { ImageForm, ReadingChoices } from '../data/source.js';
 import { fingerprint, type Split } from '../data/split.js';
-import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
 import { type FirstLayer, type Plan, planShapes, type Slicing, type TechniqueName } from '../nn/plan.js';
 import { type RecipeName, recipes } from '../nn/recipes.js';
 import { unknownName } from '../suggest.js';
 import { parseConfig, planOf, type RunConfig } from './config.js';
 import type { TrainingDevice } from './devices.js';
+import { firstLayerBound } from './first-layer-bound.js';
 
 /** Small enough for two cores, and the paper's network in form: a sixteenth of its convolutions, a quarter of its widths. */
 export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC';
@@ -204,12 +203,9 @@ const defaultBatch = (batch: number, images: number): number =>
 
 /** Walks the plan, so that an impossible architecture, or sums that float32 would round, are refused before any work. */
 function checkPackable(plan: Plan): void {
-  const [first] = planShapes(plan);
+  planShapes(plan);
   if (plan.technique === 'float') return;
-  const largestWeight = plan.firstLayer === 'integer' ? INTEGER_WEIGHT_LIMIT : 1;
-  const magnitudes = inputMagnitudes(plan.input);
-  const perTap = magnitudes.reduce((sum, magnitude) => sum + magnitude, 0);
-  const bound = (first!.fanIn / magnitudes.length) * perTap * largestWeight;
+  const bound = firstLayerBound(plan);
   if (bound > EXACT_FLOAT32)
     throw configError(
       `architecture: sums of the first layer can reach ${bound}, beyond the 2^24 that training computes exactly; begin with a convolution, or use --first-layer binary or --input bit-slices`,

@@ -3,6 +3,7 @@ import { internalError, type KernelShape } from '@cbnn/runtime';
 import { names } from '../graph/names.js';
 import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
 import type { TrainingState } from '../nn/state.js';
+import type { ImageBatch } from './trainer.js';
 
 /** Of one batch, one per channel; biased variance. */
 export interface BatchStatistics {
@@ -36,14 +37,19 @@ export class RunningStatistics {
       }
   }
 
-  /** Replaces all by the mean over batches: `next` computes one's statistics in `batch`, and says whether there was one. */
-  async estimate(batch: readonly BatchStatistics[], next: () => Promise<boolean>): Promise<void> {
+  /** Replaces all by the mean over batches: `forward` computes one's statistics in `batch`. */
+  async estimate(
+    batches: Iterable<ImageBatch>,
+    batch: readonly BatchStatistics[],
+    forward: (images: ImageBatch) => Promise<void>,
+  ): Promise<void> {
     const sums = this.layers.map(({ mean }) => ({
       mean: new Float64Array(mean.length),
       variance: new Float64Array(mean.length),
     }));
     let count = 0;
-    while (await next()) {
+    for (const images of batches) {
+      await forward(images);
       for (const [layer, { mean, variance }] of sums.entries())
         for (let c = 0; c < mean.length; c++) {
           mean[c]! += batch[layer]!.mean[c]!;

@@ -233,7 +233,7 @@ static void clear_gradient(Step *step, StepLayer *layer) {
   memset(layer->correction, 0, sizeof *layer->correction * step->threads * layer->pitch);
 }
 
-static float largest_gradient(const Step *step, const StepLayer *layer) {
+float largest_gradient(const Step *step, const StepLayer *layer) {
   float largest = 0;
   for (int t = 0; t < step->threads; t++) largest = layer->largest[t] > largest ? layer->largest[t] : largest;
   return largest;

@@ -6,8 +6,6 @@
 /* Variance floor, and the gain that turns a clip into a sign: packages/cbnn/src/graph/operations/batch-norm.ts. */
 static const float EPSILON = 1e-4f, SIGN_GAIN = 1e20f;
 
-static int wide(const StepLayer *layer) { return layer->is_wide; }
-
 /* One pixel's slices, as bits and as values; `plane` bytes from plane to plane. */
 static inline void read_slices(const Step *step, const uint8_t *pixel, int words, uint64_t *bits, uint8_t *values, size_t plane) {
   uint64_t found[words];
@@ -27,6 +25,9 @@ static inline void read_slices(const Step *step, const uint8_t *pixel, int words
         for (int j = 0; j < left; j++) values[8 * i + j] = eight[j];
     }
 }
+
+/* Bytes from plane to plane of a dense first layer, whose values are those of all images, the last tile filled up. */
+static size_t dense_plane(const Step *step) { return (step->batch + ROWS - 1) / ROWS * ROWS * step->plane_bytes; }
 
 /* Image `n` of the batch: its bits, and its planes of values `plane` bytes apart, both inside their padding. */
 static void read_image(Step *step, int n, uint8_t *values, size_t plane) {
@@ -75,8 +76,8 @@ static void first_tile(const Step *step, StepSpace *space, int block, const uint
 static void pool(const Step *step, StepLayer *layer, const int32_t *sums, int count, const int *steps, size_t at, int block, int thread) {
   const size_t to = at * layer->pitch + (size_t)block * BLOCK, own = (size_t)thread * layer->pitch + (size_t)block * BLOCK;
   const StepKernels *kernels = step->kernels;
-  (wide(layer) ? kernels->pool32 : layer->spec.bound > MOST_NARROW ? kernels->pool16_large : kernels->pool16)(
-      sums, count, steps, layer->spec.pool, (char *)layer->p + to * (wide(layer) ? 4 : 2), layer->pitch,
+  (layer->is_wide ? kernels->pool32 : layer->spec.bound > MOST_NARROW ? kernels->pool16_large : kernels->pool16)(
+      sums, count, steps, layer->spec.pool, (char *)layer->p + to * (layer->is_wide ? 4 : 2), layer->pitch,
       layer->winner ? layer->winner + to : 0, layer->sum + own, layer->square + own);
 }
 
@@ -125,7 +126,7 @@ static void activate(Step *step, int k, int n) {
   const int columns = spec->is_dense ? layer->pixels : spec->input_width;
   uint64_t *to = next->input + n * next->image_words + pad * next->row_words + pad * next->words;
   for (int y = 0; y < rows; y++, to += next->row_words)
-    (wide(layer) ? step->kernels->bits->activate32 : step->kernels->bits->activate16)(
+    (layer->is_wide ? step->kernels->bits->activate32 : step->kernels->bits->activate16)(
         p_at(layer, n, y * columns), columns, layer->out_blocks, layer->thresholds, layer->inverted, (uint32_t *)to,
         2 * (size_t)next->words);
 }
@@ -144,16 +145,14 @@ static void convolution_task(void *context, int n, int thread) {
 static void read_task(void *context, int n, int thread) {
   Step *step = context;
   (void)thread;
-  if (step->current == 0) {
-    const size_t images = (step->batch + ROWS - 1) / ROWS * ROWS;
-    read_image(step, n, step->values + n * step->plane_bytes, images * step->plane_bytes);
-  } else activate(step, step->current - 1, n);
+  if (step->current == 0) read_image(step, n, step->values + n * step->plane_bytes, dense_plane(step));
+  else activate(step, step->current - 1, n);
 }
 
 static void first_dense_block(Step *step, int block, int thread) {
   StepLayer *layer = step->layer;
   StepSpace *space = step->space + thread;
-  const size_t plane = (step->batch + ROWS - 1) / ROWS * ROWS * step->plane_bytes;
+  const size_t plane = dense_plane(step);
   const int steps[2] = {BLOCK, BLOCK};
   for (int n = 0; n < step->batch; n += ROWS) {
     first_tile(step, space, block, step->values + n * step->plane_bytes, plane, step->plane_bytes, space->sums);
@@ -251,10 +250,7 @@ void run_forward(Step *step) {
   }
   const StepLayer *last = step->layer + step->layers - 1;
   for (int n = 0; n < step->batch; n++)
-    for (int c = 0; c < step->classes; c++) {
-      const void *p = p_at(last, n, 0);
-      const float sum = last->is_wide ? (float)((const int32_t *)p)[c] : (float)((const int16_t *)p)[c];
+    for (int c = 0; c < step->classes; c++)
       step->scores[n * step->classes + c] =
-          (sum - last->mean[c]) * (last->gamma.value[c] * last->inverse[c]) + last->beta.value[c];
-    }
+          ((float)sum_at(last, n, 0, c) - last->mean[c]) * (last->gamma.value[c] * last->inverse[c]) + last->beta.value[c];
 }

@@ -5,16 +5,13 @@
 void gradient_report(const Step *step, int k, double out[3]) {
   const StepLayer *layer = step->layer + k;
   int64_t counts[3] = {0};
-  float largest = 0;
-  for (int t = 0; t < step->threads; t++) {
+  for (int t = 0; t < step->threads; t++)
     for (int i = 0; i < 3; i++) counts[i] += layer->counts[t][i];
-    largest = layer->largest[t] > largest ? layer->largest[t] : largest;
-  }
   /* Lanes behind the last channel were counted among the zeros. */
   const double lanes = (double)step->batch * layer->pixels * layer->pitch, all = (double)step->batch * layer->pixels * layer->outputs;
   out[0] = (double)counts[0] / all;
   out[1] = ((double)counts[1] - (lanes - all)) / all;
-  out[2] = counts[2] > 0 ? largest / sqrt((double)counts[2] / all) : 0;
+  out[2] = counts[2] > 0 ? largest_gradient(step, layer) / sqrt((double)counts[2] / all) : 0;
 }
 
 /* 0: sums p [batch][pixels][outputs]; 1: products of weights [outputs][taps][channels], exact gradients in units of `unit`. */
@@ -23,10 +20,8 @@ int inspect_step(const Step *step, int k, int what, int32_t *out, size_t length)
   if (what == 0) {
     if (length != (size_t)step->batch * layer->pixels * layer->outputs) return 0;
     for (int n = 0; n < step->batch; n++)
-      for (int pixel = 0; pixel < layer->pixels; pixel++) {
-        const void *p = p_at(layer, n, pixel);
-        for (int c = 0; c < layer->outputs; c++) *out++ = layer->is_wide ? ((const int32_t *)p)[c] : ((const int16_t *)p)[c];
-      }
+      for (int pixel = 0; pixel < layer->pixels; pixel++)
+        for (int c = 0; c < layer->outputs; c++) *out++ = sum_at(layer, n, pixel, c);
     return 1;
   }
   if (what != 1 || length != (size_t)layer->outputs * layer->taps * layer->channels) return 0;
@@ -43,7 +38,7 @@ int inspect_step(const Step *step, int k, int what, int32_t *out, size_t length)
           const int32_t *lane = layer->products[t] + at;
           sum += layer->lanes == layer->channels
                      ? lane[c] - layer->correction[(size_t)t * layer->pitch + o]
-                     : 32 * (int64_t)lane[2 * c] + 2 * (int64_t)lane[2 * c + 1] - 255 * (int64_t)lane[layer->lanes - 1];
+                     : value_product(lane, c, layer->channels);
         }
         *out++ = (int32_t)sum;
       }

@@ -49,7 +49,6 @@ static void take_loss(Step *step) {
       for (int c = 0; c < classes; c++) total += exponential((double)scores[c] - largest);
       loss += logarithm(total) + largest - scores[label];
     }
-    const void *p = p_at(last, n, 0);
     for (int c = 0; c < classes; c++) {
       double gradient;
       if (step->is_hinge) {
@@ -61,7 +60,7 @@ static void take_loss(Step *step) {
       }
       const float d = (float)gradient;
       last->dy[(size_t)n * last->pitch + c] = bfloat16(d);
-      const float sum = last->is_wide ? (float)((const int32_t *)p)[c] : (float)((const int16_t *)p)[c];
+      const float sum = (float)sum_at(last, n, 0, c);
       first[c] += d;
       second[c] += (double)d * (sum - last->mean[c]);
     }

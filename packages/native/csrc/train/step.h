@@ -14,8 +14,8 @@
 #include "../windows.h"
 #include <time.h>
 
-/* Rows and lanes of a tile of sums of products. */
-enum { ROWS = 8, LANES32 = BLOCK };
+/* Rows of a tile of sums of products; its lanes are a block. */
+enum { ROWS = 8 };
 /* Windows whose sums are pooled together. */
 enum { WINDOWS = 16 };
 /* Largest |p| of which WINDOWS squares fit 32 bits, and which, with its thresholds, is stored in 16. */
@@ -253,6 +253,8 @@ void run_backward(Step *step);
 void update_weights(Step *step);
 void prepare_weights(Step *step);
 
+/* Of the int8 gradient, before clipping, in its unit. */
+float largest_gradient(const Step *step, const StepLayer *layer);
 /* Of layer k's int8 gradient: the shares clipped and zero, and max / rms. */
 void gradient_report(const Step *step, int k, double out[3]);
 /* For tests: false where there is nothing of this length. */
@@ -290,16 +292,19 @@ static inline uint16_t bfloat16(float x) {
   return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static inline float from_bfloat16(uint16_t half) {
-  const uint32_t bits = (uint32_t)half << 16;
-  float x;
-  __builtin_memcpy(&x, &bits, 4);
-  return x;
-}
-
 static inline void *p_at(const StepLayer *layer, int image, int pixel) {
   const size_t at = ((size_t)image * layer->pixels + pixel) * layer->pitch;
   return (char *)layer->p + at * (layer->is_wide ? 4 : 2);
+}
+
+static inline int32_t sum_at(const StepLayer *layer, int image, int pixel, int c) {
+  const void *p = p_at(layer, image, pixel);
+  return layer->is_wide ? ((const int32_t *)p)[c] : ((const int16_t *)p)[c];
+}
+
+/* An 8-bit image's gradient of one weight from its lanes of one tap: 2v - 255 = 32 * high + 2 * low - 255 * inside. */
+static inline int64_t value_product(const int32_t *lane, int c, int channels) {
+  return 32 * (int64_t)lane[2 * c] + 2 * (int64_t)lane[2 * c + 1] - 255 * (int64_t)lane[2 * channels];
 }
 
 #endif

@@ -1,7 +1,6 @@
 /* What happens to weights: Adam after a step, and their bits before the next. */
 #include "step.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Gradients that are made at a time: they stay in the first-level cache. */
@@ -28,10 +27,7 @@ static void gather_values(const Step *step, const StepLayer *layer, const int32_
   const int channels = step->channels;
   for (int c = 0; c < channels; c++) {
     int64_t sum = 0;
-    for (int copy = 0; copy < copies; copy++) {
-      const int32_t *lane = products[copy] + at;
-      sum += 32 * (int64_t)lane[2 * c] + 2 * (int64_t)lane[2 * c + 1] - 255 * (int64_t)lane[2 * channels];
-    }
+    for (int copy = 0; copy < copies; copy++) sum += value_product(products[copy] + at, c, channels);
     out[c] = (float)sum * layer->unit;
   }
 }
@@ -75,12 +71,9 @@ static void update_task(void *context, int index, int thread) {
 
 /* The next step's gradients are as large as this one's, or nearly so: docs/training-step.md 5. */
 static void set_unit(const Step *step, StepLayer *layer) {
-  float largest = 0;
+  float largest = largest_gradient(step, layer);
   int64_t squares = 0;
-  for (int t = 0; t < step->threads; t++) {
-    largest = layer->largest[t] > largest ? layer->largest[t] : largest;
-    squares += layer->counts[t][2];
-  }
+  for (int t = 0; t < step->threads; t++) squares += layer->counts[t][2];
   const double values = (double)step->batch * layer->pixels * layer->outputs;
   const float most = (float)(MOST_PEAK * sqrt((double)squares / values));
   if (most > 0 && most < largest) largest = most;
