@@ -47,7 +47,7 @@ export interface TrainingAddon {
     pixels: Uint8Array,
     labels: Uint16Array,
     rates: Float32Array,
-    learns: boolean,
+    number: number,
     results: Float64Array,
     statistics: Float32Array,
   ): Promise<void>;

@@ -43,7 +43,7 @@ describe.runIf(variants.length > 0)('the native training step', () => {
     for (const variant of [...variants, { kernels: variants[0]!.kernels, threads: 3 }]) {
       const own = copyOf(options, variant);
       const trainer = create(own);
-      for (let i = 0; i < 25; i++) await trainer.step(images[i % 2]!, labels[i % 2]!, rates);
+      for (let i = 0; i < 25; i++) await trainer.step(images[i % 2]!, labels[i % 2]!, rates, i + 1);
       const hash = createHash('sha256');
       for (const { value, first, second } of tensorsOf(own))
         for (const part of [value, first, second]) hash.update(part);
@@ -61,16 +61,19 @@ describe.runIf(variants.length > 0)('the native training step', () => {
     expect(() => create({ ...options, layers: options.layers.slice(1) })).toThrow('do not fit together');
     expect(() => create({ ...options, firstBound: 2 ** 31 - 1, batch: 4000 })).toThrow('too large');
     const trainer = create(options);
-    await expect(trainer.step(images[0]!.subarray(1), labels[0]!, rates)).rejects.toThrow('another length');
+    await expect(trainer.step(images[0]!.subarray(1), labels[0]!, rates, 1)).rejects.toThrow(
+      'another length',
+    );
     await expect(
       trainer.step(
         images[0]!,
         labels[0]!.map(() => 99),
         rates,
+        1,
       ),
     ).rejects.toThrow('no class');
-    const first = trainer.step(images[0]!, labels[0]!, rates);
-    await expect(trainer.step(images[1]!, labels[1]!, rates)).rejects.toThrow('under way');
+    const first = trainer.step(images[0]!, labels[0]!, rates, 1);
+    await expect(trainer.step(images[1]!, labels[1]!, rates, 1)).rejects.toThrow('under way');
     await first;
   });
 
@@ -96,7 +99,7 @@ describe.runIf(variants.length > 0)('the native training step', () => {
     expect(options.layers).toEqual(before.layers);
     const { mean } = trainer.statistics[0]!;
     const forward = mean.slice();
-    await trainer.step(images[0]!, labels[0]!, rates);
+    await trainer.step(images[0]!, labels[0]!, rates, 1);
     expect(mean).toEqual(forward);
   });
 });

@@ -198,15 +198,16 @@ export class NativeTrainer {
 
   /**
    * One step on `batch` images `[height][width][channel]`, already stretched, in the background; `rates` are Adam's, bias
-   * correction included. `statistics` are then those of the batch. One call at a time, and nobody may touch pixels, labels and
+   * correction included; `number` is the step's, from 1, which its rounding depends on. `statistics` are then those of the batch. One call at a time, and nobody may touch pixels, labels and
    * the layers' tensors meanwhile.
    */
   async step(
     pixels: Uint8Array,
     labels: Uint16Array,
     rates: { readonly latent: number; readonly float: number },
+    number: number,
   ): Promise<NativeStepResult> {
-    await this.run(pixels, labels, Float32Array.of(rates.latent, rates.float), true);
+    await this.run(pixels, labels, Float32Array.of(rates.latent, rates.float), number);
     const [loss, correct] = this.results;
     const seconds = Object.fromEntries(TIMES.map((name, i) => [name, this.results[2 + i]!])) as Record<
       keyof StepTimes,
@@ -222,11 +223,11 @@ export class NativeTrainer {
 
   /** The forward pass of a step alone: `statistics` of these images, and nothing learned. */
   async forward(pixels: Uint8Array): Promise<void> {
-    await this.run(pixels, new Uint16Array(this.options.batch), new Float32Array(2), false);
+    await this.run(pixels, new Uint16Array(this.options.batch), new Float32Array(2), 0);
   }
 
-  private run(pixels: Uint8Array, labels: Uint16Array, rates: Float32Array, learns: boolean): Promise<void> {
-    return this.addon.step(this.handle, pixels, labels, rates, learns, this.results, this.all);
+  private run(pixels: Uint8Array, labels: Uint16Array, rates: Float32Array, number: number): Promise<void> {
+    return this.addon.step(this.handle, pixels, labels, rates, number, this.results, this.all);
   }
 
   /** What 1 of each layer's int8 gradient stands for in the next step; 0 = measured there. Part of the state. */

@@ -209,16 +209,15 @@ async function openNative(
   };
   measureLimit();
   const products = (backwardProducts(planShapes(plan)) * images.count) / 1e9;
+  let step = 0;
   let last: Awaited<ReturnType<typeof trainer.step>> | null = null;
   return {
     engine: `native, ${kernels}`,
     kind: 'native',
     threads,
     step: async () => {
-      last = await trainer.step(images.pixels, images.labels, {
-        latent: RATES.binary / 10,
-        float: RATES.float / 10,
-      });
+      const rates = { latent: RATES.binary / 10, float: RATES.float / 10 };
+      last = await trainer.step(images.pixels, images.labels, rates, ++step);
       return last.loss;
     },
     shares: () => {

@@ -165,7 +165,7 @@ describe.runIf(here).each(choices)('the native trainer on %s', (_, choice) => {
       const planes = Float64Array.from(images);
       const oracle = oracleStep(layers, plan.loss, BATCH_NORM_EPSILON, planes, given.labels, parameters);
       if (oracle.margin < 1e-5) continue;
-      const { loss } = await trainer.step(given.pixels, given.labels, { latent: 0, float: 0 });
+      const { loss } = await trainer.step(given.pixels, given.labels, { latent: 0, float: 0 }, 1);
       expect(loss).toBeCloseTo(oracle.loss, 5);
       // After one step the first moment is the gradient. Each layer adds its own rounding, of some per cent.
       for (const [k, gradients] of oracle.gradients.entries())

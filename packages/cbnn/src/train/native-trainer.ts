@@ -96,10 +96,8 @@ export async function createNativeTrainer(plan: Plan, options: StepOptions): Pro
     batch,
 
     async step({ pixels, labels }: ImageBatch, rates, step) {
-      const result = await trainer.step(pixels, labels, {
-        latent: adamRate(rates.binary, step),
-        float: adamRate(rates.float, step),
-      });
+      const adam = { latent: adamRate(rates.binary, step), float: adamRate(rates.float, step) };
+      const result = await trainer.step(pixels, labels, adam, step);
       running.average(trainer.statistics);
       return result;
     },

@@ -17,9 +17,9 @@ static void set_gradient(Step *step, StepLayer *layer, float unit) {
   for (int c = 0; c < layer->outputs; c++) {
     const double inverse = layer->inverse[c], scale = (double)layer->gamma.value[c] * inverse;
     const double curve = -scale * inverse * layer->dgamma[c] / samples;
-    layer->of.slope[c] = (float)(scale * layer->dy_unit / unit);
-    layer->of.curve[c] = (float)(curve / unit);
-    layer->of.offset[c] = (float)((-scale * layer->dbeta[c] / samples - layer->mean[c] * curve) / unit);
+    layer->slope[c] = (float)(scale * layer->dy_unit / unit);
+    layer->curve[c] = (float)(curve / unit);
+    layer->offset[c] = (float)((-scale * layer->dbeta[c] / samples - layer->mean[c] * curve) / unit);
   }
 }
 
@@ -36,10 +36,20 @@ static void finish_batch_norm(StepLayer *layer) {
   }
 }
 
-static float gradient_row(const Step *step, const StepLayer *layer, size_t at, int block, int count, int8_t *out, size_t row,
-                          int32_t *sum, int64_t *counts) {
+/* Wellons' "lowbias32": every bit of the key changes half the others. */
+static uint32_t mixed(uint32_t key) {
+  key = (key ^ key >> 16) * 0x7feb352d;
+  key = (key ^ key >> 15) * 0x846ca68b;
+  return key ^ key >> 16;
+}
+
+/* Of pixels at .. at + count - 1, the batch's row number `row_index`. */
+static float gradient_row(const Step *step, const StepLayer *layer, size_t at, uint32_t row_index, int block, int count, int8_t *out,
+                          size_t row, int32_t *sum, int64_t *counts) {
   const size_t from = at * layer->pitch + (size_t)block * BLOCK;
-  const GradientOf of = {layer->of.slope + block * BLOCK, layer->of.curve + block * BLOCK, layer->of.offset + block * BLOCK};
+  const uint32_t key = mixed(step->number * (uint32_t)step->layers + (uint32_t)(layer - step->layer));
+  const GradientOf of = {layer->slope + block * BLOCK, layer->curve + block * BLOCK, layer->offset + block * BLOCK,
+                         mixed(key + row_index), (uint32_t)(block * BLOCK)};
   return (layer->is_wide ? step->kernels->gradient32 : step->kernels->gradient16)(
       (const char *)layer->p + from * (layer->is_wide ? 4 : 2), layer->dy + from, layer->winner ? layer->winner + from : 0, layer->pitch,
       count, layer->spec.pool, of, out, row, layer->pitch, sum, counts);
@@ -55,7 +65,8 @@ static void image_gradient(Step *step, int k, int n, int8_t *map, int thread) {
     for (int y = 0; y < spec->pooled_height; y++) {
       int8_t *out = map + (size_t)(layer->before_rows + y * spec->pool) * row + (size_t)layer->before_columns * layer->pitch +
                     (size_t)block * BLOCK;
-      const float largest = gradient_row(step, layer, (size_t)n * layer->pixels + (size_t)y * spec->pooled_width, block,
+      const int row_index = n * spec->pooled_height + y;
+      const float largest = gradient_row(step, layer, (size_t)row_index * spec->pooled_width, (uint32_t)row_index, block,
                                          spec->pooled_width, out, row, sum + block * BLOCK, layer->counts[thread]);
       if (largest > layer->largest[thread]) layer->largest[thread] = largest;
     }
@@ -295,7 +306,7 @@ static void dense_gradient(Step *step, StepLayer *layer) {
   for (int block = 0; block < layer->out_blocks; block++)
     for (int n = 0; n < step->batch; n += SOME_IMAGES) {
       const int count = step->batch - n < SOME_IMAGES ? step->batch - n : SOME_IMAGES;
-      const float largest = gradient_row(step, layer, n, block, count, layer->dense_gradient + (size_t)n * layer->pitch + block * BLOCK, 0,
+      const float largest = gradient_row(step, layer, n, (uint32_t)(n / SOME_IMAGES), block, count, layer->dense_gradient + (size_t)n * layer->pitch + block * BLOCK, 0,
                                          layer->correction + block * BLOCK, layer->counts[0]);
       if (largest > layer->largest[0]) layer->largest[0] = largest;
     }

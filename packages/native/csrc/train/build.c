@@ -87,9 +87,9 @@ static int lay_forward(Step *step, size_t most, StepLayer *layer) {
   TAKE(layer->variance, layer->pitch);
   TAKE(layer->dgamma, layer->pitch);
   TAKE(layer->dbeta, layer->pitch);
-  TAKE(layer->of.slope, layer->pitch);
-  TAKE(layer->of.curve, layer->pitch);
-  TAKE(layer->of.offset, layer->pitch);
+  TAKE(layer->slope, layer->pitch);
+  TAKE(layer->curve, layer->pitch);
+  TAKE(layer->offset, layer->pitch);
   return done;
 }
 

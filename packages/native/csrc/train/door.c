@@ -122,7 +122,6 @@ static napi_value create(napi_env env, napi_callback_info info) {
 /* A step under way, on a thread of libuv's pool and those of the trainer. */
 typedef struct {
   Handle *handle;
-  bool learns;
   double *results;
   float *statistics;
   napi_async_work work;
@@ -134,7 +133,8 @@ static void execute(napi_env env, void *data) {
   (void)env;
   Run *task = data;
   Step *step = task->handle->step;
-  run_step(step, task->learns);
+  run_step(step);
+  const bool learns = step->number > 0;
   float *statistics = task->statistics;
   for (int k = 0; k < step->layers; k++) {
     const StepLayer *layer = step->layer + k;
@@ -142,10 +142,10 @@ static void execute(napi_env env, void *data) {
     memcpy(statistics, layer->mean, bytes);
     memcpy(statistics + layer->outputs, layer->variance, bytes);
     statistics += 2 * layer->outputs;
-    if (task->learns) gradient_report(step, k, task->results + RESULTS + LAYER_RESULTS * k);
+    if (learns) gradient_report(step, k, task->results + RESULTS + LAYER_RESULTS * k);
   }
-  task->results[0] = task->learns ? step->loss : 0;
-  task->results[1] = task->learns ? step->correct : 0;
+  task->results[0] = learns ? step->loss : 0;
+  task->results[1] = learns ? step->correct : 0;
   for (int i = 0; i < WHOLES; i++) task->results[2 + i] = step->seconds[i];
   for (int i = 0; i < SHARED; i++) {
     task->results[2 + WHOLES + i] = 0;
@@ -165,7 +165,7 @@ static void complete(napi_env env, napi_status status, void *data) {
   free(task);
 }
 
-/* step(handle, pixels, labels, [latent rate, float rate], learns, results, statistics): a promise */
+/* step(handle, pixels, labels, [latent rate, float rate], number, results, statistics): a promise; nothing is learned in step 0 */
 static napi_value step_later(napi_env env, napi_callback_info info) {
   size_t count = 7, pixels = 0, labels = 0, rates = 0, results = 0, statistics = 0;
   napi_value argument[7], promise = 0, name;
@@ -191,7 +191,7 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
   if (!task) return fail(env, "there is no memory left");
   handle->busy = true;
   task->handle = handle;
-  napi_get_value_bool(env, argument[4], &task->learns);
+  napi_get_value_uint32(env, argument[4], &step->number);
   task->results = result;
   task->statistics = statistic;
   step->pixels = pixel;

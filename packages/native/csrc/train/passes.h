@@ -72,6 +72,7 @@ static void NAME(gather)(const int32_t *const *products, int copies, size_t at, 
 
 typedef float Floats __attribute__((vector_size(LANES * 4)));
 typedef float UnalignedFloats __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+typedef uint32_t UnsignedSums __attribute__((vector_size(LANES * 4)));
 typedef uint16_t Halves __attribute__((vector_size(LANES * 2), aligned(2), may_alias));
 typedef int8_t Eighths __attribute__((vector_size(LANES), aligned(1), may_alias));
 typedef uint8_t UnsignedEighths __attribute__((vector_size(LANES), aligned(1), may_alias));
@@ -137,6 +138,9 @@ POOL(int32_t, 32, int64_t, int64_t)
       const Floats slope = *(const UnalignedFloats *)(of.slope + lane), curve = *(const UnalignedFloats *)(of.curve + lane);         \
       const Floats offset = *(const UnalignedFloats *)(of.offset + lane);                                                            \
       Floats largest = {0};                                                                                                          \
+      UnsignedSums channel = {0};                                                                                                    \
+      for (int i = 0; i < LANES; i++) channel[i] = (of.channel + (uint32_t)(lane + i)) * CHANNEL_NOISE;                              \
+      uint32_t noise = of.noise;                                                                                                     \
       Sums total = {0}, zero = {0}, clipped = {0}, squares = {0};                                                                    \
       const P *p = (const P *)from + lane;                                                                                           \
       const uint16_t *d = dy + lane;                                                                                                 \
@@ -151,7 +155,9 @@ POOL(int32_t, 32, int64_t, int64_t)
         const Floats magnitude = (Floats)((Sums)r & INT32_MAX);                                                                      \
         largest = larger(magnitude, largest);                                                                                        \
         const Floats kept = smaller(larger(r, (Floats){0} - MOST_GRADIENT), (Floats){0} + MOST_GRADIENT);                            \
-        const Sums whole = (Sums)(kept + 12582912.f) - 0x4b400000;                                                                   \
+        const Sums fixed = __builtin_convertvector(kept * (float)(1 << NOISE_BITS), Sums);                                           \
+        const Sums whole = (fixed + (Sums)((channel + noise) >> (32 - NOISE_BITS))) >> NOISE_BITS;                                   \
+        noise = noise * 1664525u + 1013904223u;                                                                                      \
         total += whole;                                                                                                              \
         zero -= whole == 0;                                                                                                          \
         clipped -= magnitude > MOST_GRADIENT + .5f;                                                                                  \

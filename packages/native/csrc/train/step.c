@@ -73,7 +73,7 @@ static void take_loss(Step *step) {
   step->loss = loss / batch;
 }
 
-void run_step(Step *step, int learns) {
+void run_step(Step *step) {
   for (int i = 0; i < WHOLES; i++) step->seconds[i] = 0;
   for (int t = 0; t < step->threads; t++)
     for (int i = 0; i < SHARED; i++) step->space[t].seconds[i] = 0;
@@ -82,7 +82,7 @@ void run_step(Step *step, int learns) {
   time = clocked(step->seconds + PREPARE, time);
   run_forward(step);
   time = clocked(step->seconds + FORWARD, time);
-  if (!learns) return;
+  if (step->number == 0) return;
   take_loss(step);
   run_backward(step);
   time = clock_seconds();

@@ -23,7 +23,7 @@ enum { MOST_NARROW = (1 << 14) - 1, MOST_STORED = INT16_MAX - 1 };
 /* Largest |r| of a gradient rounded to 8 bits. */
 enum { MOST_GRADIENT = 127 };
 /* Gradients beyond so many times their root mean square are clipped, or a few would leave no bits to the many. */
-enum { MOST_PEAK = 20 };
+enum { MOST_PEAK = 32 };
 enum { MOST_PLANES = 3 };
 
 /* `steps` steps of four products: a[row] signed, 4 bytes a step; b unsigned, BLOCK * 4 bytes a step. */
@@ -33,9 +33,14 @@ typedef struct {
   int steps;
 } Segment;
 
-/* Constants of one channel in the backward pass: r = dy * slope + p * curve + offset, in units of the int8 gradient. */
+/* Gradients are rounded at random: bits of the noise, and what it grows by from channel to channel. */
+enum { NOISE_BITS = 16 };
+static const uint32_t CHANNEL_NOISE = 0x9e3779b9;
+
+/* One row of one block in the backward pass: r = dy * slope + p * curve + offset, in units of the int8 gradient. */
 typedef struct {
-  float *slope, *curve, *offset;
+  const float *slope, *curve, *offset;
+  uint32_t noise, channel; /* of the first pixel, and the block's first */
 } GradientOf;
 
 /* The same functions for every instruction set: dot.h and passes.h. */
@@ -152,7 +157,7 @@ typedef struct {
   int partials;        /* images, or taps of the dense layer behind */
   float *first, *second; /* [partials][pitch]: sums of dy, and of dy * (p - mean) */
   float *dgamma, *dbeta;
-  GradientOf of;
+  float *slope, *curve, *offset; /* [pitch]: of r */
   float unit;          /* of the int8 gradient: max|dz| / 127; 0 = not known yet */
   float *largest;      /* [threads], in that unit */
   int64_t (*counts)[3]; /* [threads]: values clipped, zero; sum of squares */
@@ -227,6 +232,7 @@ typedef struct {
   const uint8_t *pixels;
   const uint16_t *labels;
   float latent_rate, float_rate;
+  uint32_t number;          /* of the step, from 1 */
   float *scores;            /* [batch][classes] */
   double loss;
   int correct;
@@ -245,8 +251,8 @@ typedef struct {
 Step *build_step(const StepSpec *spec, const StepKernels *kernels, size_t most, const char **why);
 void free_step(Step *step);
 
-/* One step: forward, loss, backward, update; or, where it does not learn, forward alone. */
-void run_step(Step *step, int learns);
+/* One step: forward, loss, backward, update; or, where its number is 0, forward alone. */
+void run_step(Step *step);
 
 void run_forward(Step *step);
 void run_backward(Step *step);

@@ -117,9 +117,9 @@ export async function compareTraining(
     return { variant, own, trainer: create(own) };
   });
   for (const [i, pixels] of images.entries()) {
-    const expected = plainStep(plain, units, pixels, labels[i]!, rates);
+    const expected = plainStep(plain, units, pixels, labels[i]!, rates, i + 1);
     for (const { variant, own, trainer } of trained) {
-      const result = await trainer.step(pixels, labels[i]!, rates);
+      const result = await trainer.step(pixels, labels[i]!, rates, i + 1);
       const where = `step ${i}, ${variant.kernels}, ${variant.threads} threads`;
       for (const [k, trace] of expected.traces.entries()) {
         const sums = Int32Array.from(trace.p.flatMap((image) => [...image]));

@@ -41,6 +41,7 @@ export function plainStep(
   images: Uint8Array,
   labels: ArrayLike<number>,
   rates: { latent: number; float: number },
+  number: number,
 ): PlainResult {
   const { shapes, layers, batch } = options;
   const traces: Trace[] = [];
@@ -82,7 +83,7 @@ export function plainStep(
   let dyUnit = 1;
   for (let k = shapes.length - 1; k >= 0; k--) {
     gradients[k] = { dgamma, dbeta };
-    const r = quantizeGradient(options, shapes[k]!, traces[k]!, dy, dyUnit, dgamma, dbeta, units);
+    const r = quantizeGradient(options, shapes[k]!, traces[k]!, dy, dyUnit, dgamma, dbeta, units, number);
     const dz = unpool(shapes[k]!, traces[k]!, r.rounded);
     products[k] = weightProducts(shapes[k]!, k > 0 ? traces[k]!.x : unshifted(options, traces[0]!.x), dz);
     if (k > 0) {
@@ -299,6 +300,7 @@ function quantizeGradient(
   dgamma: Float32Array,
   dbeta: Float32Array,
   units: Float32Array,
+  number: number,
 ): { rounded: Int32Array[]; unit: number; largest: number } {
   const outputs = shape.output.channels;
   const samples = batch * shape.pooled.height * shape.pooled.width;
@@ -329,13 +331,41 @@ function quantizeGradient(
     unit = largest > 0 ? f(largest / LIMIT) : 1;
   }
   const values = inUnits(unit);
+  const { height, width } = shape.pooled;
+  const rows = shape.kind === 'dense' ? 1 : batch * height;
+  const rowLength = shape.kind === 'dense' ? batch : width;
+  const noise = noiseOf(mixed(Math.imul(number, layers.length) + shape.index), rows, rowLength);
   return {
-    rounded: values.map((image) =>
-      Int32Array.from(image, (d) => round(Math.min(LIMIT, Math.max(-LIMIT, d)))),
+    rounded: values.map((image, n) =>
+      Int32Array.from(image, (d, i) => {
+        const pixel = n * height * width + Math.floor(i / outputs);
+        const added = ((noise[pixel]! + Math.imul(i % outputs, 0x9e3779b9)) >>> 0) >>> 16;
+        return (Math.trunc(Math.min(LIMIT, Math.max(-LIMIT, d)) * 65536) + added) >> 16;
+      }),
     ),
     unit,
     largest: largestOf(values),
   };
+}
+
+/** 32 random bits for each pixel of the batch, in order. */
+function noiseOf(key: number, rows: number, rowLength: number): Uint32Array {
+  const noise = new Uint32Array(rows * rowLength);
+  for (let row = 0; row < rows; row++) {
+    let word = mixed(key + row);
+    for (let x = 0; x < rowLength; x++) {
+      noise[row * rowLength + x] = word;
+      word = (Math.imul(word, 1664525) + 1013904223) >>> 0;
+    }
+  }
+  return noise;
+}
+
+function mixed(key: number): number {
+  let x = key >>> 0;
+  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
+  return (x ^ (x >>> 16)) >>> 0;
 }
 
 /** A convolution's unit in the next step. */
@@ -355,7 +385,7 @@ function nextUnit({
       squares += r * r;
       values++;
     }
-  const most = f(20 * Math.sqrt(squares / values));
+  const most = f(32 * Math.sqrt(squares / values));
   const kept = most > 0 && most < largest ? most : largest;
   return kept > 0 ? f(f(unit * kept) / LIMIT) : unit;
 }
