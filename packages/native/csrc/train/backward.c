@@ -72,77 +72,6 @@ static void image_gradient(Step *step, int k, int n, int8_t *map, int thread) {
     }
 }
 
-/* Lanes of an 8-bit image at four pixels: high and low halves of each channel, and 1 inside the image. */
-static void put_values(const Step *step, const uint8_t *const pixel[4], int block, uint8_t *out) {
-  memset(out, 0, BLOCK * 4);
-  for (int lane = 0; lane < BLOCK && block * BLOCK + lane < step->layer->lanes; lane++)
-    for (int j = 0; j < 4; j++) {
-      if (!pixel[j]) continue;
-      const int l = block * BLOCK + lane;
-      out[lane * 4 + j] = l == 2 * step->channels ? 1 : l % 2 ? pixel[j][l / 2] & 15 : pixel[j][l / 2] >> 4;
-    }
-}
-
-static const uint8_t *pixel_at(const Step *step, int n, int y, int x) {
-  if (n >= step->batch || y < 0 || y >= step->height || x < 0 || x >= step->width) return 0;
-  return step->pixels + (((size_t)n * step->height + y) * step->width + x) * step->channels;
-}
-
-/* The input of images first .. first + count - 1 as quads of pixels, for every column of the kernel and phase of the stride. */
-static void input_quads(const Step *step, const StepLayer *layer, int first, int count, int block, uint8_t *out) {
-  const LayerSpec *spec = &layer->spec;
-  const int stride = spec->stride, words = 2 * layer->words, quads = layer->quads;
-  const size_t row_bytes = (size_t)quads * BLOCK * 4;
-  const size_t offset[4] = {0, (size_t)stride * words, (size_t)2 * stride * words, (size_t)3 * stride * words};
-  for (int kx = 0; kx < spec->kernel; kx++)
-    for (int phase = 0; phase < stride; phase++)
-      for (int i = 0; i < count; i++)
-        for (int row = 0; row < layer->phase_rows; row++, out += row_bytes) {
-          const int y = row * stride + phase - spec->pad_start;
-          if (layer->is_first && !step->is_sliced) {
-            for (int q = 0; q < quads; q++) {
-              const uint8_t *pixel[4];
-              for (int j = 0; j < 4; j++) pixel[j] = pixel_at(step, first + i, y, (4 * q + j) * stride + kx - spec->pad_start);
-              put_values(step, pixel, block, out + (size_t)q * BLOCK * 4);
-            }
-            continue;
-          }
-          if (y < 0 || y >= spec->input_height) {
-            memset(out, 1, row_bytes);
-            continue;
-          }
-          const uint32_t *from = (const uint32_t *)(layer->input + (size_t)(first + i) * layer->image_words +
-                                                    (size_t)(y + spec->pad_start) * layer->row_words) +
-                                 (size_t)kx * words + block;
-          step->kernels->expand(from, offset, 4 * offset[1], layer->edge + kx * quads, quads, out);
-        }
-}
-
-/* Products of inputs and the gradient of `count` images; `fresh` where the thread has none yet. */
-static void weight_products(const Step *step, const StepLayer *layer, StepSpace *space, int first, int count, int32_t *products,
-                            int fresh) {
-  const LayerSpec *spec = &layer->spec;
-  const int kernel = spec->kernel, stride = spec->stride, flush = layer->is_first ? step->lanes_flush : FLUSH;
-  const int steps = spec->height * layer->quads;
-  const size_t step_bytes = BLOCK * 4, out_stride = (size_t)layer->taps * layer->lane_pitch;
-  for (int block = 0; block < layer->in_blocks; block++) {
-    input_quads(step, layer, first, count, block, space->input_quads);
-    for (int tap = 0; tap < layer->taps; tap++) {
-      const int ky = tap / kernel, kx = tap % kernel;
-      for (int o = 0; o < layer->outputs; o += ROWS) {
-        for (int i = 0; i < count; i++)
-          space->segments[i] = (Segment){
-              (const int8_t *)space->gradient_quads + ((size_t)(o / ROWS) * count + i) * steps * ROWS * 4,
-              space->input_quads + ((((size_t)kx * stride + ky % stride) * count + i) * layer->phase_rows + ky / stride) *
-                                       layer->quads * step_bytes,
-              steps};
-        int32_t *to = products + (size_t)o * out_stride + (size_t)tap * layer->lane_pitch + block * BLOCK;
-        step->kernels->tile_quads(to, out_stride, space->segments, count, flush, fresh);
-      }
-    }
-  }
-}
-
 /* Hands a tile of the gradient of layer `k`'s input to layer k - 1. */
 static void estimate(const Step *step, int k, const int32_t *sums, const int32_t *correction, const int64_t pixel[ROWS], int block,
                      int partial) {
@@ -203,28 +132,15 @@ static void convolution_task(void *context, int index, int thread) {
   Step *step = context;
   const int k = step->current;
   StepLayer *layer = step->layer + k;
-  const LayerSpec *spec = &layer->spec;
   StepSpace *space = step->space + thread;
   const int first = (int)((int64_t)step->batch * index / layer->groups);
   const int count = (int)((int64_t)step->batch * (index + 1) / layer->groups) - first;
   if (count <= 0) return;
   const size_t map = (size_t)layer->rows * layer->columns * layer->pitch;
-  const size_t quad_row = (size_t)layer->quads * ROWS * 4, group = (size_t)count * spec->height * quad_row;
   double time = clock_seconds();
-  for (int i = 0; i < count; i++) {
-    int8_t *gradient = space->gradient[k] + i * map;
-    image_gradient(step, k, first + i, gradient, thread);
-    for (int block = 0; block < layer->out_blocks; block++)
-      for (int y = 0; y < spec->height; y++)
-        step->kernels->quads(gradient + ((size_t)(layer->before_rows + y) * layer->columns + layer->before_columns) * layer->pitch +
-                                 (size_t)block * BLOCK,
-                             layer->pitch, layer->quads,
-                             space->gradient_quads + (size_t)block * (BLOCK / ROWS) * group + ((size_t)i * spec->height + y) * quad_row,
-                             group);
-  }
+  for (int i = 0; i < count; i++) image_gradient(step, k, first + i, space->gradient[k] + i * map, thread);
   time = clocked(space->seconds + ROUND_GRADIENTS, time);
-  weight_products(step, layer, space, first, count, layer->products[thread], !layer->has_products[thread]);
-  layer->has_products[thread] = 1;
+  weight_products(step, layer, first, count, space->gradient[k], thread);
   time = clocked(space->seconds + WEIGHT_PRODUCTS, time);
   if (k > 0) input_gradient(step, k, space, first, count);
   clocked(space->seconds + INPUT_GRADIENTS, time);

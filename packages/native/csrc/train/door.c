@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARAMETERS = 3, MOST_THREADS = 256 };
+enum { PARAMETERS = 3 };
 /* Loss, right answers, and seconds; then each layer's share of clipped and zero gradients, and max / rms of them. */
 enum { RESULTS = 2 + WHOLES + SHARED, LAYER_RESULTS = 3 };
 

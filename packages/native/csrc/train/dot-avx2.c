@@ -15,6 +15,7 @@ static inline Parts dot_part_swapped(Parts parts, Bytes b, Spread a) { return ad
 static inline Sums flushed(Sums sums, Parts parts) {
   return sums + (Sums)_mm256_madd_epi16(parts, _mm256_set1_epi16(1));
 }
+#include "tables-avx2.h"
 #include "dot.h"
 static int avx2_step_supported(void) { return avx2_kernels.supported(); }
 STEP_KERNELS(avx2_step_kernels, "avx2", avx2_kernels)

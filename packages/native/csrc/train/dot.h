@@ -11,6 +11,7 @@
  *   FLUSHES             only where products are first added up in 16 bits: then also Parts, NO_PARTS,
  *                       dot_part(parts, b, a), dot_part_swapped and flushed(sums, parts)
  *   SIGNS, EXPAND       only where it has better ways for these: see passes.h
+ *   TABLES              only where tables are faster than products of bytes, the kernels for that
  */
 #include "step.h"
 #include <string.h>
@@ -155,6 +156,10 @@ static double NAME(limit)(int steps) {
 
 #include "passes.h"
 
+#ifndef TABLES
+#define TABLES
+#endif
+
 #define STEP_KERNELS(id, title, bit_kernels)                                                                             \
   const StepKernels id = {.name = title,                                                                                \
                           .supported = NAME(supported),                                                                 \
@@ -177,4 +182,4 @@ static double NAME(limit)(int steps) {
                           .estimate16 = NAME(estimate16),                                                               \
                           .estimate32 = NAME(estimate32),                                                               \
                           .adam = NAME(adam),                                                                           \
-                          .limit = NAME(limit)};
+                          .limit = NAME(limit) TABLES};

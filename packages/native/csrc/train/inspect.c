@@ -26,21 +26,18 @@ int inspect_step(const Step *step, int k, int what, int32_t *out, size_t length)
   }
   if (what != 1 || length != (size_t)layer->outputs * layer->taps * layer->channels) return 0;
   for (int o = 0; o < layer->outputs; o++)
-    for (int tap = 0; tap < layer->taps; tap++)
-      for (int c = 0; c < layer->channels; c++) {
-        const size_t at = ((size_t)o * layer->taps + tap) * layer->lane_pitch;
-        int64_t sum = 0;
-        for (int t = 0; t < step->threads; t++) {
-          if (!layer->has_products[t]) {
-            sum -= layer->lanes == layer->channels ? layer->correction[(size_t)t * layer->pitch + o] : 0;
-            continue;
-          }
-          const int32_t *lane = layer->products[t] + at;
-          sum += layer->lanes == layer->channels
-                     ? lane[c] - layer->correction[(size_t)t * layer->pitch + o]
-                     : value_product(lane, c, layer->channels);
-        }
-        *out++ = (int32_t)sum;
+    for (int tap = 0; tap < layer->taps; tap++, out += layer->channels) {
+      if (!layer->is_first || step->is_sliced) {
+        gather_products(step, layer, o, tap, 0, layer->channels, out);
+        continue;
       }
+      for (int c = 0; c < layer->channels; c++) {
+        int64_t sum = 0;
+        for (int t = 0; t < step->threads; t++)
+          if (layer->has_products[t])
+            sum += value_product(layer->products[t] + ((size_t)o * layer->taps + tap) * layer->lane_pitch, c, layer->channels);
+        out[c] = (int32_t)sum;
+      }
+    }
   return 1;
 }

@@ -24,7 +24,9 @@ enum { MOST_NARROW = (1 << 14) - 1, MOST_STORED = INT16_MAX - 1 };
 enum { MOST_GRADIENT = 127 };
 /* Gradients beyond so many times their root mean square are clipped, or a few would leave no bits to the many. */
 enum { MOST_PEAK = 32 };
-enum { MOST_PLANES = 3 };
+enum { MOST_PLANES = 3, MOST_THREADS = 256 };
+/* Choices among four pixels, and quads of which tables are made at a time. */
+enum { QUAD_CHOICES = 16, TABLE_QUADS = 32 };
 
 /* `steps` steps of four products: a[row] signed, 4 bytes a step; b unsigned, BLOCK * 4 bytes a step. */
 typedef struct {
@@ -36,6 +38,12 @@ typedef struct {
 /* Gradients are rounded at random: bits of the noise, and what it grows by from channel to channel. */
 enum { NOISE_BITS = 16 };
 static const uint32_t CHANNEL_NOISE = 0x9e3779b9;
+
+/* Which entries some quads' inputs pick, `pitch` bytes from quad to quad: tables-avx2.h. */
+typedef struct {
+  const uint8_t *choice;
+  int quads;
+} Choices;
 
 /* One row of one block in the backward pass: r = dy * slope + p * curve + offset, in units of the int8 gradient. */
 typedef struct {
@@ -88,6 +96,16 @@ typedef struct {
                      const int32_t *low, const int32_t *high, const float *mean, float *first, float *second);
   /* Adam on `count` weights with these gradients. */
   void (*adam)(float *w, float *m, float *v, const float *gradient, int count, float rate, int clips);
+  /*
+   * Only where tables are faster for gradients of weights: tables of quads of pixels, `pitch` bytes apart; what 32 channels' bits
+   * pick of them; sums[channel][BLOCK] of what was picked; sums of pixels as they are; and gradients from all that.
+   */
+  void (*fill_tables)(const int8_t *gradient, size_t pitch, int quads, int16_t *tables);
+  void (*choose)(const uint32_t *words, const size_t offset[4], size_t pitch, int count, uint8_t *out, size_t out_pitch);
+  void (*look_up)(const int16_t *tables, const Choices *choices, int count, size_t pitch, int channels, int32_t *sums);
+  void (*add_pixels)(const int8_t *pixel, size_t pitch, int count, int32_t *sums);
+  /* out[BLOCK outputs][BLOCK channels] = unit * (2 * the sum over `copies` of products at `at` - less[output]) */
+  void (*gather_tables)(const int32_t *const *products, int copies, size_t at, const int32_t *less, float unit, float *out);
   /* Products of `steps` steps in registers alone: what the processor could do. */
   double (*limit)(int steps);
 } StepKernels;
@@ -161,7 +179,9 @@ typedef struct {
   float unit;          /* of the int8 gradient: max|dz| / 127; 0 = not known yet */
   float *largest;      /* [threads], in that unit */
   int64_t (*counts)[3]; /* [threads]: values clipped, zero; sum of squares */
-  int32_t **products;  /* [threads][outputs][taps][lane_pitch] */
+  int looks_up;        /* by tables */
+  int32_t **products;  /* [threads][outputs][taps][lane_pitch]; by tables [threads][out_blocks][taps][lane_pitch][BLOCK] */
+  int32_t **outside;   /* [threads][taps][pitch]: by tables, what of the gradient a tap misses */
   int *has_products;   /* [threads] */
   int32_t *correction; /* [threads][pitch]: sums of the int8 gradient */
   int before_rows, before_columns, rows, columns; /* of the padded int8 gradient */
@@ -187,6 +207,8 @@ typedef struct {
   int8_t **gradient;      /* [layers][group][rows][columns][pitch]: the padding stays 0 */
   uint8_t *gradient_quads; /* [pitch / ROWS][group][height][quads][ROWS][4] */
   uint8_t *input_quads;   /* [kernel][stride][group][phase_rows][quads][BLOCK][4], of one block */
+  uint8_t *choices;       /* [kernel][stride][group][phase_rows][quads][lane_pitch] */
+  int16_t *tables;        /* [TABLE_QUADS][QUAD_CHOICES][BLOCK] */
   int32_t *pixel_sums;    /* of the padded int8 gradient, over channels */
   int32_t *sums;          /* [places][BLOCK] */
   int32_t *corrections;   /* [group][tiles][ROWS] */
@@ -257,6 +279,14 @@ void run_step(Step *step);
 void run_forward(Step *step);
 void run_backward(Step *step);
 void update_weights(Step *step);
+/* Adds products of the int8 gradients of images first .. first + count - 1, padded maps, and the layer's input. */
+void weight_products(const Step *step, StepLayer *layer, int first, int count, const int8_t *gradient, int thread);
+/* Sums of all threads, of weights c .. c + count - 1 of an output's tap: exact gradients in units of `unit` (an 8-bit image's: lanes). */
+void gather_products(const Step *step, const StepLayer *layer, int o, int tap, int c, int count, int32_t *out);
+/* Lanes of an 8-bit image at four pixels: high and low halves of each channel, and 1 inside the image. */
+void put_values(const Step *step, const uint8_t *const pixel[4], int block, uint8_t *out);
+/* Null outside the image, and behind the batch. */
+const uint8_t *pixel_at(const Step *step, int n, int y, int x);
 void prepare_weights(Step *step);
 
 /* Of the int8 gradient, before clipping, in its unit. */

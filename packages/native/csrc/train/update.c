@@ -32,41 +32,74 @@ static void gather_values(const Step *step, const StepLayer *layer, const int32_
   }
 }
 
+/* Adam on weights c .. c + count - 1 of an output's tap. */
+static void learn(const Step *step, StepLayer *layer, int o, int tap, int c, int count, float *gradient) {
+  const size_t at = ((size_t)o * layer->taps + tap) * layer->channels + c;
+  if (layer->is_first)
+    for (int i = 0; i < count; i++)
+      gradient[i] = (step->is_integer ? gradient[i] / step->first_scale[o] : gradient[i]) * step->place[c + i];
+  step->kernels->adam(layer->weights.value + at, layer->weights.first + at, layer->weights.second + at, gradient, count,
+                      layer->is_latent ? step->latent_rate * layer->rate_scale : step->float_rate, layer->is_latent);
+}
+
+/* Threads that have products; returns how many. */
+static int threads_of(const Step *step, const StepLayer *layer, const int32_t *products[MOST_THREADS]) {
+  int copies = 0;
+  for (int t = 0; t < step->threads; t++)
+    if (layer->has_products[t]) products[copies++] = layer->products[t];
+  return copies;
+}
+
+/* Sums looked up in tables lie [channel][output]. */
+static void learn_looked_up(const Step *step, StepLayer *layer, int block, int end) {
+  const int32_t *products[MOST_THREADS];
+  const int copies = threads_of(step, layer, products);
+  for (int tap = 0; tap < layer->taps; tap++) {
+    int32_t less[BLOCK] = {0};
+    for (int t = 0; t < step->threads; t++)
+      for (int o = 0; layer->has_products[t] && o < BLOCK; o++)
+        less[o] += layer->correction[(size_t)t * layer->pitch + block * BLOCK + o] -
+                   layer->outside[t][(size_t)tap * layer->pitch + block * BLOCK + o];
+    for (int c = 0; c < layer->channels; c += BLOCK) {
+      const int count = layer->channels - c < BLOCK ? layer->channels - c : BLOCK;
+      const size_t at = (((size_t)block * layer->taps + tap) * layer->lane_pitch + c) * BLOCK;
+      float gradient[BLOCK * BLOCK];
+      step->kernels->gather_tables(products, copies, at, less, layer->unit, gradient);
+      for (int o = block * BLOCK; o < end; o++) learn(step, layer, o, tap, c, count, gradient + o % BLOCK * BLOCK);
+    }
+  }
+}
+
+/* Of outputs that have their own sums in a row. */
+static void learn_rows(const Step *step, StepLayer *layer, int block, int end) {
+  const int32_t *products[MOST_THREADS];
+  const int copies = threads_of(step, layer, products);
+  for (int o = block * BLOCK; o < end; o++) {
+    int32_t less = 0;
+    for (int t = 0; t < step->threads; t++) less += layer->correction[(size_t)t * layer->pitch + o];
+    for (int tap = 0; tap < layer->taps; tap++) {
+      const size_t at = ((size_t)o * layer->taps + tap) * layer->lane_pitch;
+      for (int c = 0; c < layer->channels; c += SOME) {
+        const int count = layer->channels - c < SOME ? layer->channels - c : SOME;
+        float gradient[SOME];
+        if (layer->is_first && !step->is_sliced) gather_values(step, layer, products, copies, at, gradient);
+        else step->kernels->gather(products, copies, at + c, less, layer->unit, count, gradient);
+        learn(step, layer, o, tap, c, count, gradient);
+      }
+    }
+  }
+}
+
 static void update_task(void *context, int index, int thread) {
   Step *step = context;
   (void)thread;
   int block;
   StepLayer *layer = layer_of(step, index, &block);
-  const StepKernels *kernels = step->kernels;
-  const int32_t *products[256];
-  int copies = 0;
-  for (int t = 0; t < step->threads; t++)
-    if (layer->has_products[t]) products[copies++] = layer->products[t];
-  const float rate = layer->is_latent ? step->latent_rate * layer->rate_scale : step->float_rate;
   const int end = layer->outputs < (block + 1) * BLOCK ? layer->outputs : (block + 1) * BLOCK;
-  for (int o = block * BLOCK; o < end; o++) {
-    int32_t less = 0;
-    for (int t = 0; t < step->threads; t++) less += layer->correction[(size_t)t * layer->pitch + o];
-    for (int tap = 0; tap < layer->taps; tap++) {
-      const size_t own = ((size_t)o * layer->taps + tap), at = own * layer->lane_pitch, to = own * layer->channels;
-      for (int c = 0; c < layer->channels; c += SOME) {
-        const int count = layer->channels - c < SOME ? layer->channels - c : SOME;
-        float gradient[SOME];
-        if (layer->is_first && !step->is_sliced) gather_values(step, layer, products, copies, at, gradient);
-        else kernels->gather(products, copies, at + c, less, layer->unit, count, gradient);
-        if (layer->is_first)
-          for (int i = 0; i < count; i++)
-            gradient[i] = (step->is_integer ? gradient[i] / step->first_scale[o] : gradient[i]) * step->place[c + i];
-        kernels->adam(layer->weights.value + to + c, layer->weights.first + to + c, layer->weights.second + to + c, gradient, count, rate,
-                      layer->is_latent);
-      }
-    }
-  }
+  (layer->looks_up ? learn_looked_up : learn_rows)(step, layer, block, end);
   const int from = block * BLOCK, count = end - from;
-  kernels->adam(layer->gamma.value + from, layer->gamma.first + from, layer->gamma.second + from, layer->dgamma + from, count,
-                step->float_rate, 0);
-  kernels->adam(layer->beta.value + from, layer->beta.first + from, layer->beta.second + from, layer->dbeta + from, count,
-                step->float_rate, 0);
+  step->kernels->adam(layer->gamma.value + from, layer->gamma.first + from, layer->gamma.second + from, layer->dgamma + from, count, step->float_rate, 0);
+  step->kernels->adam(layer->beta.value + from, layer->beta.first + from, layer->beta.second + from, layer->dbeta + from, count, step->float_rate, 0);
 }
 
 /* The next step's gradients are as large as this one's, or nearly so: docs/training-step.md 5. */
