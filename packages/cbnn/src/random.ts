@@ -45,6 +45,11 @@ export class Random {
     return this.uint32() / 0x1_0000_0000;
   }
 
+  /** [0, 1) with 24 bits: exact in single precision */
+  uniform24(): number {
+    return (this.uint32() >>> 8) / 0x100_0000;
+  }
+
   /** integer in [0, bound) */
   below(bound: number): number {
     return Math.floor(this.uniform() * bound);

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
 import { configError } from '@cbnn/runtime';
 import { type Command, Option } from 'commander';
-import type { TechniqueName } from '../nn/plan.js';
+import { techniqueNames } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
-import { techniques } from '../techniques/index.js';
 import type { RunConfig } from '../train/config.js';
 import { chooseDevice, onFittingDevice, trainingDevices } from '../train/devices.js';
 import { DEFAULT_ARCHITECTURE, type RunOptions } from '../train/options.js';
@@ -30,11 +29,8 @@ export function addTrainCommand(program: Command): void {
     .addOption(dataDirOption())
     .option('--out <folder>', "the run's folder (default: runs/<data>)")
     .option('--resume', 'continue an interrupted run in --out')
-    .option(
-      '--technique <name>',
-      'bnn or float (default: bnn)',
-      oneOf(Object.keys(techniques) as TechniqueName[]),
-    )
+    .option('--technique <name>', `${techniqueNames.join(', ')} (default: bnn)`, oneOf(techniqueNames))
+    .option('--from <run>', 'the finished run that training begins with (ttq: one of technique float)')
     .option('--recipe <name>', 'modern or paper (default: modern)', oneOf(recipeNames))
     .option(
       '--arch <notation>',
@@ -45,7 +41,7 @@ export function addTrainCommand(program: Command): void {
     .option('--dense-width <factor>', 'the same for dense layers only', positiveNumber)
     .option(
       '--input <form>',
-      'bit-slices or 8-bit (default: bit-slices; float: 8-bit)',
+      'bit-slices or 8-bit (default: bit-slices for bnn, 8-bit for the others)',
       oneOf(['bit-slices', '8-bit'] as const),
     )
     .option('--slices <list>', 'kept slices: all (default), top4, or channel:bits such as 0:4-7,1:4-7,2:4-7')
@@ -56,7 +52,7 @@ export function addTrainCommand(program: Command): void {
     )
     .option(
       '--first-layer <weights>',
-      'integer or binary (default: integer; float: real)',
+      "integer, binary or real (default: the technique's, bnn integer)",
       oneOf(['integer', 'binary', 'real'] as const),
     )
     .option(
@@ -99,7 +95,8 @@ Examples:
   cbnn train signs --epochs 5
   cbnn train cifar10 --data-dir ~/data --epochs 20 --out runs/cifar10
   cbnn train cifar10 --data-dir ~/data --input 8-bit --out runs/cifar10-8bit
-  cbnn train ./my-images --slices top4 --width 0.5`,
+  cbnn train ./my-images --slices top4 --width 0.5
+  cbnn train signs --technique float --out runs/float && cbnn train signs --technique ttq --from runs/float --out runs/ttq`,
     )
     .action(async (data: string, flags: TrainFlags) => {
       const { arch, out, resume, checkpointSeconds, ...rest } = flags;

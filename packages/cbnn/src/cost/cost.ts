@@ -144,7 +144,7 @@ export function packedStorage(model: PackedModel): LayerStorage[] {
 
 /**
  * Storage of a network whose layers are all of one kind: `weightBits` 32 is float, 8 or 16 fixed point, 2 ternary.
- * Each output has a batch norm folded to a scale and an offset in float: it cannot be folded further, because max
+ * Each output has a batch norm in float: it cannot be folded into the weights, because max
  * pooling stands between the products and the batch norm and does not commute with a negative scale.
  */
 export function uniformStorage(
@@ -156,7 +156,7 @@ export function uniformStorage(
     throw configError(`weight bits: expected 1..32, got ${weightBits}`);
   return layers
     .filter((layer) => layer.kind !== 'pool')
-    .map(() => ({ weightBits, arithmetic, perOutput: FOLDED_BATCH_NORM }));
+    .map(() => ({ weightBits, arithmetic, perOutput: BATCH_NORM }));
 }
 
 /** Bytes of one threshold: 2 when all of them fit int16, else 4. */
@@ -172,7 +172,9 @@ const OUTPUT_NUMBERS: readonly StoredNumber[] = [
   { name: 'bias', bytes: 4 },
 ];
 
-const FOLDED_BATCH_NORM: readonly StoredNumber[] = [
-  { name: 'batch norm scale', bytes: 4 },
-  { name: 'batch norm offset', bytes: 4 },
+/** As store/network-file.ts writes it: folded into two numbers, sums would round otherwise than in training. */
+export const BATCH_NORM: readonly StoredNumber[] = [
+  { name: 'mean', bytes: 4 },
+  { name: 'scale', bytes: 4 },
+  { name: 'offset', bytes: 4 },
 ];

@@ -1,14 +1,18 @@
 /** A finished network as users compare them, whatever its technique: what it takes in, what it costs, what it predicts. */
-import { existsSync, statSync } from 'node:fs';
-import type { InputSpec, LayerSpec } from '@cbnn/runtime';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { configError, type InputSpec, type LayerSpec } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
 import { predictPacked } from '../engines/evaluate.js';
 import type { ImagesOptions } from '../engines/packed-engine.js';
+import { decodeNetwork, openNetwork } from '../store/network-file.js';
+import { techniques } from '../techniques/index.js';
 import { planOf } from '../train/config.js';
-import { checkFinished, loadTrainer, readModel } from '../train/run.js';
+import { checkFinished, readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
-import { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost.js';
+import { modelCost, type NetworkCost, networkCost } from './cost.js';
+import { techniqueStorage } from './technique-storage.js';
 
 /** Images between two looks at the abort signal. */
 const PART = 1000;
@@ -17,17 +21,18 @@ export interface FinishedNetwork {
   readonly input: InputSpec;
   readonly layers: readonly LayerSpec[];
   readonly cost: NetworkCost;
-  /** of the packed model's file; of float32 weights and folded batch norms where the technique has no packed form */
+  /** of the packed model's file, or of the network's where the technique has no packed form */
   readonly bytes: number;
   readonly isPacked: boolean;
-  /** Classes of raw images, `[count]`: by the packed model, else by the training graph in evaluation mode. */
+  /** Classes of raw images, `[count]`: by the packed model, or the network as it is stored. */
   predict(images: ImageSet, threads: number, options?: ImagesOptions): Promise<Uint16Array>;
 }
 
 /** Opens a finished run, or a packed model file. Throws a config error where there is none. */
 export function finishedNetwork(path: string): FinishedNetwork {
   const folder = new RunFolder(path);
-  if (existsSync(folder.config) && folder.readConfig().technique === 'float') return floatNetwork(folder);
+  if (existsSync(folder.config) && !techniques[folder.readConfig().technique].integerSums)
+    return realNetwork(folder);
   const model = readModel(path);
   return {
     input: model.input,
@@ -39,19 +44,24 @@ export function finishedNetwork(path: string): FinishedNetwork {
   };
 }
 
-function floatNetwork(folder: RunFolder): FinishedNetwork {
+function realNetwork(folder: RunFolder): FinishedNetwork {
   checkFinished(folder.path);
   const config = folder.readConfig();
-  const { input, layers } = planOf(config);
-  const cost = networkCost(input, layers, uniformStorage(layers, 32));
+  const plan = planOf(config);
+  const { input, layers } = plan;
+  const cost = networkCost(input, layers, techniqueStorage(plan));
+  if (!existsSync(folder.network))
+    throw configError(
+      `run ${folder.path}: has no ${basename(folder.network)}; write it with \`cbnn train ... --resume\``,
+    );
   return {
     input,
     layers,
     cost,
-    bytes: cost.bytes,
+    bytes: statSync(folder.network).size,
     isPacked: false,
-    async predict(images, _, { signal, onProgress } = {}) {
-      const trainer = await loadTrainer(folder.path);
+    async predict(images, threads, { signal, onProgress } = {}) {
+      const network = await openNetwork(decodeNetwork(readFileSync(folder.network)), threads);
       try {
         const stretched = stretchSet(images, input.stretch);
         const predictions = new Uint16Array(images.count);
@@ -61,12 +71,12 @@ function floatNetwork(folder: RunFolder): FinishedNetwork {
             stretched,
             Uint32Array.from({ length: Math.min(PART, images.count - start) }, (_value, n) => start + n),
           );
-          predictions.set(await trainer.classify(part), start);
+          predictions.set(await network.classify(part), start);
           onProgress?.(start + part.count, images.count);
         }
         return predictions;
       } finally {
-        await trainer.close();
+        await network.close();
       }
     },
   };

@@ -32,6 +32,8 @@ export class Graph {
   readonly nodes: OnnxNode[] = [];
   readonly inputs: Value[] = [];
   readonly outputs: Value[] = [];
+  /** inputs that take other random numbers, uniform in [0, 1), in every step */
+  readonly noises: Value[] = [];
   readonly constants: (Value & { data: ConstantData })[] = [];
   private readonly shared = new Map<string, Value>();
   private readonly tape: TapeEntry[] = [];
@@ -43,6 +45,13 @@ export class Graph {
   input(name: string, shape: readonly number[]): Value {
     const value: Value = { name, type: 'float32', shape };
     this.inputs.push(value);
+    return value;
+  }
+
+  /** Random numbers, uniform in [0, 1). */
+  noise(shape: readonly number[]): Value {
+    const value = this.input(`noise.${this.noises.length}`, shape);
+    this.noises.push(value);
     return value;
   }
 

@@ -81,7 +81,8 @@ async function openToy(device: DeviceName, toy: ToyNetwork) {
       [names.scores]: zeros([BATCH, classes]),
     };
     for (const parameter of graph.parameters) {
-      const { name, shape, role, kernelLayer, group } = parameter;
+      const { name, shape, kernelLayer, group } = parameter;
+      const role = parameter.role as keyof OracleParameters;
       feeds[name] = tensor(shape, start[kernelLayer]![role]);
       feeds[names.firstMoment(name)] = zeros(shape);
       feeds[names.secondMoment(name)] = zeros(shape);
@@ -148,7 +149,8 @@ describe.each(devices)('one training step on %s equals the float64 oracle', (dev
         1e-5,
       );
     }
-    for (const { name, role, kernelLayer, group, rateScale } of graph.parameters) {
+    for (const { name, role: any, kernelLayer, group, rateScale } of graph.parameters) {
+      const role = any as keyof OracleParameters;
       const gradient = expected.gradients[kernelLayer]![role];
       const actual = outputs[names.gradient(name)]!.data;
       expect(worst(actual, gradient), `gradient of ${name}`).toBeLessThan(1e-4);
@@ -187,7 +189,8 @@ describe.each(devices)('gradients on %s are the slopes of its own loss', (device
         toy.first === 'real' || (kernelLayer === layers.length - 1 && role !== 'weights'),
     );
     expect(smooth.length).toBe(toy.first === 'real' ? 3 * layers.length : 2);
-    for (const { name, role, kernelLayer } of smooth) {
+    for (const { name, role: any, kernelLayer } of smooth) {
+      const role = any as keyof OracleParameters;
       const gradient = outputs[names.gradient(name)]!.data;
       // Along the gradient itself, disturbed so that single entries count: the slope is then far from zero.
       const size = Math.hypot(...gradient);

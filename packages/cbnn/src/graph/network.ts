@@ -1,6 +1,6 @@
 /** From a plan to graphs: the forward pass, the complete training step, and the evaluation pass. */
 import type { KernelShape } from '@cbnn/runtime';
-import { inputChannels, layerParameters, type Parameter, type Plan, planShapes } from '../nn/plan.js';
+import { inputChannels, type Parameter, type Plan, planShapes, type ScaleRole } from '../nn/plan.js';
 import { Graph, type Value } from './graph.js';
 import { names } from './names.js';
 import { batchNorm, type Normalization } from './operations/batch-norm.js';
@@ -9,13 +9,15 @@ import { dense, flatten } from './operations/dense.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool } from './operations/pooling.js';
 import { adam } from './optimizer.js';
-import type { Technique } from './technique.js';
+import { type Activated, parametersOf, type Technique } from './technique.js';
 
 export interface NetworkGraph {
   readonly bytes: Uint8Array;
   readonly batch: number;
   readonly parameters: readonly Parameter[];
   readonly shapes: readonly KernelShape[];
+  /** inputs that take random numbers, uniform in [0, 1) */
+  readonly noises: readonly Value[];
 }
 
 interface Forward {
@@ -38,6 +40,7 @@ function forward(
   technique: Technique,
   batch: number,
   mode: 'batch' | 'given',
+  phase: 'training' | 'evaluation',
   channelBlock: number,
 ): Forward {
   const g = new Graph(channelBlock);
@@ -46,24 +49,29 @@ function forward(
   const values: Value[] = [];
   const sums: Value[] = [];
   const activations: Value[] = [];
+  let magnitude: Value | undefined;
   let x = g.input(names.images, [batch, inputChannels(plan.input), plan.input.height, plan.input.width]);
   for (const shape of shapes) {
     const { index } = shape;
-    const own = layerParameters(plan, shape, technique.latentWeights);
-    const [weights, gamma, beta] = own.map((parameter) => g.input(parameter.name, parameter.shape)) as [
-      Value,
-      Value,
-      Value,
-    ];
+    const last = index === shapes.length - 1;
+    const own = parametersOf(technique, plan, shape);
+    const inputs = own.map((parameter) => g.input(parameter.name, parameter.shape));
+    const [weights, gamma, beta] = inputs as [Value, Value, Value];
     parameters.push(...own);
-    values.push(weights, gamma, beta);
-    const quantized = technique.quantizeWeights(g, weights, shape, plan);
+    values.push(...inputs);
+    const scales: Partial<Record<ScaleRole, Value>> = {};
+    for (const [i, { role }] of own.entries())
+      if (role === 'positive' || role === 'negative') scales[role] = inputs[i]!;
+    const quantized = technique.quantizeWeights(g, weights, { plan, shape, isLast: last, phase, scales });
+    const given = magnitude;
+    const scaled = (z: Value): Value =>
+      given && technique.scaleSums ? technique.scaleSums(g, z, given, shape) : z;
     let p: Value;
     if (shape.kind === 'conv') {
-      p = convolution(g, x, quantized, shape);
+      p = scaled(convolution(g, x, quantized, shape));
       if (shape.pool > 1) p = maxPool(g, p, shape.pool, technique.integerSums);
     } else {
-      p = dense(g, x.shape.length === 4 ? flatten(g, x) : x, quantized);
+      p = scaled(dense(g, x.shape.length === 4 ? flatten(g, x) : x, quantized));
     }
     sums.push(p);
     const channels = [shape.output.channels];
@@ -71,15 +79,22 @@ function forward(
       mode === 'batch'
         ? { mode }
         : { mode, mean: g.input(names.mean(index), channels), scale: g.input(names.scale(index), channels) };
-    const last = index === shapes.length - 1;
-    const normalized = last
+    const normalized: Activated = last
       ? batchNorm(g, p, gamma, beta, normalization)
-      : technique.activate(g, p, gamma, beta, normalization);
+      : technique.activate(
+          g,
+          p,
+          gamma,
+          beta,
+          normalization,
+          technique.realLast && index === shapes.length - 2,
+        );
     if (normalized.variance) {
       g.output(names.mean(index), normalized.mean);
       g.output(names.variance(index), normalized.variance);
     }
     x = normalized.output;
+    magnitude = normalized.magnitude;
     activations.push(x);
   }
   return { g, parameters, values, shapes, scores: x, sums, activations };
@@ -104,6 +119,7 @@ export function trainingGraph(
     technique,
     batch,
     'batch',
+    'training',
     channelBlock,
   );
   const targets = g.input(names.targets, scores.shape);
@@ -123,19 +139,26 @@ export function trainingGraph(
     adam(g, parameter, values[i]!, gradients[i]!, rates.get(parameter.group)!);
   }
   if (expose) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
-  return { bytes: g.encode(), batch, parameters, shapes };
+  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises };
 }
 
-/** The forward pass in training mode: only the batch's mean and variance per layer, and the scores. */
+/** The forward pass by the batch's own statistics, with the weights that answer: only their mean and variance per layer, and the scores. */
 export function statisticsGraph(
   plan: Plan,
   technique: Technique,
   batch: number,
   { channelBlock = 0 }: GraphOptions = {},
 ): NetworkGraph {
-  const { g, parameters, shapes, scores } = forward(plan, technique, batch, 'batch', channelBlock);
+  const { g, parameters, shapes, scores } = forward(
+    plan,
+    technique,
+    batch,
+    'batch',
+    'evaluation',
+    channelBlock,
+  );
   g.output(names.scores, scores);
-  return { bytes: g.encode(), batch, parameters, shapes };
+  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises };
 }
 
 /** The network in evaluation mode. */
@@ -150,6 +173,7 @@ export function evaluationGraph(
     technique,
     batch,
     'given',
+    'evaluation',
     channelBlock,
   );
   g.output(names.scores, scores);
@@ -158,5 +182,5 @@ export function evaluationGraph(
       g.output(names.sums(index), sums[index]!);
       g.output(names.activations(index), activations[index]!);
     }
-  return { bytes: g.encode(), batch, parameters, shapes };
+  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises };
 }

@@ -3,9 +3,26 @@
  * techniques/ and list it in its index.ts.
  */
 import type { KernelShape } from '@cbnn/runtime';
-import type { Plan, TechniqueName } from '../nn/plan.js';
+import type { FirstLayer, Parameter, Plan, ScaleRole, TechniqueName } from '../nn/plan.js';
+import { layerParameters, planShapes } from '../nn/plan.js';
 import type { Graph, Value } from './graph.js';
 import type { Normalization, Normalized } from './operations/batch-norm.js';
+
+/** A kernel layer, as a technique's quantizers see it. */
+export interface LayerContext {
+  readonly plan: Plan;
+  readonly shape: KernelShape;
+  readonly isLast: boolean;
+  /** whether the weights are about to learn, or answer: some techniques round them at random only in training */
+  readonly phase: 'training' | 'evaluation';
+  /** the layer's trained scales, where the technique has them */
+  readonly scales: Readonly<Partial<Record<ScaleRole, Value>>>;
+}
+
+export interface Activated extends Normalized {
+  /** mean magnitude of what was binarized, over channels: `[N][1][H][W]` or `[N][1]` */
+  readonly magnitude?: Value;
+}
 
 export interface Technique {
   readonly name: TechniqueName;
@@ -13,12 +30,48 @@ export interface Technique {
   readonly source: string;
   /** hidden weights are latent: initialized in [-1, 1], clipped there, with per-layer rates */
   readonly latentWeights: boolean;
+  /** the output layer's weights are real, whatever the hidden ones are */
+  readonly realLast: boolean;
+  /** what the first layer's weights may be; the first is the default */
+  readonly firstLayers: readonly [FirstLayer, ...FirstLayer[]];
+  /** how images enter where nobody says */
+  readonly input: 'bit-slices' | '8-bit';
+  /** training begins with the weights of a finished run of this technique */
+  readonly startsFrom?: TechniqueName;
+  /** trained scales of each quantized layer, beside its weights */
+  readonly scales?: readonly ScaleRole[];
+  /** bits that a quantized layer's weight is stored in when it answers */
+  readonly weightBits: 1 | 2 | 32;
+  /** quantized layers multiply bits with bits, then scale */
+  readonly binarySums: boolean;
   /** layer sums are integers: pooling can break ties exactly, and the network can be packed */
   readonly integerSums: boolean;
   /** the native step trains it: hidden weights and activations are bits, and gradients pass as straight-through */
   readonly nativeStep: boolean;
   /** the weights that the layer multiplies with, from its trained ones */
-  quantizeWeights(g: Graph, weights: Value, shape: KernelShape, plan: Plan): Value;
-  /** batch norm and what follows it in a hidden layer */
-  activate(g: Graph, p: Value, gamma: Value, beta: Value, normalization: Normalization): Normalized;
+  quantizeWeights(g: Graph, weights: Value, layer: LayerContext): Value;
+  /** batch norm and what follows it in a hidden layer; `beforeReal`: the next layer's weights are real */
+  activate(
+    g: Graph,
+    p: Value,
+    gamma: Value,
+    beta: Value,
+    normalization: Normalization,
+    beforeReal: boolean,
+  ): Activated;
+  /** the layer's sums, scaled by the magnitude of its input, before pooling */
+  scaleSums?(g: Graph, sums: Value, magnitude: Value, shape: KernelShape): Value;
+}
+
+/** Whether the layer's weights are trained as they are: the first and the output layer of many techniques. */
+export const hasRealWeights = (
+  technique: Pick<Technique, 'realLast'>,
+  { plan, shape, isLast }: Pick<LayerContext, 'plan' | 'shape' | 'isLast'>,
+): boolean => (shape.index === 0 && plan.firstLayer === 'real') || (isLast && technique.realLast);
+
+/** What a technique trains in a layer, weights first. */
+export function parametersOf(technique: Technique, plan: Plan, shape: KernelShape): Parameter[] {
+  const isLast = shape.index === planShapes(plan).length - 1;
+  const isReal = hasRealWeights(technique, { plan, shape, isLast });
+  return layerParameters(plan, shape, technique.latentWeights && !isReal, isReal ? [] : technique.scales);
 }

@@ -3,8 +3,22 @@ import { type InputSpec, type KernelShape, kernelShapes, type LayerSpec } from '
 
 /** What the output layer is trained with. */
 export type LossName = 'squared-hinge' | 'cross-entropy';
-/** Techniques: a file each in techniques/. */
-export type TechniqueName = 'bnn' | 'float';
+/** Techniques: techniques/ has a file for each, or for each family. */
+export const techniqueNames = [
+  'bnn',
+  'float',
+  'binaryconnect',
+  'binaryconnect-stochastic',
+  'bwn',
+  'xnor-net',
+  'xnor-net-without-k',
+  'xnor-net-binary',
+  'ternary',
+  'ttq',
+] as const;
+export type TechniqueName = (typeof techniqueNames)[number];
+/** Trained scales of ternary weights: of those above the threshold, and of those below its negative. */
+export type ScaleRole = 'positive' | 'negative';
 /** How bit slices enter the first layer: all +-1, or slice k as +-2^k / 255 (so that they add up to the image). */
 export type Slicing = 'equal' | 'place-value';
 /** Weights of the first layer: rounded to -127..127 with the rounding in the loop, one bit each, or real. */
@@ -46,7 +60,7 @@ export function placeFactors(plan: Plan): Float32Array | null {
 export interface Parameter {
   readonly name: string;
   readonly kernelLayer: number;
-  readonly role: 'weights' | 'gamma' | 'beta';
+  readonly role: 'weights' | 'gamma' | 'beta' | ScaleRole;
   readonly shape: readonly number[];
   /** `binary`: a latent weight, clipped to [-1, 1], its rate scaled by `rateScale`; `float`: plain Adam */
   readonly group: 'binary' | 'float';
@@ -54,8 +68,13 @@ export interface Parameter {
   readonly rateScale: number;
 }
 
-/** The parameters of kernel layer `shape.index`, weights first. */
-export function layerParameters(plan: Plan, shape: KernelShape, latent: boolean): Parameter[] {
+/** The parameters of kernel layer `shape.index`, weights first; `latent`: whether its weights are, where the plan allows. */
+export function layerParameters(
+  plan: Plan,
+  shape: KernelShape,
+  latent: boolean,
+  scales: readonly ScaleRole[] = [],
+): Parameter[] {
   const { index, kind, kernel, input, output, fanIn } = shape;
   const weightShape =
     kind === 'conv' ? [output.channels, kernel, kernel, input.channels] : [output.channels, fanIn];
@@ -73,5 +92,6 @@ export function layerParameters(plan: Plan, shape: KernelShape, latent: boolean)
     make('weights', weightShape, group),
     make('gamma', [output.channels], 'float'),
     make('beta', [output.channels], 'float'),
+    ...scales.map((role) => make(role, [1], 'float')),
   ];
 }

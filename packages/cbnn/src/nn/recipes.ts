@@ -27,7 +27,7 @@ export interface Recipe {
   readonly warmup: number;
   /** peak rates of networks with latent (binary) weights */
   readonly rates: Rates;
-  /** peak rate of full-precision networks */
+  /** peak rate of networks without latent weights */
   readonly floatRate: number;
   /** last rate divided by first rate, of the exponential schedule */
   readonly decay: number;
@@ -71,6 +71,10 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     stretch: 'off',
   },
 };
+
+/** Peak rate of batch norm and of real weights, beside latent ones or without. */
+export const floatRateOf = (recipe: Recipe, latentWeights: boolean): number =>
+  latentWeights ? recipe.rates.float : recipe.floatRate;
 
 export interface Schedule {
   readonly kind: 'cosine' | 'exponential';

@@ -6,8 +6,9 @@
 import { allSlices, formatSlices } from '@cbnn/runtime';
 import type { CompactionResult } from '../compact/result.js';
 import { datasets } from '../data/registry.js';
-import { recipes } from '../nn/recipes.js';
+import { floatRateOf, recipes } from '../nn/recipes.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
+import { techniques } from '../techniques/index.js';
 import type { RunConfig } from '../train/config.js';
 
 export interface MadeRun {
@@ -64,21 +65,22 @@ export function reproductionCommands(run: MadeRun): string[] {
 function trainingOptions(config: RunConfig): Option[] {
   const { technique, dataset, input, schedule } = config;
   const recipe = recipes[config.recipe];
-  const isFloat = technique === 'float';
+  const { input: usualInput, firstLayers, latentWeights } = techniques[technique];
   const sliced = input.encoding === 'bit-slices';
   return [
     ['technique', technique, 'bnn'],
+    ['from', config.from?.run],
     ['recipe', config.recipe, 'modern'],
     ['arch', config.architecture],
-    ['input', input.encoding, isFloat ? '8-bit' : 'bit-slices'],
+    ['input', input.encoding, usualInput],
     ['slices', sliced ? formatSlices(input.slices) : null, formatSlices(allSlices(input.channels))],
     ['slicing', config.slicing, sliced ? recipe.slicing : 'equal'],
-    ['first-layer', config.firstLayer, isFloat ? 'real' : 'integer'],
+    ['first-layer', config.firstLayer, firstLayers[0]],
     ['stretch', input.stretch ? 'on' : 'off'],
     ['epochs', config.epochs, recipe.epochs],
     ['batch', config.batch],
     ['rate', schedule.rates.binary, recipe.rates.binary],
-    ['float-rate', schedule.rates.float, isFloat ? recipe.floatRate : recipe.rates.float],
+    ['float-rate', schedule.rates.float, floatRateOf(recipe, latentWeights)],
     ['limit', dataset.limit],
     ['size', dataset.choices.size],
     ['roi', dataset.choices.roi],

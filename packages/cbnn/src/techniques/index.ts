@@ -1,7 +1,21 @@
 import type { Technique } from '../graph/technique.js';
 import type { TechniqueName } from '../nn/plan.js';
+import { binaryConnect, binaryConnectStochastic } from './binaryconnect.js';
 import { bnn } from './bnn.js';
 import { float } from './float.js';
+import { ternary, ttq } from './ternary.js';
+import { bwn, xnorNet, xnorNetBinary, xnorNetWithoutK } from './xnor-net.js';
 
 /** Every technique, by the name it is selected with. */
-export const techniques: Readonly<Record<TechniqueName, Technique>> = { bnn, float };
+export const techniques: Readonly<Record<TechniqueName, Technique>> = {
+  bnn,
+  float,
+  binaryconnect: binaryConnect,
+  'binaryconnect-stochastic': binaryConnectStochastic,
+  bwn,
+  'xnor-net': xnorNet,
+  'xnor-net-without-k': xnorNetWithoutK,
+  'xnor-net-binary': xnorNetBinary,
+  ternary,
+  ttq,
+};

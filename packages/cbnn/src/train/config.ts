@@ -1,7 +1,7 @@
 /** The configuration of a run: everything that decides its result, written to config.json, validated when read. */
 import { configError, type InputSpec, parseArchitecture } from '@cbnn/runtime';
 import { z } from 'zod';
-import type { Plan } from '../nn/plan.js';
+import { type Plan, techniqueNames } from '../nn/plan.js';
 
 const slice = z.object({ channel: z.int().min(0), bit: z.int().min(0).max(7) });
 
@@ -24,7 +24,9 @@ export const runConfigSchema = z.strictObject({
     /** SHA-256 of the training and validation images and labels: the same run never continues on others */
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
   }),
-  technique: z.enum(['bnn', 'float']),
+  technique: z.enum(techniqueNames),
+  /** the finished run whose weights training begins with, and the hash of their file */
+  from: z.strictObject({ run: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).exactOptional(),
   recipe: z.enum(['modern', 'paper']),
   /** after scaling, in the paper's notation */
   architecture: z.string(),

@@ -1,7 +1,8 @@
 /** The portable trainer: one ONNX graph per step, run by ONNX Runtime on any of its devices. */
 import { configError, internalError } from '@cbnn/runtime';
+import { type Evaluator, evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
 import { names } from '../graph/names.js';
-import { evaluationGraph, type NetworkGraph, statisticsGraph, trainingGraph } from '../graph/network.js';
+import { statisticsGraph, trainingGraph } from '../graph/network.js';
 import { adamRate } from '../graph/optimizer.js';
 import type { Device, Feeds, Session } from '../graph/session.js';
 import { initialValue } from '../nn/initialize.js';
@@ -10,6 +11,7 @@ import { inputChannels, type Plan, planShapes } from '../nn/plan.js';
 import type { Rates } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
 import { argmax } from '../predictions.js';
+import { Random } from '../random.js';
 import { techniques } from '../techniques/index.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
 import type { ImageBatch, StepResult, Trainer } from './trainer.js';
@@ -44,6 +46,9 @@ function refuseWrongConvolutions(plan: Plan, device: Device, batch: number): voi
   }
 }
 
+/** Stream number of a step's random numbers (random.ts). */
+const NOISE = 6;
+
 interface Tensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -59,10 +64,15 @@ export async function createOnnxTrainer(
   refuseWrongConvolutions(plan, device, batch);
   const graph = trainingGraph(plan, technique, batch, device);
   const classes = graph.shapes.at(-1)!.output.channels;
+  const groups = new Set(graph.parameters.map(({ group }) => group));
+  const noises = graph.noises.map(({ shape }) => ({
+    shape,
+    data: new Float32Array(shape.reduce((product, size) => product * size, 1)),
+  }));
   const training = await device.open(graph.bytes);
   // Opened when first needed: a run that only evaluates never pays for the rest.
   let statistics: Session | null = null;
-  let evaluation: Session | null = null;
+  let evaluator: Evaluator | null = null;
 
   // Parameters and moments exist twice: a step reads one set and writes the other.
   let current = new Map<string, Tensor>();
@@ -96,7 +106,6 @@ export async function createOnnxTrainer(
   const scores: Tensor = { shape: [batch, classes], data: new Float32Array(batch * classes) };
   const loss: Tensor = { shape: [], data: new Float32Array(1) };
   const scalar = (value: number): Tensor => ({ shape: [], data: Float32Array.of(value) });
-  let evaluationImages: Tensor | null = null;
 
   const setImages = (given: ImageBatch) => {
     if (given.count !== batch) throw internalError(`trainer: expected ${batch} images, got ${given.count}`);
@@ -118,10 +127,14 @@ export async function createOnnxTrainer(
       const feeds: Record<string, Tensor> = {
         [names.images]: images,
         [names.targets]: targets,
-        [names.rate.float]: scalar(adamRate(rates.float, step)),
         ...Object.fromEntries(current),
       };
-      if (technique.latentWeights) feeds[names.rate.binary] = scalar(adamRate(rates.binary, step));
+      for (const group of groups) feeds[names.rate[group]] = scalar(adamRate(rates[group], step));
+      for (const [i, tensor] of noises.entries()) {
+        const random = new Random(seed, NOISE, step, i);
+        for (let j = 0; j < tensor.data.length; j++) tensor.data[j] = random.uniform24();
+        feeds[graph.noises[i]!.name] = tensor;
+      }
       const outputs: Record<string, Tensor> = {
         [names.loss]: loss,
         [names.scores]: scores,
@@ -147,30 +160,8 @@ export async function createOnnxTrainer(
     },
 
     async classify(given) {
-      evaluation ??= await device.open(evaluationGraph(plan, technique, evaluationBatch, device).bytes);
-      evaluationImages ??= {
-        shape: inputShape(evaluationBatch),
-        data: new Float32Array(evaluationBatch * imageSize),
-      };
-      const feeds = { [names.images]: evaluationImages, ...evaluationFeeds(graph, state()) };
-      const all = new Uint16Array(given.count);
-      const part: Tensor = {
-        shape: [evaluationBatch, classes],
-        data: new Float32Array(evaluationBatch * classes),
-      };
-      const size = given.pixels.length / given.count;
-      for (let start = 0; start < given.count; start += evaluationBatch) {
-        const count = Math.min(evaluationBatch, given.count - start);
-        writeInputPlanes(
-          given.pixels.subarray(start * size, (start + count) * size),
-          count,
-          plan.input,
-          evaluationImages.data,
-        );
-        await evaluation.run(feeds, { [names.scores]: part });
-        for (let n = 0; n < count; n++) all[start + n] = argmax(part.data, n, classes);
-      }
-      return all;
+      evaluator ??= await openEvaluator(plan, technique, device, evaluationBatch);
+      return evaluator.classify(given, evaluationFeeds(graph, state()));
     },
 
     state,
@@ -178,24 +169,9 @@ export async function createOnnxTrainer(
     restore: (saved) => restoreInto(state(), saved),
 
     async close() {
-      for (const session of [training, statistics, evaluation]) await session?.close();
+      for (const opened of [training, statistics, evaluator]) await opened?.close();
     },
   };
-}
-
-/** What an evaluation graph needs beside the images: weights, and statistics in the form it takes them. */
-export function evaluationFeeds({ parameters, shapes }: NetworkGraph, state: TrainingState): Feeds {
-  const feeds = Object.fromEntries(parameters.map(({ name }) => [name, state.get(name)!]));
-  for (const { index } of shapes) {
-    const gamma = state.get(`layers.${index}.gamma`)!;
-    const inverse = state.get(names.inverse(index))!.data;
-    feeds[names.mean(index)] = state.get(names.mean(index))!;
-    feeds[names.scale(index)] = {
-      shape: gamma.shape,
-      data: gamma.data.map((value, c) => value * inverse[c]!),
-    };
-  }
-  return feeds;
 }
 
 function countCorrect(scores: Float32Array, labels: Uint16Array, classes: number): number {

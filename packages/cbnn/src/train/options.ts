@@ -17,11 +17,13 @@ import { checkChoices, formOf, isKnownDataset } from '../data/registry.js';
 import type { ImageForm, ReadingChoices } from '../data/source.js';
 import { fingerprint, type Split } from '../data/split.js';
 import { type FirstLayer, type Plan, planShapes, type Slicing, type TechniqueName } from '../nn/plan.js';
-import { type RecipeName, recipes } from '../nn/recipes.js';
+import { floatRateOf, type RecipeName, recipes } from '../nn/recipes.js';
 import { unknownName } from '../suggest.js';
+import { techniques } from '../techniques/index.js';
 import { parseConfig, planOf, type RunConfig } from './config.js';
 import type { TrainingDevice } from './devices.js';
 import { firstLayerBound } from './first-layer-bound.js';
+import { checkStart, startOf } from './start.js';
 
 /** Small enough for two cores, and the paper's network in form: a sixteenth of its convolutions, a quarter of its widths. */
 export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC';
@@ -52,6 +54,8 @@ export interface RunOptions extends ReadingChoices {
   readonly convWidth?: number;
   readonly denseWidth?: number;
   readonly technique?: TechniqueName;
+  /** the finished run that training begins with, where the technique wants one */
+  readonly from?: string;
   readonly recipe?: RecipeName;
   readonly input?: 'bit-slices' | '8-bit';
   /** e.g. `top4` or `0:4-7,1:4-7,2:4-7` */
@@ -72,14 +76,20 @@ export interface RunOptions extends ReadingChoices {
 
 /** Throws config errors for whatever can be refused before the images are read: their number and size are known by then. */
 export function checkOptions(options: RunOptions): void {
-  const isFloat = options.technique === 'float';
-  const firstLayer = options.firstLayer ?? (isFloat ? 'real' : 'integer');
-  if (isFloat !== (firstLayer === 'real'))
+  const technique = techniqueOf(options);
+  const { name, firstLayers, latentWeights, startsFrom } = technique;
+  if (options.firstLayer && !firstLayers.includes(options.firstLayer))
     throw configError(
-      `first layer ${firstLayer}: technique ${options.technique ?? 'bnn'} expects ${isFloat ? 'real' : 'integer or binary'} first-layer weights`,
+      `first layer ${options.firstLayer}: technique ${name} expects ${firstLayers.join(' or ')} first-layer weights`,
     );
-  if (isFloat && options.rate !== undefined)
-    throw configError('rate: technique float has no latent weights; use --float-rate');
+  if (!latentWeights && options.rate !== undefined)
+    throw configError(`rate: technique ${name} has no latent weights; use --float-rate`);
+  if (startsFrom && options.from === undefined)
+    throw configError(
+      `technique ${name}: begins with a trained network; train one with --technique ${startsFrom}, and give its folder with --from`,
+    );
+  if (!startsFrom && options.from !== undefined)
+    throw configError(`from: technique ${name} begins with weights of its own; leave --from out`);
   if (options.batch !== undefined && options.batch < LEAST_BATCH)
     throw configError(
       `batch: expected at least ${LEAST_BATCH} images (batch norm takes its statistics from them), got ${options.batch}`,
@@ -116,7 +126,9 @@ export const choicesOf = ({ size, roi, quality, testShare }: RunOptions): Readin
 });
 
 const encodingOf = ({ input, technique }: RunOptions): 'bit-slices' | '8-bit' =>
-  input ?? (technique === 'float' ? '8-bit' : 'bit-slices');
+  input ?? techniques[technique ?? 'bnn'].input;
+
+const techniqueOf = ({ technique }: RunOptions) => techniques[technique ?? 'bnn'];
 
 /** The part of a configuration that decides the network, and that follows from `options` and the images' form. */
 type NetworkConfig = Pick<
@@ -134,7 +146,7 @@ function networkOf(options: RunOptions, { classes, height, width, channels }: Im
     technique,
     recipe: recipe.name,
     architecture: architectureFor(options, classes),
-    firstLayer: options.firstLayer ?? (technique === 'float' ? 'real' : 'integer'),
+    firstLayer: options.firstLayer ?? techniques[technique].firstLayers[0],
     input: {
       height,
       width,
@@ -177,13 +189,14 @@ export function buildConfig(
       kind: recipe.schedule,
       rates: {
         binary: options.rate ?? recipe.rates.binary,
-        float: options.floatRate ?? (network.technique === 'float' ? recipe.floatRate : recipe.rates.float),
+        float: options.floatRate ?? floatRateOf(recipe, techniques[network.technique].latentWeights),
       },
       warmup: recipe.warmup,
       decay: recipe.decay,
     },
     augmentation: { ...dataset.augmentation, ...(!recipe.shifts && { shift: 0 }) },
     calibrationBatches: recipe.calibrationBatches,
+    ...(options.from !== undefined && { from: startOf(options.from) }),
     seed: options.seed ?? DEFAULT_SEED,
     device,
     threads: options.threads ?? Math.max(1, Math.min(8, availableParallelism())),
@@ -193,6 +206,7 @@ export function buildConfig(
       `batch: expected at most the ${split.train.count} training images, got ${config.batch}; use a smaller --batch, or more images`,
     );
   const checked = parseConfig(config, 'options');
+  checkStart(checked);
   checkPackable(planOf(checked));
   return checked;
 }
@@ -204,7 +218,7 @@ const defaultBatch = (batch: number, images: number): number =>
 /** Walks the plan, so that an impossible architecture, or sums that float32 would round, are refused before any work. */
 function checkPackable(plan: Plan): void {
   planShapes(plan);
-  if (plan.technique === 'float') return;
+  if (!techniques[plan.technique].integerSums) return;
   const bound = firstLayerBound(plan);
   if (bound > EXACT_FLOAT32)
     throw configError(

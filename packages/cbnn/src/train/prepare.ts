@@ -50,6 +50,7 @@ export function contradiction(
     convWidth: ({ architecture }) => architecture,
     denseWidth: ({ architecture }) => architecture,
     technique: ({ technique }) => technique,
+    from: ({ from }) => from?.run,
     recipe: ({ recipe }) => recipe,
     input: ({ input }) => input.encoding,
     slices: ({ input }) => formatSlices(input.slices),

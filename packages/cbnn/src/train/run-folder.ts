@@ -58,6 +58,10 @@ export class RunFolder {
   get model(): string {
     return this.file('model.safetensors');
   }
+  /** the network in its technique's own bits, where it has no packed form */
+  get network(): string {
+    return this.file('network.safetensors');
+  }
   get result(): string {
     return this.file('result.json');
   }

@@ -7,11 +7,12 @@ import { loadDataset } from '../data/registry.js';
 import type { OnDataProgress } from '../data/source.js';
 import { fingerprint, splitValidation } from '../data/split.js';
 import { packModel } from '../pack/pack.js';
+import { encodeNetwork } from '../store/network-file.js';
+import { techniques } from '../techniques/index.js';
 import { planOf, type RunConfig } from './config.js';
-import { openTrainer } from './open-trainer.js';
 import { RunFolder, readCheckpoint, readJson, writeFileAtomic, writeJsonAtomic } from './run-folder.js';
+import { startingState } from './start.js';
 import { type EpochMetrics, type TrainingResult, type TrainOptions, train } from './train.js';
-import type { Trainer } from './trainer.js';
 
 export interface RunImages {
   readonly dataset: Dataset;
@@ -66,7 +67,7 @@ export function placeOf(folder: RunFolder): string {
   return existsSync(file) ? (readJson(file) as Place).dataDir : 'data';
 }
 
-/** Trains a prepared run in `path`, then packs it where its technique has a packed form. */
+/** Trains a prepared run in `path`, then writes it as a packed model, or in its technique's own bits where it has no packed form. */
 export async function trainRun(
   config: RunConfig,
   images: RunImages,
@@ -77,8 +78,9 @@ export async function trainRun(
   const folder = new RunFolder(path);
   folder.begin(config, options.resume === true);
   writeJsonAtomic(placeFile(folder), { dataDir: resolve(dataDir) } satisfies Place);
-  const result = await train(config, images, path, { ...options, resume: true });
-  if (config.technique === 'bnn') {
+  const initial = options.initial ?? startingState(config, folder);
+  const result = await train(config, images, path, { ...options, resume: true, ...(initial && { initial }) });
+  if (techniques[config.technique].integerSums) {
     const { state } = readCheckpoint(folder.best);
     const model = packModel(planOf(config), state, images.dataset.classes, {
       technique: config.technique,
@@ -89,18 +91,12 @@ export async function trainRun(
       validationError: result.validationError,
     });
     writeFileAtomic(folder.model, encodeModel(model));
+  } else {
+    const { state } = readCheckpoint(folder.best);
+    writeFileAtomic(folder.network, await encodeNetwork(planOf(config), state, images.dataset.classes));
   }
   writeJsonAtomic(folder.result, result);
   return result;
-}
-
-/** The trainer of a finished run with its best weights: for networks that have no packed form. */
-export async function loadTrainer(path: string): Promise<Trainer> {
-  const folder = new RunFolder(path);
-  const config = folder.readConfig();
-  const trainer = await openTrainer(config);
-  trainer.restore(readCheckpoint(folder.best).state);
-  return trainer;
 }
 
 /** Throws a config error unless `path` holds a finished run. */
@@ -117,8 +113,10 @@ export function checkFinished(path: string): void {
 export function checkPacked(path: string): void {
   checkFinished(path);
   const { technique } = new RunFolder(path).readConfig();
-  if (technique === 'float')
-    throw configError(`run ${path}: expected a run of technique bnn, got float, which has no packed model`);
+  if (!techniques[technique].integerSums)
+    throw configError(
+      `run ${path}: expected a run of technique bnn, got ${technique}, which has no packed model`,
+    );
 }
 
 /** The packed model of a run, or of a model file. */

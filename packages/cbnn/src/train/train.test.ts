@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeModel, runReference } from '@cbnn/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { finishedNetwork } from '../cost/finished-network.js';
 import type { ImageSet } from '../data/dataset.js';
 import { generateSigns } from '../data/generated.js';
 import { splitValidation } from '../data/split.js';
@@ -20,11 +21,15 @@ import { stretchSet } from '../data/stretch-set.js';
 import { nativePackage } from '../engines/packed-native.js';
 import { openPackedOnnx } from '../engines/packed-onnx.js';
 import { openDevice } from '../graph/session.js';
+import { techniqueNames } from '../nn/plan.js';
 import { argmax } from '../predictions.js';
 import { Random } from '../random.js';
+import { techniques } from '../techniques/index.js';
 import type { RunConfig } from './config.js';
-import { loadTrainer, readMetrics, trainRun } from './run.js';
+import { openTrainer } from './open-trainer.js';
+import { readMetrics, trainRun } from './run.js';
 import { CheckpointWriter, RunFolder, readCheckpoint } from './run-folder.js';
+import { checkStart, startOf } from './start.js';
 import { train } from './train.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-train-'));
@@ -66,6 +71,15 @@ beforeAll(async () => {
   images = { dataset, ...splitValidation(dataset, { seed: 1, count: 60 }) };
 });
 
+/** The trainer of a finished run with its best weights. */
+async function loadTrainer(path: string) {
+  const run = new RunFolder(path);
+  const trainer = await openTrainer(run.readConfig());
+  trainer.restore(readCheckpoint(run.best).state);
+  return trainer;
+}
+
+const readRun = (run: string): RunConfig => new RunFolder(join(folder, run)).readConfig();
 const checkpoint = (run: string): Buffer => readFileSync(join(folder, run, 'checkpoint.safetensors'));
 
 describe('a training run', () => {
@@ -149,6 +163,82 @@ describe('a training run', () => {
       expect(checkpoint(`stopped-${device}`).equals(checkpoint(unbroken))).toBe(true);
     },
   );
+
+  it.each(techniqueNames.filter((name) => !techniques[name].integerSums))(
+    'learns by %s, and answers from its file as from its weights',
+    async (technique) => {
+      const { firstLayers, input, startsFrom } = techniques[technique];
+      const own: RunConfig = {
+        ...config,
+        technique,
+        firstLayer: firstLayers[0],
+        input: { ...config.input, encoding: input, slices: [] },
+        slicing: 'equal',
+        ...(startsFrom && { from: startOf(join(folder, `by-${startsFrom}`)) }),
+      };
+      const path = join(folder, `by-${technique}`);
+      await trainRun(own, images, path, 'data');
+      const lines = readMetrics(path);
+      // Weights drawn at random need longer than this to show it.
+      if (technique !== 'binaryconnect-stochastic') {
+        expect(lines.at(-1)!.loss).toBeLessThan(lines[0]!.loss);
+        // Guessing among twelve classes errs by 91.7 %.
+        expect(lines.at(-1)!.trainError).toBeLessThan(90);
+      }
+      const prepared = stretchSet(images.dataset.test, own.input.stretch);
+      const trainer = await loadTrainer(path);
+      const expected = await trainer.classify(prepared);
+      await trainer.close();
+      const network = finishedNetwork(path);
+      expect([...(await network.predict(images.dataset.test, 1))]).toEqual([...expected]);
+      expect(network.bytes).toBe(statSync(join(path, 'network.safetensors')).size);
+      expect(network.bytes - network.cost.bytes).toBeLessThan(3000);
+    },
+  );
+
+  it('draws the same weights at random after a stop', async () => {
+    const own: RunConfig = {
+      ...config,
+      technique: 'binaryconnect-stochastic',
+      firstLayer: 'binary',
+      epochs: 1,
+    };
+    await train(own, images, join(folder, 'drawn'));
+    const controller = new AbortController();
+    const stopped = train(own, images, join(folder, 'drawn-again'), {
+      signal: controller.signal,
+      onProgress: ({ step }) => step === 5 && controller.abort(),
+    });
+    await expect(stopped).rejects.toThrow();
+    await train(own, images, join(folder, 'drawn-again'), { resume: true });
+    expect(checkpoint('drawn-again').equals(checkpoint('drawn'))).toBe(true);
+  });
+
+  it('begins only with a finished run of the same network, unchanged', async () => {
+    const start = startOf(join(folder, 'by-float'));
+    const own: RunConfig = {
+      ...readRun('by-float'),
+      technique: 'ttq',
+      from: start,
+    };
+    checkStart(own);
+    expect(() => checkStart({ ...own, architecture: '6C3-MP2-12FC' })).toThrow(
+      'expected a run with architecture 6C3-MP2-12FC, got 6C3-MP2-9C3',
+    );
+    expect(() => checkStart({ ...own, from: startOf(join(folder, 'by-bwn')) })).toThrow(
+      'expected a run with technique float, got bwn',
+    );
+    expect(() => startOf(join(folder, 'a'))).toThrow('expected a finished run, got an interrupted one');
+    expect(() => startOf(join(folder, 'nowhere'))).toThrow('no config.json there');
+    await expect(
+      trainRun(
+        { ...own, from: { ...start, sha256: '1'.repeat(64) } },
+        images,
+        join(folder, 'other-start'),
+        'data',
+      ),
+    ).rejects.toThrow('its weights have changed');
+  });
 
   it('refuses a folder that already holds a run', async () => {
     await expect(train(config, images, join(folder, 'a'))).rejects.toThrow(/already exists; add --resume/);

@@ -12,6 +12,7 @@ import { names } from '../graph/names.js';
 import { ratesAt } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
 import { errorRate } from '../predictions.js';
+import { techniques } from '../techniques/index.js';
 import { TrainingBatches } from './batches.js';
 import type { RunConfig } from './config.js';
 import { openTrainer } from './open-trainer.js';
@@ -31,7 +32,7 @@ export interface EpochMetrics {
   readonly loss: number;
   readonly trainError: number;
   readonly validationError: number;
-  /** learning rate of latent weights in the epoch's last step (float techniques: of all weights) */
+  /** learning rate of latent weights in the epoch's last step (techniques without: of all weights) */
   readonly rate: number;
   readonly imagesPerSecond: number;
   readonly seconds: number;
@@ -204,7 +205,7 @@ async function runEpochs(
         trainError: 100 * (1 - correct / (steps * batch)),
         validationError,
         rate: ratesAt(schedule, (epoch + 1) * steps, steps, epochs)[
-          config.technique === 'float' ? 'float' : 'binary'
+          techniques[config.technique].latentWeights ? 'binary' : 'float'
         ],
         imagesPerSecond: ((steps - firstStep) * batch) / seconds,
         seconds,

@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { configError, decodeModel } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
+import { evaluationFeeds } from '../graph/evaluator.js';
 import { names } from '../graph/names.js';
 import { evaluationGraph, type NetworkGraph } from '../graph/network.js';
 import { type Feeds, openDevice } from '../graph/session.js';
@@ -15,7 +16,6 @@ import { writeInputPlanes } from '../nn/input-planes.js';
 import { argmax } from '../predictions.js';
 import { techniques } from '../techniques/index.js';
 import { planOf } from '../train/config.js';
-import { evaluationFeeds } from '../train/onnx-trainer.js';
 import { RunFolder, readCheckpoint } from '../train/run-folder.js';
 import { addDifferences, compareWithReference, type Differences, type GraphOutputs } from './compare.js';
 

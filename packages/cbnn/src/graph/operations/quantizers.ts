@@ -34,11 +34,110 @@ export function placeValues(g: Graph, w: Value, place: Float32Array): Value {
   return g.differentiable([w], q, (d) => [g.mul(d, factors)]);
 }
 
+/** sign(y), sign(0) = +1; straight-through where |y| <= 1 (Courbariaux et al. 2016). Where y is needed itself: see batch-norm.ts. */
+export function signThrough(g: Graph, y: Value): Value {
+  const positive = g.node('GreaterOrEqual', [y, g.scalar(0)], y.shape, {}, 'bool');
+  const sign = g.node('Where', [positive, g.scalar(1), g.scalar(-1)], y.shape);
+  return g.differentiable([y], sign, (d) => {
+    const size = g.node('Abs', [y], y.shape);
+    return [g.mul(d, g.toFloat(g.node('LessOrEqual', [size, g.scalar(1)], y.shape, {}, 'bool')))];
+  });
+}
+
 /** max(x, 0) */
 export function relu(g: Graph, x: Value): Value {
   const y = g.node('Relu', [x], x.shape);
   return g.differentiable([x], y, (d) => {
     const positive = g.node('Greater', [x, g.scalar(0)], x.shape, {}, 'bool');
     return [g.mul(d, g.toFloat(positive))];
+  });
+}
+
+/** Axes of a weight tensor that belong to one output, and its shape with those of size 1. */
+function perOutput(w: Value): { axes: number[]; shape: number[]; count: number } {
+  const rest = w.shape.slice(1);
+  return {
+    axes: rest.map((_, axis) => axis + 1),
+    shape: [w.shape[0]!, ...rest.map(() => 1)],
+    count: rest.reduce((product, size) => product * size, 1),
+  };
+}
+
+const meanPerOutput = (g: Graph, w: Value): Value => {
+  const { axes, shape, count } = perOutput(w);
+  return g.reshape(g.scale(g.sum(w, axes), 1 / count), shape);
+};
+
+/**
+ * +1 with probability clip((w + 1) / 2, 0, 1), else -1 (BinaryConnect: Courbariaux et al. 2015, section 2.3); other numbers in
+ * every step. Straight-through.
+ */
+export function binarizeAtRandom(g: Graph, w: Value): Value {
+  const chance = g.scale(g.add(w, g.scalar(1)), 0.5);
+  const positive = g.node('Less', [g.noise(w.shape), chance], w.shape, {}, 'bool');
+  const q = g.node('Where', [positive, g.scalar(1), g.scalar(-1)], w.shape);
+  return g.differentiable([w], q, (d) => [d]);
+}
+
+/**
+ * alpha * sign(w), alpha = mean |w| of an output (Rastegari et al. 2016, equation 6). The gradient is that of both factors,
+ * sign(w) straight-through: dw = sign(w) * mean over the output of (d * sign(w)) + d * alpha. (The paper prints the first term
+ * for one weight alone; latent weights never leave [-1, 1], so its window is always open.)
+ */
+export function binarizeScaled(g: Graph, w: Value): Value {
+  const alpha = meanPerOutput(g, g.node('Abs', [w], w.shape));
+  const positive = g.node('GreaterOrEqual', [w, g.scalar(0)], w.shape, {}, 'bool');
+  const sign = g.node('Where', [positive, g.scalar(1), g.scalar(-1)], w.shape);
+  const q = g.mul(sign, alpha);
+  return g.differentiable([w], q, (d) => {
+    const throughAlpha = g.mul(sign, meanPerOutput(g, g.mul(d, sign)));
+    return [g.add(throughAlpha, g.mul(d, alpha))];
+  });
+}
+
+/** 1 where `a` is greater than `b`. */
+const isGreater = (g: Graph, a: Value, b: Value, shape: readonly number[]): Value =>
+  g.toFloat(g.node('Greater', [a, b], shape, {}, 'bool'));
+
+/**
+ * alpha * {-1, 0, +1} per output: 0 where |w| <= 0.7 * mean |w|, alpha = mean |w| of the others (ternary weight networks: Li,
+ * Zhang & Liu 2016). Straight-through: dw = d.
+ */
+export function ternarize(g: Graph, w: Value): Value {
+  const size = g.node('Abs', [w], w.shape);
+  const threshold = g.scale(meanPerOutput(g, size), 0.7);
+  const kept = isGreater(g, size, threshold, w.shape);
+  const { axes, shape } = perOutput(w);
+  const count = g.reshape(g.sum(kept, axes), shape);
+  const total = g.reshape(g.sum(g.mul(kept, size), axes), shape);
+  // An output whose weights are all 0 keeps none.
+  const alpha = g.div(total, g.node('Max', [count, g.scalar(1)], shape));
+  const q = g.mul(g.mul(kept, g.node('Sign', [w], w.shape)), alpha);
+  return g.differentiable([w], q, (d) => [d]);
+}
+
+/** Share of the largest |w| that trained ternary weights are 0 below (Zhu et al. 2016, section 4.1). */
+const TERNARY_THRESHOLD = 0.05;
+
+/**
+ * Trained ternary weights (Zhu et al. 2016, equations 6 to 8): `positive` where w > t, -`negative` where w < -t, else 0, with
+ * t = 0.05 * max |w| of the layer. Gradients: of a scale the sum of d over its weights (with their sign); of w, d times the
+ * scale it became, or d where it is 0.
+ */
+export function ternarizeTrained(g: Graph, w: Value, positive: Value, negative: Value): Value {
+  const axes = w.shape.map((_, axis) => axis);
+  const one = w.shape.map(() => 1);
+  const size = g.node('Abs', [w], w.shape);
+  const threshold = g.scale(g.node('ReduceMax', [size], one, { axes, keepdims: 1 }), TERNARY_THRESHOLD);
+  const above = isGreater(g, w, threshold, w.shape);
+  const below = isGreater(g, g.node('Neg', [w], w.shape), threshold, w.shape);
+  const p = g.reshape(positive, one);
+  const n = g.reshape(negative, one);
+  const q = g.sub(g.mul(above, p), g.mul(below, n));
+  return g.differentiable([w, positive, negative], q, (d) => {
+    const inside = g.sub(g.sub(g.scalar(1), above), below);
+    const slope = g.add(g.add(g.mul(above, p), g.mul(below, n)), inside);
+    const total = (mask: Value) => g.reshape(g.sum(g.mul(d, mask), axes), [1]);
+    return [g.mul(d, slope), total(above), g.scale(total(below), -1)];
   });
 }

@@ -23,7 +23,7 @@ export function summarySection({ networks, drop, compaction, caveats }: ReportDa
       after ? accuracyChange(before.error, after.error, drop) : spread(before),
     ),
     number(
-      shown.isPacked ? 'Packed model' : 'Model in float32',
+      shown.isPacked ? 'Packed model' : 'Weights and batch norm',
       formatBytes(shown.bytes),
       ratio(formatBytes, 'smaller', before.bytes, after?.bytes),
     ),

@@ -1,0 +1,260 @@
+/**
+ * A trained network of any technique in one file: its weights in the technique's own bits (weight-codes.ts), its batch norms in
+ * float32. What a technique is said to take is the length of this file. Networks of bits alone have a better one, the packed model.
+ *
+ * Safetensors: metadata `cbnn-network` is JSON that says what it is; for each kernel layer k
+ *     layers.k.codes      U8, the weights that the layer multiplies with
+ *     layers.k.levels     F32, the values that they take; absent of 32 bits
+ *     layers.k.mean, .scale, .beta   F32 [outputs]: y = (sum - mean) * scale + beta
+ */
+import { createHash } from 'node:crypto';
+import {
+  decodeSafetensors,
+  encodeSafetensors,
+  formatArchitecture,
+  internalError,
+  modelError,
+  parseArchitecture,
+  type Tensor,
+} from '@cbnn/runtime';
+import { z } from 'zod';
+import { evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
+import { Graph } from '../graph/graph.js';
+import { names } from '../graph/names.js';
+import { type Device, openDevice } from '../graph/session.js';
+import { hasRealWeights, parametersOf, type Technique } from '../graph/technique.js';
+import { type Plan, placeFactors, planShapes, techniqueNames } from '../nn/plan.js';
+import type { TrainingState } from '../nn/state.js';
+import { techniques } from '../techniques/index.js';
+import { type CodeBits, decodeWeights, encodeWeights } from './weight-codes.js';
+
+export interface StoredNetwork {
+  readonly plan: Plan;
+  readonly classes: readonly string[];
+  /** per kernel layer: what it multiplies with, and batch norm in evaluation mode */
+  readonly layers: readonly StoredLayer[];
+}
+
+interface StoredLayer {
+  /** `[output][ky][kx][channel]` */
+  readonly weights: Float32Array;
+  readonly mean: Float32Array;
+  readonly scale: Float32Array;
+  readonly beta: Float32Array;
+}
+
+const METADATA = 'cbnn-network';
+
+const header = z.strictObject({
+  formatVersion: z.literal(1),
+  technique: z.enum(techniqueNames),
+  architecture: z.string(),
+  input: z.strictObject({
+    height: z.int().min(1).max(4096),
+    width: z.int().min(1).max(4096),
+    channels: z.int().min(1).max(64),
+    encoding: z.enum(['bit-slices', '8-bit']),
+    slices: z.array(z.strictObject({ channel: z.int().min(0), bit: z.int().min(0).max(7) })).max(512),
+    shifts: z.array(z.int().min(0).max(7)).max(512),
+    stretch: z.strictObject({ low: z.int(), high: z.int() }).nullable(),
+  }),
+  slicing: z.enum(['equal', 'place-value']),
+  firstLayer: z.enum(['integer', 'binary', 'real']),
+  loss: z.enum(['squared-hinge', 'cross-entropy']),
+  classes: z.array(z.string()).min(2).max(65536),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+});
+
+/** Bits of a layer's weight when it answers. */
+function bitsOf(plan: Plan, k: number): CodeBits {
+  const technique = techniques[plan.technique];
+  const shapes = planShapes(plan);
+  const isReal = hasRealWeights(technique, { plan, shape: shapes[k]!, isLast: k === shapes.length - 1 });
+  return isReal ? 32 : technique.weightBits;
+}
+
+/** Place values of a binary first layer are not in its bits; those of a real one are in its weights. */
+function placeOf(plan: Plan, k: number): Float32Array | null {
+  return k === 0 && bitsOf(plan, k) < 32 ? placeFactors(plan) : null;
+}
+
+/** Writes `state`, weights and batch-norm statistics of `plan`. */
+export async function encodeNetwork(
+  plan: Plan,
+  state: TrainingState,
+  classes: readonly string[],
+): Promise<Uint8Array<ArrayBuffer>> {
+  const weights = await answeringWeights(plan, state);
+  const tensors = new Map<string, Tensor>();
+  for (const { index, output } of planShapes(plan)) {
+    const outputs = output.channels;
+    const place = placeOf(plan, index);
+    const own = weights[index]!.map((value, i) => (place ? value / place[i % place.length]! : value));
+    const { codes, levels } = encodeWeights(own, outputs, bitsOf(plan, index));
+    tensors.set(`layers.${index}.codes`, { dtype: 'U8', shape: [codes.length], data: codes });
+    if (levels.length > 0)
+      tensors.set(`layers.${index}.levels`, { dtype: 'F32', shape: [levels.length], data: levels });
+    const inverse = tensorOf(state, names.inverse(index));
+    const normalization = {
+      mean: tensorOf(state, names.mean(index)),
+      scale: tensorOf(state, `layers.${index}.gamma`).map((gamma, c) => gamma * inverse[c]!),
+      beta: tensorOf(state, `layers.${index}.beta`),
+    };
+    for (const [name, data] of Object.entries(normalization))
+      tensors.set(`layers.${index}.${name}`, { dtype: 'F32', shape: [outputs], data });
+  }
+  const { technique, slicing, firstLayer, loss } = plan;
+  const json = JSON.stringify({
+    formatVersion: 1,
+    technique,
+    architecture: formatArchitecture(plan.layers),
+    input: plan.input,
+    slicing,
+    firstLayer,
+    loss,
+    classes,
+    sha256: digest(tensors),
+  });
+  return encodeSafetensors(tensors, { [METADATA]: json });
+}
+
+/** Throws a model error for anything that is not such a file, whole and unchanged. */
+export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
+  const { tensors, metadata } = decodeSafetensors(bytes);
+  const text = metadata[METADATA];
+  if (text === undefined) throw modelError(`network: expected metadata \`${METADATA}\`, got none`);
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw modelError(`network: expected JSON in metadata \`${METADATA}\``);
+  }
+  const parsed = header.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw modelError(`network: ${issue!.path.join('.') || 'metadata'}: ${issue!.message}`);
+  }
+  const { sha256, classes, architecture, technique, input, slicing, firstLayer, loss } = parsed.data;
+  if (digest(tensors) !== sha256)
+    throw modelError('network: the weights are not those that were written (wrong checksum)');
+  const plan: Plan = {
+    input,
+    layers: parseArchitecture(architecture),
+    technique,
+    slicing,
+    firstLayer,
+    loss,
+  };
+  const floats = (name: string): Float32Array => {
+    const found = tensors.get(name);
+    if (found?.dtype !== 'F32') throw modelError(`network: expected a tensor ${name} of F32`);
+    return found.data;
+  };
+  const shapes = planShapes(plan);
+  if (shapes.at(-1)!.output.channels !== classes.length)
+    throw modelError(
+      `network: expected ${classes.length} classes of output, got ${shapes.at(-1)!.output.channels}`,
+    );
+  const layers = shapes.map(({ index, output, fanIn }): StoredLayer => {
+    const bits = bitsOf(plan, index);
+    const codes = tensors.get(`layers.${index}.codes`);
+    if (codes?.dtype !== 'U8') throw modelError(`network: expected a tensor layers.${index}.codes of U8`);
+    const levels = bits === 32 ? new Float32Array(0) : floats(`layers.${index}.levels`);
+    const own = decodeWeights({ bits, codes: codes.data, levels }, output.channels, fanIn);
+    const place = placeOf(plan, index);
+    const [mean, scale, beta] = ['mean', 'scale', 'beta'].map((role) => {
+      const values = floats(`layers.${index}.${role}`);
+      if (values.length !== output.channels)
+        throw modelError(
+          `network: layers.${index}.${role}: expected ${output.channels} values, got ${values.length}`,
+        );
+      return values;
+    });
+    const weights = place ? own.map((value, i) => value * place[i % place.length]!) : own;
+    return { weights, mean: mean!, scale: scale!, beta: beta! };
+  });
+  return { plan, classes, layers };
+}
+
+/** A stored network, ready to answer; its predictions are those of the trained one, to the last bit. */
+export async function openNetwork(
+  network: StoredNetwork,
+  threads: number,
+): Promise<{
+  classify(images: { readonly count: number; readonly pixels: Uint8Array }): Promise<Uint16Array>;
+  close(): Promise<void>;
+}> {
+  const { plan, layers } = network;
+  const stored: Technique = {
+    ...techniques[plan.technique],
+    scales: [],
+    quantizeWeights: (_, weights) => weights,
+  };
+  const device: Device = await openDevice('auto', threads);
+  const evaluator = await openEvaluator(plan, stored, device);
+  const state = new Map<string, { shape: readonly number[]; data: Float32Array }>();
+  const shapes = planShapes(plan);
+  const parameters = shapes.flatMap((shape) => parametersOf(stored, plan, shape));
+  for (const { name, shape, role, kernelLayer } of parameters) {
+    const { weights, beta } = layers[kernelLayer]!;
+    // Scale is gamma / deviation: gamma takes it, and the inverse deviation is 1.
+    const data = role === 'weights' ? weights : role === 'beta' ? beta : layers[kernelLayer]!.scale;
+    state.set(name, { shape, data });
+  }
+  for (const { index, output } of shapes) {
+    state.set(names.mean(index), { shape: [output.channels], data: layers[index]!.mean });
+    state.set(names.inverse(index), {
+      shape: [output.channels],
+      data: new Float32Array(output.channels).fill(1),
+    });
+  }
+  const feeds = evaluationFeeds({ parameters, shapes }, state);
+  return { classify: (images) => evaluator.classify(images, feeds), close: () => evaluator.close() };
+}
+
+/** The weights that every layer multiplies with when it answers, by the technique's own graph. */
+async function answeringWeights(plan: Plan, state: TrainingState): Promise<Float32Array[]> {
+  const technique = techniques[plan.technique];
+  const shapes = planShapes(plan);
+  const g = new Graph();
+  const outputs: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
+  const feeds: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
+  for (const shape of shapes) {
+    const parameters = parametersOf(technique, plan, shape).filter(
+      ({ role }) => role !== 'gamma' && role !== 'beta',
+    );
+    const [weights, ...rest] = parameters.map(({ name, shape: size }) => {
+      feeds[name] = { shape: size, data: tensorOf(state, name) };
+      return g.input(name, size);
+    });
+    const scales = Object.fromEntries(rest.map((value, i) => [parameters[i + 1]!.role, value]));
+    const isLast = shape.index === shapes.length - 1;
+    const name = `answering.${shape.index}`;
+    g.output(
+      name,
+      technique.quantizeWeights(g, weights!, { plan, shape, isLast, phase: 'evaluation', scales }),
+    );
+    outputs[name] = {
+      shape: weights!.shape,
+      data: new Float32Array(feeds[parameters[0]!.name]!.data.length),
+    };
+  }
+  const session = await (await openDevice('auto', 1)).open(g.encode());
+  await session.run(feeds, outputs);
+  await session.close();
+  return shapes.map(({ index }) => outputs[`answering.${index}`]!.data);
+}
+
+function tensorOf(state: TrainingState, name: string): Float32Array {
+  const found = state.get(name);
+  if (!found) throw internalError(`network: the state has no tensor ${name}`);
+  return found.data;
+}
+
+/** SHA-256 of all data, in the order of their names. */
+function digest(tensors: ReadonlyMap<string, Tensor>): string {
+  const hash = createHash('sha256');
+  for (const [name, { data }] of [...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
+    hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest('hex');
+}

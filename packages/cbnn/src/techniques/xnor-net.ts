@@ -1,0 +1,103 @@
+import type { Graph, Value } from '../graph/graph.js';
+import { batchNorm, normalizeAndSign } from '../graph/operations/batch-norm.js';
+import { binarizeScaled, signThrough } from '../graph/operations/quantizers.js';
+import { hasRealWeights, type LayerContext, type Technique } from '../graph/technique.js';
+import { firstLayerWeights } from './first-layer.js';
+import { normalizeAndRelu } from './float.js';
+
+/** alpha * sign(w) in the layers between the first and the last, which stay real. */
+const scaledWeights =
+  (ends: Pick<Technique, 'realLast'>): Technique['quantizeWeights'] =>
+  (g, weights, layer) => {
+    if (layer.shape.index === 0) return firstLayerWeights(g, weights, layer.plan, binarizeScaled);
+    return hasRealWeights(ends, layer) ? weights : binarizeScaled(g, weights);
+  };
+
+const realEnds = { realLast: true };
+const binaryEnds = { realLast: false };
+
+/** Binary weights with one scale per output, real activations. */
+export const bwn: Technique = {
+  name: 'bwn',
+  title: 'Binary-weight network',
+  source: 'Rastegari, Ordonez, Redmon, Farhadi 2016, section 3.1',
+  latentWeights: true,
+  ...realEnds,
+  firstLayers: ['real', 'binary'],
+  input: '8-bit',
+  weightBits: 1,
+  binarySums: false,
+  integerSums: false,
+  nativeStep: false,
+  quantizeWeights: scaledWeights(realEnds),
+  activate: normalizeAndRelu,
+};
+
+/** Binary weights and activations, scaled by alpha per output alone. */
+export const xnorNetWithoutK: Technique = {
+  ...bwn,
+  name: 'xnor-net-without-k',
+  title: 'XNOR-Net without its map of input scales',
+  binarySums: true,
+  source: 'Rastegari, Ordonez, Redmon, Farhadi 2016, section 3.2; K left out as in their table 3',
+  activate: (g, p, gamma, beta, normalization, beforeReal) =>
+    (beforeReal ? normalizeAndRelu : normalizeAndSign)(g, p, gamma, beta, normalization, beforeReal),
+};
+
+/**
+ * Binary weights and activations, scaled by alpha per output and by K per position: the mean magnitude of what was binarized, over
+ * channels and the window (equation 11). K is taken as constant by the gradient. The order batch norm, sign, convolution, pooling of
+ * the paper is the order here, seen from one layer to the next.
+ */
+export const xnorNet: Technique = {
+  ...xnorNetWithoutK,
+  name: 'xnor-net',
+  title: 'XNOR-Net',
+  source: 'Rastegari, Ordonez, Redmon, Farhadi 2016, section 3.2',
+  activate(g, p, gamma, beta, normalization, beforeReal) {
+    if (beforeReal) return normalizeAndRelu(g, p, gamma, beta, normalization, beforeReal);
+    const normalized = batchNorm(g, p, gamma, beta, normalization);
+    return {
+      ...normalized,
+      output: signThrough(g, normalized.output),
+      magnitude: meanMagnitude(g, normalized.output),
+    };
+  },
+  scaleSums,
+};
+
+/** The same with binary weights in the first and the last layer, too. */
+export const xnorNetBinary: Technique = {
+  ...xnorNet,
+  ...binaryEnds,
+  name: 'xnor-net-binary',
+  title: 'XNOR-Net, binary first and last layer',
+  firstLayers: ['binary'],
+  quantizeWeights: scaledWeights(binaryEnds),
+};
+
+/** Mean |y| over channels: `[N][1][H][W]` of a map, `[N][1]` of a vector. */
+function meanMagnitude(g: Graph, y: Value): Value {
+  const [n, channels, ...map] = y.shape as [number, number, ...number[]];
+  const total = g.sum(g.node('Abs', [y], y.shape), [1]);
+  return g.reshape(g.scale(total, 1 / channels), [n, 1, ...map]);
+}
+
+/** sums * K; K is the mean of the magnitudes in each window, zeros outside counted, as by convolving with a box of 1 / (k * k). */
+function scaleSums(g: Graph, sums: Value, magnitude: Value, shape: LayerContext['shape']): Value {
+  const [n] = magnitude.shape as [number];
+  let k = magnitude;
+  if (shape.kind === 'conv') {
+    const { kernel, stride, padStart, padEnd, output } = shape;
+    const box = g.constant(new Float32Array(kernel ** 2).fill(1 / kernel ** 2), [1, 1, kernel, kernel]);
+    k = g.node('Conv', [magnitude, box], [n, 1, output.height, output.width], {
+      strides: [stride, stride],
+      pads: [padStart, padStart, padEnd, padEnd],
+    });
+  } else if (magnitude.shape.length === 4) {
+    const area = magnitude.shape[2]! * magnitude.shape[3]!;
+    k = g.reshape(g.scale(g.sum(magnitude, [1, 2, 3]), 1 / area), [n, 1]);
+  }
+  const scaled = g.mul(sums, k);
+  return g.differentiable([sums], scaled, (d) => [g.mul(d, k)]);
+}
