@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.js';
 import { addBenchCommand } from './bench-command.js';
+import { addCompareCommand } from './compare-command.js';
 import { printError, stopBars } from './console.js';
 import { addDataCommands } from './data-commands.js';
 import { addDemoCommand } from './demo.js';
@@ -25,6 +26,7 @@ export async function main(args: readonly string[]): Promise<number> {
   addEvaluationCommands(program);
   addRunCommands(program);
   addBenchCommand(program);
+  addCompareCommand(program);
   try {
     await program.parseAsync([...args], { from: 'user' });
     return 0;

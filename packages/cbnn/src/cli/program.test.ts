@@ -122,11 +122,11 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       const right = Array.from({ length: 12 }, (_, i) => (matrix as number[])[13 * i]!);
       expect(error).toBeCloseTo(100 - right.reduce((sum, n) => sum + n) / 20, 6);
       const { cost } = (await cbnn('inspect', 'float')).lines.at(-1)!;
-      // 4 * 3 * 9 + 4 * 16 * 16 * 12 weights, and a scale and an offset for each of 16 outputs
-      expect(cost).toMatchObject({ bytes: 4 * (108 + 12_288) + 8 * 16, floatMacs: 4 * 27 * 1024 + 12_288 });
+      // 4 * 3 * 9 + 4 * 16 * 16 * 12 weights, and three numbers of batch norm for each of 16 outputs
+      expect(cost).toMatchObject({ bytes: 4 * (108 + 12_288) + 12 * 16, floatMacs: 4 * 27 * 1024 + 12_288 });
       expect((await cbnn('report', 'float')).code).toBe(0);
       const page = readFileSync(join(folder, 'float', 'report.html'), 'utf8');
-      expect(page).toContain('Model in float32');
+      expect(page).toContain('Weights and batch norm');
       expect(page).not.toContain('cbnn sensitivity');
     });
 

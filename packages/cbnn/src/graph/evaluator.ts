@@ -10,29 +10,30 @@ import type { Device, Feeds } from './session.js';
 import type { Technique } from './technique.js';
 
 export interface Evaluator {
-  /** The class of each image; `weights` as `evaluationFeeds` gives them. Pixels `[count][height][width][channels]`. */
+  /** The class of each image; `weights` as `evaluationFeeds` gives them, where they are no constants. Pixels `[count][height][width][channels]`. */
   classify(
     images: { readonly count: number; readonly pixels: Uint8Array },
-    weights: Feeds,
+    weights?: Feeds,
   ): Promise<Uint16Array>;
   close(): Promise<void>;
 }
 
-/** `batch` images a call. */
+/** `batch` images a call; `known`: weights that never change, and may be arranged as suits the device. */
 export async function openEvaluator(
   plan: Plan,
   technique: Technique,
   device: Device,
   batch = 200,
+  known: Feeds = {},
 ): Promise<Evaluator> {
-  const graph = evaluationGraph(plan, technique, batch, device);
+  const graph = evaluationGraph(plan, technique, batch, device, known);
   const session = await device.open(graph.bytes);
   const classes = graph.shapes.at(-1)!.output.channels;
   const shape = [batch, inputChannels(plan.input), plan.input.height, plan.input.width];
   const planes = { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };
   const scores = { shape: [batch, classes], data: new Float32Array(batch * classes) };
   return {
-    async classify({ count: all, pixels }, weights) {
+    async classify({ count: all, pixels }, weights = {}) {
       const found = new Uint16Array(all);
       const size = pixels.length / all;
       for (let start = 0; start < all; start += batch) {

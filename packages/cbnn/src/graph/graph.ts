@@ -39,10 +39,18 @@ export class Graph {
   private readonly tape: TapeEntry[] = [];
   private count = 0;
 
-  /** `channelBlock`: channels per block of the device's blocked convolutions, 0 where there are none. */
-  constructor(readonly channelBlock = 0) {}
+  /**
+   * `channelBlock`: channels per block of the device's blocked convolutions, 0 where there are none. `known`: inputs that are
+   * constants instead, which a runtime may arrange as it likes.
+   */
+  constructor(
+    readonly channelBlock = 0,
+    private readonly known: Readonly<Record<string, { readonly data: Float32Array }>> = {},
+  ) {}
 
   input(name: string, shape: readonly number[]): Value {
+    const known = this.known[name];
+    if (known) return this.constant(known.data, shape);
     const value: Value = { name, type: 'float32', shape };
     this.inputs.push(value);
     return value;

@@ -9,6 +9,7 @@ import { dense, flatten } from './operations/dense.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool } from './operations/pooling.js';
 import { adam } from './optimizer.js';
+import type { Feeds } from './session.js';
 import { type Activated, parametersOf, type Technique } from './technique.js';
 
 export interface NetworkGraph {
@@ -42,8 +43,9 @@ function forward(
   mode: 'batch' | 'given',
   phase: 'training' | 'evaluation',
   channelBlock: number,
+  known: Feeds = {},
 ): Forward {
-  const g = new Graph(channelBlock);
+  const g = new Graph(channelBlock, known);
   const shapes = planShapes(plan);
   const parameters: Parameter[] = [];
   const values: Value[] = [];
@@ -161,12 +163,13 @@ export function statisticsGraph(
   return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises };
 }
 
-/** The network in evaluation mode. */
+/** The network in evaluation mode; `known`: trained tensors and statistics that are constants of the graph. */
 export function evaluationGraph(
   plan: Plan,
   technique: Technique,
   batch: number,
   { channelBlock = 0, expose = false }: GraphOptions = {},
+  known: Feeds = {},
 ): NetworkGraph {
   const { g, parameters, shapes, scores, sums, activations } = forward(
     plan,
@@ -175,6 +178,7 @@ export function evaluationGraph(
     'given',
     'evaluation',
     channelBlock,
+    known,
   );
   g.output(names.scores, scores);
   if (expose)

@@ -103,3 +103,11 @@ test.each([
 ])('%s is narrower than %s', (narrow, wide) => {
   expect(textWidth(narrow, 14)).toBeLessThan(textWidth(wide, 14));
 });
+
+it('shortens coordinates, not texts', () => {
+  const svg = renderSvg(
+    plotDefaults({ marks: [Plot.text([[1, 2]], { text: () => '0.0366 ms', dx: 1.23456 })] }),
+  );
+  expect(svg).toContain('0.0366 ms');
+  expect(svg).not.toMatch(/="[^"]*\d\.\d{3}/);
+});

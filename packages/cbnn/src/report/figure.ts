@@ -226,9 +226,9 @@ function wrap(text: string, width: number, size: number): string[] {
   return lines;
 }
 
-/** Coordinates with two decimals: a hundredth of a pixel is enough, and files stay small and equal. */
+/** Coordinates with two decimals: a hundredth of a pixel is enough, and files stay small and equal. Texts stay as they are. */
 const shorten = (svg: string): string =>
-  svg.replace(/\d+\.\d{3,}/g, (number) => String(round(Number(number))));
+  svg.replace(/<[^>]*>/g, (tag) => tag.replace(/\d+\.\d{3,}/g, (number) => String(round(Number(number)))));
 
 const round = (value: number): number => Math.round(value * 100) / 100;
 

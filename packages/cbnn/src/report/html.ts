@@ -37,10 +37,15 @@ const POLICY =
 /** The whole page as text. */
 export function renderReport(data: ReportData): string {
   const sections = SECTIONS.map((section) => section(data)).filter((section) => section !== null);
+  return renderPage(data.title, `${data.dataset} · ${data.created}`, sections);
+}
+
+/** A page of these sections under a heading. */
+export function renderPage(title: string, about: string, sections: readonly Section[]): string {
   const links = sections.map(({ id, short }) => markup`<a href="#${id}">${short}</a>`);
   const bodies = sections.map(
-    ({ id, title, lead, body }) =>
-      markup`<section id="${id}"><h2>${title}</h2>${lead && markup`<p class="lead">${lead}</p>`}${body}</section>\n`,
+    ({ id, title: heading, lead, body }) =>
+      markup`<section id="${id}"><h2>${heading}</h2>${lead && markup`<p class="lead">${lead}</p>`}${body}</section>\n`,
   );
   return markup`<!doctype html>
 <html lang="en">
@@ -50,11 +55,11 @@ export function renderReport(data: ReportData): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
-<title>${data.title} · cbnn report</title>
+<title>${title} · cbnn report</title>
 <style>${trusted(STYLE)}</style>
 </head>
 <body>
-<header><div><p class="eyebrow">cbnn report</p><h1>${data.title}</h1><p class="soft">${data.dataset} · ${data.created}</p></div></header>
+<header><div><p class="eyebrow">cbnn report</p><h1>${title}</h1><p class="soft">${about}</p></div></header>
 ${links.length > 1 && markup`<nav aria-label="Sections"><div>${links}</div></nav>`}
 <main>
 ${bodies}</main>

@@ -176,11 +176,14 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
   return { plan, classes, layers };
 }
 
-/** A stored network, ready to answer; its predictions are those of the trained one, to the last bit. */
+/** A stored network, ready to answer `batch` images a call; its predictions are those of the trained one, to the last bit. */
 export async function openNetwork(
   network: StoredNetwork,
   threads: number,
+  batch = 200,
 ): Promise<{
+  /** what runs it, in one line */
+  readonly description: string;
   classify(images: { readonly count: number; readonly pixels: Uint8Array }): Promise<Uint16Array>;
   close(): Promise<void>;
 }> {
@@ -191,7 +194,6 @@ export async function openNetwork(
     quantizeWeights: (_, weights) => weights,
   };
   const device: Device = await openDevice('auto', threads);
-  const evaluator = await openEvaluator(plan, stored, device);
   const state = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   const shapes = planShapes(plan);
   const parameters = shapes.flatMap((shape) => parametersOf(stored, plan, shape));
@@ -209,7 +211,12 @@ export async function openNetwork(
     });
   }
   const feeds = evaluationFeeds({ parameters, shapes }, state);
-  return { classify: (images) => evaluator.classify(images, feeds), close: () => evaluator.close() };
+  const evaluator = await openEvaluator(plan, stored, device, batch, feeds);
+  return {
+    description: device.description,
+    classify: (images) => evaluator.classify(images),
+    close: () => evaluator.close(),
+  };
 }
 
 /** The weights that every layer multiplies with when it answers, by the technique's own graph. */

@@ -1,0 +1,131 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { compare, type SharedOptions } from '../compare/compare.js';
+import { techniqueNames } from '../nn/plan.js';
+import { recipeNames } from '../nn/recipes.js';
+import { reportComparison } from '../report/compare-report.js';
+import { formatBytes, formatPercent } from '../report/format.js';
+import { textTable } from '../report/table.js';
+import { note, progressBar, result, trainingBar } from './console.js';
+import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.js';
+import { addReadingOptions, dataDirOption, stopSignal } from './shared.js';
+
+interface CompareFlags extends Omit<SharedOptions, 'data' | 'dataDir' | 'architecture'> {
+  readonly dataDir?: string;
+  readonly arch?: string;
+  readonly out?: string;
+  readonly resume?: boolean;
+  readonly techniques?: readonly (typeof techniqueNames)[number][];
+  readonly epochs?: number;
+  readonly budget?: number;
+}
+
+const SECONDS = { s: 1, m: 60, h: 3600 } as const;
+
+/** `90s`, `30m`, `2h`: seconds. */
+function duration(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([smh])$/.exec(text) ?? [];
+  if (!unit) throw new InvalidArgumentError(`expected a time such as 90s, 30m or 2h, got "${text}".`);
+  return Number(number) * SECONDS[unit as keyof typeof SECONDS];
+}
+
+export function addCompareCommand(program: Command): void {
+  const one = oneOf(techniqueNames);
+  const command = program
+    .command('compare')
+    .description('techniques side by side on the same images: accuracy, bytes, milliseconds')
+    .argument('<data>', 'a data set (see `cbnn data`), or a folder of class folders or of IDX files')
+    .addOption(dataDirOption())
+    .option('--out <folder>', 'where its runs and its report go (default: compare/<data>)')
+    .option('--resume', 'continue an interrupted comparison in --out')
+    .option('--techniques <list>', `of ${techniqueNames.join(', ')} (default: all)`, (text: string) =>
+      text.split(',').map((name) => one(name.trim())),
+    )
+    .option('--epochs <n>', 'of every training (default: what the budget allows)', positiveInteger)
+    .option('--budget <time>', 'of all trainings together, about: 90s, 30m, 2h (default: 30m)', duration)
+    .option('--arch <notation>', "the paper's notation (default: as `cbnn train`)")
+    .option('--width <factor>', 'multiply the width of all hidden layers', positiveNumber)
+    .option('--recipe <name>', 'modern or paper (default: modern)', oneOf(recipeNames))
+    .option(
+      '--stretch <when>',
+      "contrast stretch: auto, on or off (default: the recipe's)",
+      oneOf(['auto', 'on', 'off'] as const),
+    )
+    .option('--batch <n>', "images per step (default: the recipe's)", positiveInteger)
+    .option('--limit <n>', 'use only this many training images (default: all)', positiveInteger)
+    .option('--validation <n>', "validation images (default: the data set's share)", positiveInteger)
+    .option('--seed <n>', 'seed of everything random (default: 1)', wholeNumber)
+    .option('--threads <n>', 'threads (default: all, at most 8)', positiveInteger);
+  addReadingOptions(command)
+    .addHelpText(
+      'after',
+      `
+Examples:
+  cbnn compare signs --budget 5m
+  cbnn compare cifar10 --data-dir ~/data --techniques float,bnn,xnor-net,ttq --epochs 10
+  cbnn compare ./my-images --budget 2h --resume
+Times are measured at the end, in turns: nothing else should run then.`,
+    )
+    .action(async (data: string, flags: CompareFlags) => {
+      const { arch, out, resume, techniques, epochs, budget, dataDir, ...rest } = flags;
+      const shared = { ...rest, data, dataDir: dataDir ?? 'data', ...(arch && { architecture: arch }) };
+      await compareCommand(shared, out ?? `compare/${data.replaceAll(/[^\w.-]+/g, '-')}`, {
+        resume: resume === true,
+        ...(techniques && { techniques }),
+        ...(epochs !== undefined && { epochs }),
+        ...(budget !== undefined ? { budget } : epochs === undefined && { budget: 30 * 60 }),
+      });
+    });
+}
+
+async function compareCommand(
+  shared: SharedOptions,
+  out: string,
+  options: Parameters<typeof compare>[2],
+): Promise<void> {
+  let bar: { name: string; bar: ReturnType<typeof trainingBar> } | null = null;
+  let stage: { name: string; bar: ReturnType<typeof progressBar> } | null = null;
+  const found = await compare(shared, out, {
+    ...options,
+    signal: stopSignal(),
+    onNote: note,
+    onTraining(technique, progress) {
+      if (bar?.name !== technique) {
+        bar?.bar.stop();
+        bar = { name: technique, bar: trainingBar(technique) };
+      }
+      bar.bar.show(progress);
+    },
+    onStage(name, done, total) {
+      bar?.bar.stop();
+      if (stage?.name !== name) {
+        stage?.bar.stop();
+        stage = { name, bar: progressBar(name) };
+      }
+      stage.bar.update(done, total);
+      if (done === total) stage.bar.stop();
+    },
+  });
+  const page = await reportComparison(found, out);
+  const table = textTable(
+    [
+      { header: 'technique' },
+      { header: 'test error', align: 'right' },
+      { header: '95 % interval', align: 'right' },
+      { header: 'bytes', align: 'right' },
+      { header: 'ms an image', align: 'right' },
+      { header: 'executor' },
+    ],
+    found.techniques.map(({ technique, test, bytes, times }) => [
+      technique,
+      formatPercent(test.error),
+      `${test.low.toFixed(2)} to ${test.high.toFixed(2)}`,
+      formatBytes(bytes),
+      times[0]!.median.toPrecision(3),
+      times[0]!.executor,
+    ]),
+  );
+  result(
+    `${found.dataset}, ${found.architecture}: ${found.epochs} epochs on ${found.images.train} images, seed ${found.seed}\n${table}\nreport in ${page}`,
+    { ...found, report: page },
+  );
+}

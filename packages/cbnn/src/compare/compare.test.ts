@@ -1,0 +1,106 @@
+/** A comparison from the beginning to its page: stopped, resumed, refused. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { finishedNetwork } from '../cost/finished-network.js';
+import { reportComparison } from '../report/compare-report.js';
+import { RunFolder } from '../train/run-folder.js';
+import { compare, type SharedOptions } from './compare.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'cbnn-compare-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const out = join(folder, 'signs');
+
+const shared: SharedOptions = {
+  data: 'signs',
+  dataDir: folder,
+  limit: 400,
+  width: 0.25,
+  stretch: 'off',
+  threads: 1,
+};
+
+describe('a comparison', () => {
+  it('is stopped, goes on where it was, and has what each technique takes', async () => {
+    const controller = new AbortController();
+    const options = { techniques: ['bnn', 'ttq'] as const, epochs: 2, signal: controller.signal };
+    const stopped = compare(shared, out, {
+      ...options,
+      onTraining: (technique, { epoch }) => technique === 'float' && epoch === 2 && controller.abort(),
+    });
+    await expect(stopped).rejects.toThrow();
+    expect(existsSync(new RunFolder(join(out, 'bnn')).result)).toBe(true);
+    expect(existsSync(join(out, 'compare.json'))).toBe(false);
+
+    await expect(compare(shared, out, options)).rejects.toThrow('already exists; add --resume');
+    for (const [change, message] of [
+      [{ epochs: 3 }, 'was begun with epochs 2, got 3'],
+      [{ techniques: ['bnn'] as const }, 'was begun with techniques bnn,float,ttq, got bnn'],
+    ] as const)
+      await expect(compare(shared, out, { ...change, resume: true })).rejects.toThrow(message);
+
+    const trained: string[] = [];
+    const result = await compare(shared, out, {
+      resume: true,
+      onTraining: (technique) => trained.push(technique),
+    });
+    // bnn was finished before.
+    expect(new Set(trained)).toEqual(new Set(['float', 'ttq']));
+    expect(result.techniques.map(({ technique, epochs }) => [technique, epochs])).toEqual([
+      ['bnn', 2],
+      ['float', 2],
+      ['ttq', 4],
+    ]);
+    for (const { run, bytes, test, times, technique } of result.techniques) {
+      expect(bytes).toBe(finishedNetwork(join(out, run)).bytes);
+      expect(test.low).toBeLessThanOrEqual(test.error);
+      expect(test.high).toBeGreaterThanOrEqual(test.error);
+      expect(times.map(({ batch, threads }) => [batch, threads])).toEqual([
+        [1, 1],
+        [32, 1],
+      ]);
+      for (const { executor, fast, median, slow } of times) {
+        expect(executor).toMatch(technique === 'bnn' ? /^(native|wasm|ONNX)/ : /^ONNX Runtime .*, float32$/);
+        expect(fast).toBeGreaterThan(0);
+        expect(fast).toBeLessThanOrEqual(median);
+        expect(median).toBeLessThanOrEqual(slow);
+      }
+    }
+    const [bnn, float, ttq] = result.techniques;
+    expect(bnn!.bytes).toBeLessThan(ttq!.bytes);
+    expect(ttq!.bytes).toBeLessThan(float!.bytes / 4);
+    expect(JSON.parse(readFileSync(join(out, 'compare.json'), 'utf8'))).toEqual(result);
+
+    const page = readFileSync(await reportComparison(result, out), 'utf8');
+    for (const text of ['error-bytes', 'error-milliseconds', 'fig5-runtime'])
+      expect(existsSync(join(out, 'figures', `${text}.png`))).toBe(true);
+    for (const { technique, title, test } of result.techniques) {
+      expect(page).toContain(title);
+      expect(page).toContain(`<td>${technique}</td>`);
+      expect(page).toContain(`${test.error.toFixed(2)} %`);
+    }
+    expect(page).not.toMatch(/(src|href)="http/);
+  }, 120_000);
+
+  it('fits its epochs into the budget, or says what it needs', async () => {
+    const notes: string[] = [];
+    const begun = join(folder, 'budget');
+    const controller = new AbortController();
+    const running = compare(shared, begun, {
+      techniques: ['bnn', 'float'],
+      budget: 60,
+      signal: controller.signal,
+      onNote: (note) => notes.push(note),
+      onTraining: () => controller.abort(),
+    });
+    await expect(running).rejects.toThrow();
+    const { epochs } = JSON.parse(readFileSync(join(begun, 'begun.json'), 'utf8'));
+    expect(epochs).toBeGreaterThan(1);
+    expect(notes.join('\n')).toContain(`${epochs} epochs each`);
+    await expect(
+      compare(shared, join(folder, 'hurried'), { techniques: ['bnn', 'float'], budget: 0.001 }),
+    ).rejects.toThrow(/an epoch of all techniques takes \d+ s here; expected at least \d+ s/);
+    expect(existsSync(join(folder, 'hurried', 'begun.json'))).toBe(false);
+  }, 60_000);
+});

@@ -1,0 +1,61 @@
+/** What a comparison of techniques found, as compare.json holds it. */
+
+import type { TechniqueName } from '../nn/plan.js';
+import type { RunConfig } from '../train/config.js';
+
+export interface CompareResult {
+  readonly formatVersion: 1;
+  readonly dataset: string;
+  readonly classes: number;
+  readonly images: { readonly train: number; readonly validation: number; readonly test: number };
+  readonly architecture: string;
+  readonly recipe: RunConfig['recipe'];
+  readonly epochs: number;
+  readonly batch: number;
+  readonly seed: number;
+  readonly stretch: boolean;
+  readonly cpu: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly techniques: readonly ComparedTechnique[];
+}
+
+export interface ComparedTechnique {
+  readonly technique: TechniqueName;
+  readonly title: string;
+  readonly source: string;
+  /** folder of its run, beside compare.json */
+  readonly run: string;
+  /** of all epochs, those before it that it began with included */
+  readonly epochs: number;
+  readonly bestEpoch: number;
+  /** percent, of the best epoch */
+  readonly validationError: number;
+  readonly test: ErrorOf;
+  /** of weights between the first and the output layer */
+  readonly weightBits: number;
+  readonly activationBits: number;
+  /** of the file */
+  readonly bytes: number;
+  readonly weights: number;
+  readonly macs: number;
+  readonly bitOperations: number;
+  readonly times: readonly TechniqueTime[];
+}
+
+/** Percent, with its 95 % interval. */
+export interface ErrorOf {
+  readonly error: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Milliseconds an image: median, fastest and slowest tenth of calls. */
+export interface TechniqueTime {
+  readonly executor: string;
+  readonly threads: number;
+  /** images a call */
+  readonly batch: number;
+  readonly median: number;
+  readonly fast: number;
+  readonly slow: number;
+}

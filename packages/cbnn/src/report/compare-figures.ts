@@ -1,0 +1,197 @@
+/** Techniques side by side: error against bytes and against milliseconds, and milliseconds alone (the paper's figure 5). */
+import * as Plot from '@observablehq/plot';
+import type { ComparedTechnique, CompareResult } from '../compare/result.js';
+import { FIGURE_WIDTH, plotDefaults, renderSvg, textWidth } from './figure.js';
+import { formatBytes, tickText } from './format.js';
+import { COLOURS, familyShade } from './palette.js';
+
+interface Point {
+  readonly name: string;
+  readonly x: number;
+  readonly error: number;
+  readonly low: number;
+  readonly high: number;
+  readonly isBest: boolean;
+  readonly isPacked: boolean;
+}
+
+/** What a technique costs, by which no other is both smaller, or faster, and better. */
+const COSTS = {
+  bytes: {
+    of: ({ bytes }: ComparedTechnique) => bytes,
+    heading: 'Error against bytes',
+    label: 'bytes of the network’s file (logarithmic)',
+    format: (value: number) => tickText(formatBytes(value)),
+  },
+  milliseconds: {
+    of: ({ times }: ComparedTechnique) => times[0]!.median,
+    heading: 'Error against milliseconds',
+    label: 'milliseconds an image, one at a time, one thread (logarithmic)',
+    format: (value: number) => String(Number(value.toPrecision(2))),
+  },
+} as const;
+
+const scaleOf = ({ dataset, architecture, epochs, images, seed }: CompareResult): string =>
+  `${dataset}, ${architecture}, ${images.train} training images, ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'}, seed ${seed}`;
+
+/** Test errors with their 95 % intervals; techniques that none beats in both are joined. */
+export function paretoFigure(result: CompareResult, cost: keyof typeof COSTS): string {
+  const { of, heading, label, format } = COSTS[cost];
+  const points = result.techniques
+    .map(
+      (one): Omit<Point, 'isBest'> => ({
+        name: one.technique,
+        x: of(one),
+        ...one.test,
+        isPacked: one.technique === 'bnn',
+      }),
+    )
+    .sort((a, b) => a.x - b.x || a.error - b.error);
+  let least = Number.POSITIVE_INFINITY;
+  const marked = points.map((point): Point => {
+    const isBest = point.error < least;
+    if (isBest) least = point.error;
+    return { ...point, isBest };
+  });
+  const domain: [number, number] = [0.7 * points[0]!.x, 1.5 * points.at(-1)!.x];
+  const top = Math.max(...points.map(({ high }) => high));
+  const placed = placeLabels(marked, domain, top);
+  return renderSvg(
+    plotDefaults({
+      height: 420,
+      marginRight: 40,
+      x: { type: 'log', domain, label, ticks: logTicks(domain), tickFormat: format },
+      y: { domain: [0, 1.05 * top], label: 'test error, %' },
+      marks: [
+        Plot.line(
+          marked.filter(({ isBest }) => isBest),
+          { x: 'x', y: 'error', curve: 'step-after', stroke: COLOURS.light, strokeWidth: 2 },
+        ),
+        Plot.ruleX(marked, { x: 'x', y1: 'low', y2: 'high', stroke: COLOURS.grey }),
+        Plot.dot(marked, {
+          x: 'x',
+          y: 'error',
+          r: 5,
+          fill: ({ isPacked }: Point) => (isPacked ? COLOURS.blue : COLOURS.orange),
+          stroke: COLOURS.black,
+          symbol: ({ isPacked }: Point) => (isPacked ? 'square' : 'circle'),
+        }),
+        ...[true, false].map((isBest) =>
+          Plot.text(
+            placed.filter((point) => point.isBest === isBest),
+            {
+              x: 'x',
+              y: 'y',
+              text: 'name',
+              textAnchor: 'start',
+              dx: 8,
+              dy: -9,
+              fontSize: 12,
+              fontWeight: isBest ? 700 : 400,
+            },
+          ),
+        ),
+      ],
+    }),
+    {
+      heading,
+      subheading: scaleOf(result),
+      legend: [
+        { label: 'packed model', colour: COLOURS.blue, symbol: 'square' },
+        { label: 'other techniques', colour: COLOURS.orange, symbol: 'circle' },
+        { label: 'none is better at the same cost', colour: COLOURS.light, symbol: 'line' },
+      ],
+      note: `Lines: 95 % intervals of ${result.images.test} test images.${cost === 'milliseconds' ? ` ${result.cpu}; executors are in the table.` : ''}`,
+    },
+  );
+}
+
+/** Labels beside their points, moved down where they would meet another. */
+function placeLabels(
+  points: readonly Point[],
+  [from, to]: readonly [number, number],
+  top: number,
+): (Point & { y: number })[] {
+  const pixelsOf = (x: number) => (FIGURE_WIDTH * Math.log(x / from)) / Math.log(to / from);
+  const lineHeight = (1.05 * top * 14) / 340;
+  const placed: (Point & { y: number })[] = [];
+  for (const point of [...points].sort((a, b) => b.error - a.error)) {
+    const meets = (y: number) =>
+      placed.some(
+        (other) =>
+          Math.abs(other.y - y) < lineHeight &&
+          pixelsOf(other.x) < pixelsOf(point.x) + textWidth(point.name, 12) + 12 &&
+          pixelsOf(point.x) < pixelsOf(other.x) + textWidth(other.name, 12) + 12,
+      );
+    let y = point.error;
+    while (y > lineHeight && meets(y)) y -= lineHeight / 4;
+    placed.push({ ...point, y });
+  }
+  return placed;
+}
+
+/** 1, 2 and 5 times powers of ten. */
+function logTicks([from, to]: readonly [number, number]): number[] {
+  const ticks: number[] = [];
+  for (let power = 10 ** Math.floor(Math.log10(from)); power <= to; power *= 10)
+    for (const step of [1, 2, 5]) if (step * power >= from && step * power <= to) ticks.push(step * power);
+  return ticks;
+}
+
+/** Milliseconds an image of every technique, with the executor that they were measured on. */
+export function runtimeFigure(result: CompareResult): string {
+  const rows = result.techniques.flatMap(({ technique, times }) =>
+    times.map((time) => ({ ...time, name: `${technique}, ${nameOf(time)}`, isPacked: technique === 'bnn' })),
+  );
+  const domain: [number, number] = [
+    0.5 * Math.min(...rows.map(({ fast }) => fast)),
+    1.1 * Math.max(...rows.map(({ slow }) => slow)),
+  ];
+  const fills = [familyShade('orange', 0.5), familyShade('blue', 0.5)] as const;
+  return renderSvg(
+    plotDefaults({
+      height: 52 + 26 * rows.length,
+      marginTop: 8,
+      marginBottom: 42,
+      marginLeft: 16 + Math.max(...rows.map(({ name }) => textWidth(name, 14))),
+      marginRight: 90,
+      x: {
+        label: 'milliseconds per image (logarithmic)',
+        type: 'log',
+        domain,
+        ticks: logTicks(domain),
+        tickFormat: String,
+        grid: true,
+      },
+      y: { domain: rows.map(({ name }) => name), label: null, grid: false, padding: 0.25 },
+      marks: [
+        Plot.barX(rows, {
+          y: 'name',
+          x1: domain[0],
+          x2: 'median',
+          fill: ({ isPacked }: (typeof rows)[number]) => fills[isPacked ? 1 : 0],
+        }),
+        Plot.ruleY(rows, { y: 'name', x1: 'fast', x2: 'slow', stroke: COLOURS.black, strokeWidth: 2 }),
+        Plot.text(rows, {
+          y: 'name',
+          x: 'slow',
+          text: ({ median }: (typeof rows)[number]) => `${median.toPrecision(3)} ms`,
+          textAnchor: 'start',
+          dx: 6,
+        }),
+      ],
+    }),
+    {
+      heading: 'Time per image',
+      subheading: `${result.architecture}; ${result.cpu}`,
+      legend: [
+        { label: 'packed model, cbnn’s own engine', colour: fills[1], symbol: 'area' },
+        { label: 'ONNX Runtime, float32', colour: fills[0], symbol: 'area' },
+      ],
+      note: 'Bars: medians of calls in alternating turns; lines: from the fastest tenth to the slowest.',
+    },
+  );
+}
+
+const nameOf = ({ batch, threads }: ComparedTechnique['times'][number]): string =>
+  `batch ${batch}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;

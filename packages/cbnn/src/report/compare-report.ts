@@ -1,0 +1,128 @@
+/** A comparison's page: plots, tables, and how each number was obtained. It stands alone, as the report of a run does. */
+import { join } from 'node:path';
+import type { CompareResult } from '../compare/result.js';
+import { writeFileAtomic } from '../train/run-folder.js';
+import { paretoFigure, runtimeFigure } from './compare-figures.js';
+import { figureCard, htmlTable, type Section } from './elements.js';
+import { writeFigure } from './figure.js';
+import { formatBytes, formatCount, formatPercent, formatRatio } from './format.js';
+import { renderPage } from './html.js';
+import { markup } from './markup.js';
+
+/** Writes `report.html` and `figures/` beside compare.json; returns the page's path. */
+export async function reportComparison(result: CompareResult, out: string): Promise<string> {
+  const figures = {
+    'error-bytes': paretoFigure(result, 'bytes'),
+    'error-milliseconds': paretoFigure(result, 'milliseconds'),
+    'fig5-runtime': runtimeFigure(result),
+  };
+  for (const [name, svg] of Object.entries(figures)) await writeFigure(join(out, 'figures'), name, svg);
+  const page = join(out, 'report.html');
+  const about = `${result.dataset} · ${result.images.train} training, ${result.images.test} test images`;
+  writeFileAtomic(page, renderPage('Techniques side by side', about, sections(result, figures)));
+  return page;
+}
+
+function sections(
+  result: CompareResult,
+  figures: Readonly<Record<'error-bytes' | 'error-milliseconds' | 'fig5-runtime', string>>,
+): Section[] {
+  const { techniques, epochs, images, seed } = result;
+  const float = techniques.find(({ technique }) => technique === 'float');
+  const scale = `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} on ${images.train} images, one seed (${seed})`;
+  return [
+    {
+      id: 'accuracy',
+      title: 'Accuracy and bytes',
+      short: 'Accuracy',
+      lead: `All on the same images, network, augmentation and schedule: ${scale}. Small scale says little about long training.`,
+      body: markup`${figureCard(figures['error-bytes'])}<div class="card">${htmlTable(
+        [
+          { header: 'technique' },
+          { header: 'test error', align: 'right' },
+          { header: '95 % interval', align: 'right' },
+          { header: 'bytes', align: 'right' },
+          { header: 'smaller than float', align: 'right' },
+          { header: 'bits of a weight', align: 'right' },
+          { header: 'of an activation', align: 'right' },
+          { header: 'MACs', align: 'right' },
+          { header: 'bit operations', align: 'right' },
+        ],
+        techniques.map((one) => ({
+          cells: [
+            one.technique,
+            formatPercent(one.test.error),
+            `${one.test.low.toFixed(2)} to ${one.test.high.toFixed(2)}`,
+            formatBytes(one.bytes),
+            float ? formatRatio(float.bytes, one.bytes) : '',
+            String(one.weightBits),
+            String(one.activationBits),
+            formatCount(one.macs),
+            formatCount(one.bitOperations),
+          ],
+        })),
+      )}</div>`,
+    },
+    {
+      id: 'runtime',
+      title: 'Milliseconds',
+      short: 'Milliseconds',
+      lead: `Each on the best executor that there is for it here, in turns, answers checked; ${result.cpu}.`,
+      body: markup`${figureCard(figures['error-milliseconds'])}${figureCard(figures['fig5-runtime'])}<div class="card">${htmlTable(
+        [
+          { header: 'technique' },
+          { header: 'executor' },
+          { header: 'images a call', align: 'right' },
+          { header: 'threads', align: 'right' },
+          { header: 'ms an image', align: 'right' },
+          { header: 'fastest, slowest tenth', align: 'right' },
+        ],
+        techniques.flatMap(({ technique, times }) =>
+          times.map((time) => ({
+            cells: [
+              technique,
+              time.executor,
+              String(time.batch),
+              String(time.threads),
+              time.median.toPrecision(3),
+              `${time.fast.toPrecision(3)} to ${time.slow.toPrecision(3)}`,
+            ],
+          })),
+        ),
+      )}</div>`,
+    },
+    {
+      id: 'method',
+      title: 'How each was obtained',
+      short: 'Method',
+      body: markup`<div class="card">${htmlTable(
+        [
+          { header: 'technique' },
+          { header: 'what it is', align: 'wrap' },
+          { header: 'source', align: 'wrap' },
+          { header: 'epochs', align: 'right' },
+          { header: 'best', align: 'right' },
+          { header: 'validation error', align: 'right' },
+        ],
+        techniques.map((one) => ({
+          cells: [
+            one.technique,
+            one.title,
+            one.source,
+            String(one.epochs),
+            String(one.bestEpoch),
+            formatPercent(one.validationError),
+          ],
+        })),
+      )}<p>Network ${result.architecture}, recipe ${result.recipe}, batch ${result.batch}, contrast stretch ${
+        result.stretch ? 'on' : 'off'
+      }; the epoch with the best validation error (${result.images.validation} images) is tested on ${
+        result.images.test
+      } images. Epochs count those of the network that a technique begins with. Bytes are the length of the file that answers. ${Object.entries(
+        result.versions,
+      )
+        .map(([name, version]) => `${name} ${version}`)
+        .join(', ')}.</p></div>`,
+    },
+  ];
+}
