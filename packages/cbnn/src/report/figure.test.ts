@@ -104,7 +104,7 @@ test.each([
   expect(textWidth(narrow, 14)).toBeLessThan(textWidth(wide, 14));
 });
 
-it('shortens coordinates, not texts', () => {
+test('shortens coordinates, not texts', () => {
   const svg = renderSvg(
     plotDefaults({ marks: [Plot.text([[1, 2]], { text: () => '0.0366 ms', dx: 1.23456 })] }),
   );
