@@ -1,13 +1,17 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { compare, type SharedOptions } from '../compare/compare.js';
+import { DEFAULT_WIDTHS, narrowed, precisionOf } from '../compare/precision.js';
 import { techniqueNames } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
 import { reportComparison } from '../report/compare-report.js';
+import { writeFigure } from '../report/figure.js';
 import { formatBytes, formatPercent } from '../report/format.js';
+import { precisionFigure } from '../report/precision-figure.js';
 import { textTable } from '../report/table.js';
+import { RunFolder, writeJsonAtomic } from '../train/run-folder.js';
 import { note, progressBar, result, trainingBar } from './console.js';
 import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.js';
-import { addReadingOptions, dataDirOption, stopSignal } from './shared.js';
+import { addReadingOptions, dataDirOption, loadRun, runDataDirOption, stopSignal } from './shared.js';
 
 interface CompareFlags extends Omit<SharedOptions, 'data' | 'dataDir' | 'architecture'> {
   readonly dataDir?: string;
@@ -29,6 +33,7 @@ function duration(text: string): number {
 }
 
 export function addCompareCommand(program: Command): void {
+  addPrecision(program);
   const one = oneOf(techniqueNames);
   const command = program
     .command('compare')
@@ -128,4 +133,58 @@ async function compareCommand(
     `${found.dataset}, ${found.architecture}: ${found.epochs} epochs on ${found.images.train} images, seed ${found.seed}\n${table}\nreport in ${page}`,
     { ...found, report: page },
   );
+}
+
+interface PrecisionFlags {
+  readonly dataDir?: string;
+  readonly bits?: readonly number[];
+  readonly split: 'validation' | 'test';
+  readonly threads?: number;
+}
+
+function addPrecision(program: Command): void {
+  program
+    .command('precision')
+    .description('error of a float run rounded to fixed point of 2 to 16 bits, without training again')
+    .argument('<run>', 'a finished run of technique float')
+    .addOption(runDataDirOption())
+    .option('--bits <list>', `widths (default: ${DEFAULT_WIDTHS.join(',')})`, (text: string) =>
+      text.split(',').map((bits) => positiveInteger(bits.trim())),
+    )
+    .option('--split <name>', 'validation or test', oneOf(['validation', 'test'] as const), 'validation')
+    .option('--threads <n>', 'threads (default: as in training)', positiveInteger)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  cbnn precision runs/float\n  cbnn precision runs/float --bits 4,6,8 --split test\nWrites precision.json and figures/precision into the run.',
+    )
+    .action(async (run: string, { dataDir, bits, ...rest }: PrecisionFlags) => {
+      const signal = stopSignal();
+      const images = await loadRun(run, { ...(dataDir !== undefined && { dataDir }) }, signal);
+      const bar = progressBar('precision');
+      const found = await precisionOf(run, images, {
+        ...rest,
+        ...(bits && { widths: bits }),
+        signal,
+        onProgress: bar.update,
+      }).finally(() => bar.stop());
+      const folder = new RunFolder(run);
+      writeJsonAtomic(folder.file('precision.json'), found);
+      await writeFigure(folder.file('figures'), 'precision', precisionFigure(found));
+      const widths = [...new Set(found.points.map((point) => point.bits))];
+      const errorAt = (kind: string, width: number) =>
+        formatPercent(found.points.find((p) => p.narrowed === kind && p.bits === width)!.error.error);
+      const table = textTable(
+        [
+          { header: 'bits', align: 'right' },
+          { header: 'weights and activations', align: 'right' },
+          { header: 'weights alone', align: 'right' },
+          { header: 'activations alone', align: 'right' },
+        ],
+        widths.map((width) => [String(width), ...narrowed.map((kind) => errorAt(kind, width))]),
+      );
+      result(
+        `${found.dataset}, ${found.images} ${found.split} images; float32: ${formatPercent(found.float.error)}\n${table}\nfigures/precision.svg in ${run}`,
+        found,
+      );
+    });
 }

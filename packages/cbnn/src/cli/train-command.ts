@@ -30,7 +30,9 @@ export function addTrainCommand(program: Command): void {
     .option('--out <folder>', "the run's folder (default: runs/<data>)")
     .option('--resume', 'continue an interrupted run in --out')
     .option('--technique <name>', `${techniqueNames.join(', ')} (default: bnn)`, oneOf(techniqueNames))
-    .option('--from <run>', 'the finished run that training begins with (ttq: one of technique float)')
+    .option('--from <run>', 'the finished run of technique float that fixed-point and ttq begin with')
+    .option('--weight-bits <n>', 'bits of weights, of fixed-point (default: 8)', positiveInteger)
+    .option('--activation-bits <n>', 'bits of activations, of fixed-point (default: 8)', positiveInteger)
     .option('--recipe <name>', 'modern or paper (default: modern)', oneOf(recipeNames))
     .option(
       '--arch <notation>',

@@ -23,7 +23,8 @@ export async function epochsWithin(
   let seconds = 0;
   for (const [i, technique] of names.entries()) {
     options.signal?.throwIfAborted();
-    const { firstLayers, input } = techniques[technique];
+    const { firstLayers, input, afterTraining } = techniques[technique];
+    if (afterTraining) continue;
     const trainer = await openTrainer({
       ...config,
       technique,

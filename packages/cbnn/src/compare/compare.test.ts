@@ -5,8 +5,11 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { finishedNetwork } from '../cost/finished-network.js';
 import { reportComparison } from '../report/compare-report.js';
+import { precisionFigure } from '../report/precision-figure.js';
+import { loadRunImages } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { compare, type SharedOptions } from './compare.js';
+import { precisionOf } from './precision.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-compare-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -24,7 +27,11 @@ const shared: SharedOptions = {
 describe('a comparison', () => {
   it('is stopped, goes on where it was, and has what each technique takes', async () => {
     const controller = new AbortController();
-    const options = { techniques: ['bnn', 'ttq'] as const, epochs: 2, signal: controller.signal };
+    const options = {
+      techniques: ['bnn', 'fixed-point', 'ttq'] as const,
+      epochs: 2,
+      signal: controller.signal,
+    };
     const stopped = compare(shared, out, {
       ...options,
       onTraining: (technique, { epoch }) => technique === 'float' && epoch === 2 && controller.abort(),
@@ -36,7 +43,7 @@ describe('a comparison', () => {
     await expect(compare(shared, out, options)).rejects.toThrow('already exists; add --resume');
     for (const [change, message] of [
       [{ epochs: 3 }, 'was begun with epochs 2, got 3'],
-      [{ techniques: ['bnn'] as const }, 'was begun with techniques bnn,float,ttq, got bnn'],
+      [{ techniques: ['bnn'] as const }, 'was begun with techniques bnn,float,fixed-point,ttq, got bnn'],
     ] as const)
       await expect(compare(shared, out, { ...change, resume: true })).rejects.toThrow(message);
 
@@ -50,6 +57,7 @@ describe('a comparison', () => {
     expect(result.techniques.map(({ technique, epochs }) => [technique, epochs])).toEqual([
       ['bnn', 2],
       ['float', 2],
+      ['fixed-point', 2],
       ['ttq', 4],
     ]);
     for (const { run, bytes, test, times, technique } of result.techniques) {
@@ -67,7 +75,9 @@ describe('a comparison', () => {
         expect(median).toBeLessThanOrEqual(slow);
       }
     }
-    const [bnn, float, ttq] = result.techniques;
+    const [bnn, float, fixed, ttq] = result.techniques;
+    expect(fixed).toMatchObject({ weightBits: 8, activationBits: 8 });
+    expect(fixed!.bytes).toBeLessThan(float!.bytes / 3);
     expect(bnn!.bytes).toBeLessThan(ttq!.bytes);
     expect(ttq!.bytes).toBeLessThan(float!.bytes / 4);
     expect(JSON.parse(readFileSync(join(out, 'compare.json'), 'utf8'))).toEqual(result);
@@ -82,6 +92,22 @@ describe('a comparison', () => {
     }
     expect(page).not.toMatch(/(src|href)="http/);
   }, 120_000);
+
+  it('rounds its float network to fewer and fewer bits', async () => {
+    const path = join(out, 'float');
+    const images = await loadRunImages(path);
+    const found = await precisionOf(path, images, { widths: [2, 8, 16] });
+    expect(found.points.map(({ narrowed: kind, bits }) => `${kind} ${bits}`)).toEqual(
+      ['both', 'weights', 'activations'].flatMap((kind) => [2, 8, 16].map((bits) => `${kind} ${bits}`)),
+    );
+    const at = (bits: number) => found.points.find((p) => p.narrowed === 'both' && p.bits === bits)!;
+    expect(Math.abs(at(16).error.error - found.float.error)).toBeLessThan(5);
+    expect(precisionFigure(found)).toContain('Error against bits');
+    await expect(precisionOf(path, images, { widths: [1] })).rejects.toThrow('expected 2 to 16, got 1');
+    await expect(precisionOf(join(out, 'bnn'), images)).rejects.toThrow(
+      'expected a run of technique float, got bnn',
+    );
+  });
 
   it('fits its epochs into the budget, or says what it needs', async () => {
     const notes: string[] = [];

@@ -85,12 +85,12 @@ export async function compare(
   if (!known) writeJsonAtomic(file, begun);
 
   const preparedFor = async (technique: TechniqueName): Promise<PreparedRun> => {
-    const { startsFrom } = techniques[technique];
+    const { startsFrom, afterTraining } = techniques[technique];
     const own: RunOptions = {
       ...shared,
       stretch: begun.stretch ? 'on' : 'off',
       technique,
-      epochs: begun.epochs,
+      ...(!afterTraining && { epochs: begun.epochs }),
       ...(startsFrom && { from: join(out, startsFrom) }),
     };
     checkOptions(own);
@@ -120,18 +120,19 @@ export async function compare(
     onStage?.('testing', i + 1, begun.techniques.length);
     const wrong = Math.round((errorRate(predictions, test.labels) * test.count) / 100);
     const { bestEpoch, validationError } = readJson(new RunFolder(path).result) as TrainingResult;
-    const { title, source, startsFrom, weightBits, binarySums } = techniques[technique];
+    const { title, source, startsFrom, afterTraining, weightBits, binarySums } = techniques[technique];
+    const { precision } = new RunFolder(path).readConfig();
     found.push({
       technique,
       title,
       source,
       run: technique,
-      epochs: begun.epochs * (startsFrom ? 2 : 1),
+      epochs: begun.epochs * (startsFrom && !afterTraining ? 2 : 1),
       bestEpoch,
       validationError,
       test: errorInterval(wrong, test.count),
-      weightBits,
-      activationBits: binarySums ? 1 : 32,
+      weightBits: precision?.weights ?? weightBits,
+      activationBits: precision?.activations ?? (binarySums ? 1 : 32),
       bytes: network.bytes,
       weights: network.cost.weights,
       macs: network.cost.macs,

@@ -1,4 +1,4 @@
-import { hasRealWeights } from '../graph/technique.js';
+import { weightBitsOf } from '../graph/technique.js';
 import type { Plan } from '../nn/plan.js';
 import { planShapes } from '../nn/plan.js';
 import { techniques } from '../techniques/index.js';
@@ -9,9 +9,13 @@ export function techniqueStorage(plan: Plan): LayerStorage[] {
   const technique = techniques[plan.technique];
   const shapes = planShapes(plan);
   return shapes.map((shape, k): LayerStorage => {
-    const isReal = hasRealWeights(technique, { plan, shape, isLast: k === shapes.length - 1 });
-    const weightBits = isReal ? 32 : technique.weightBits;
-    const isBinary = !isReal && technique.binarySums && k > 0;
-    return { weightBits, arithmetic: isBinary ? 'binary' : 'float', perOutput: BATCH_NORM };
+    const weightBits = weightBitsOf(technique, { plan, shape, isLast: k === shapes.length - 1 });
+    const arithmetic =
+      weightBits < 32 && technique.afterTraining
+        ? 'integer'
+        : weightBits < 32 && technique.binarySums && k > 0
+          ? 'binary'
+          : 'float';
+    return { weightBits, arithmetic, perOutput: BATCH_NORM };
   });
 }

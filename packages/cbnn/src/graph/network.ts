@@ -63,8 +63,10 @@ function forward(
     values.push(...inputs);
     const scales: Partial<Record<ScaleRole, Value>> = {};
     for (const [i, { role }] of own.entries())
-      if (role === 'positive' || role === 'negative') scales[role] = inputs[i]!;
-    const quantized = technique.quantizeWeights(g, weights, { plan, shape, isLast: last, phase, scales });
+      if (role !== 'weights' && role !== 'gamma' && role !== 'beta') scales[role] = inputs[i]!;
+    const beforeReal = technique.realLast && index === shapes.length - 2;
+    const layer = { plan, shape, isLast: last, beforeReal, phase, scales };
+    const quantized = technique.quantizeWeights(g, weights, layer);
     const given = magnitude;
     const scaled = (z: Value): Value =>
       given && technique.scaleSums ? technique.scaleSums(g, z, given, shape) : z;
@@ -83,14 +85,7 @@ function forward(
         : { mode, mean: g.input(names.mean(index), channels), scale: g.input(names.scale(index), channels) };
     const normalized: Activated = last
       ? batchNorm(g, p, gamma, beta, normalization)
-      : technique.activate(
-          g,
-          p,
-          gamma,
-          beta,
-          normalization,
-          technique.realLast && index === shapes.length - 2,
-        );
+      : technique.activate(g, p, gamma, beta, normalization, layer);
     if (normalized.variance) {
       g.output(names.mean(index), normalized.mean);
       g.output(names.variance(index), normalized.variance);

@@ -15,7 +15,9 @@ export interface LayerContext {
   readonly isLast: boolean;
   /** whether the weights are about to learn, or answer: some techniques round them at random only in training */
   readonly phase: 'training' | 'evaluation';
-  /** the layer's trained scales, where the technique has them */
+  /** the next layer's weights are real */
+  readonly beforeReal: boolean;
+  /** the layer's scalars, where the technique has them */
   readonly scales: Readonly<Partial<Record<ScaleRole, Value>>>;
 }
 
@@ -38,9 +40,11 @@ export interface Technique {
   readonly input: 'bit-slices' | '8-bit';
   /** training begins with the weights of a finished run of this technique */
   readonly startsFrom?: TechniqueName;
-  /** trained scales of each quantized layer, beside its weights */
-  readonly scales?: readonly ScaleRole[];
-  /** bits that a quantized layer's weight is stored in when it answers */
+  /** scalars of a quantized layer beside its weights, trained or not */
+  readonly scales?: (isLast: boolean) => readonly ScaleRole[];
+  /** follows training instead of being trained: its scalars come from images */
+  readonly afterTraining?: boolean;
+  /** bits that a quantized layer's weight is stored in when it answers; the plan's precision goes before */
   readonly weightBits: 1 | 2 | 32;
   /** quantized layers multiply bits with bits, then scale */
   readonly binarySums: boolean;
@@ -50,28 +54,42 @@ export interface Technique {
   readonly nativeStep: boolean;
   /** the weights that the layer multiplies with, from its trained ones */
   quantizeWeights(g: Graph, weights: Value, layer: LayerContext): Value;
-  /** batch norm and what follows it in a hidden layer; `beforeReal`: the next layer's weights are real */
+  /** batch norm and what follows it in a hidden layer */
   activate(
     g: Graph,
     p: Value,
     gamma: Value,
     beta: Value,
     normalization: Normalization,
-    beforeReal: boolean,
+    layer: LayerContext,
   ): Activated;
   /** the layer's sums, scaled by the magnitude of its input, before pooling */
   scaleSums?(g: Graph, sums: Value, magnitude: Value, shape: KernelShape): Value;
 }
 
-/** Whether the layer's weights are trained as they are: the first and the output layer of many techniques. */
+/** Whether the layer's weights answer as they were trained: the first and the output layer of many techniques. */
 export const hasRealWeights = (
-  technique: Pick<Technique, 'realLast'>,
+  technique: Pick<Technique, 'realLast' | 'afterTraining'>,
   { plan, shape, isLast }: Pick<LayerContext, 'plan' | 'shape' | 'isLast'>,
-): boolean => (shape.index === 0 && plan.firstLayer === 'real') || (isLast && technique.realLast);
+): boolean =>
+  !technique.afterTraining &&
+  ((shape.index === 0 && plan.firstLayer === 'real') || (isLast && technique.realLast));
+
+/** Bits that a layer's weight is stored in. */
+export const weightBitsOf = (
+  technique: Technique,
+  layer: Pick<LayerContext, 'plan' | 'shape' | 'isLast'>,
+): number =>
+  hasRealWeights(technique, layer) ? 32 : (layer.plan.precision?.weights ?? technique.weightBits);
 
 /** What a technique trains in a layer, weights first. */
 export function parametersOf(technique: Technique, plan: Plan, shape: KernelShape): Parameter[] {
   const isLast = shape.index === planShapes(plan).length - 1;
   const isReal = hasRealWeights(technique, { plan, shape, isLast });
-  return layerParameters(plan, shape, technique.latentWeights && !isReal, isReal ? [] : technique.scales);
+  return layerParameters(
+    plan,
+    shape,
+    technique.latentWeights && !isReal,
+    isReal ? [] : technique.scales?.(isLast),
+  );
 }

@@ -11,8 +11,7 @@ const INITIALIZATION = 1;
  */
 export function initialValue(parameter: Parameter, shape: KernelShape, seed: number): Float32Array {
   const count = parameter.shape.reduce((product, size) => product * size, 1);
-  if (parameter.role === 'gamma' || parameter.role === 'positive' || parameter.role === 'negative')
-    return new Float32Array(count).fill(1);
+  if (parameter.role !== 'weights' && parameter.role !== 'beta') return new Float32Array(count).fill(1);
   if (parameter.role === 'beta') return new Float32Array(count);
   const fanOut = shape.kernel * shape.kernel * shape.output.channels;
   const limit = parameter.group === 'binary' ? 1 : Math.sqrt(6 / (shape.fanIn + fanOut));

@@ -7,6 +7,7 @@ export type LossName = 'squared-hinge' | 'cross-entropy';
 export const techniqueNames = [
   'bnn',
   'float',
+  'fixed-point',
   'binaryconnect',
   'binaryconnect-stochastic',
   'bwn',
@@ -17,8 +18,11 @@ export const techniqueNames = [
   'ttq',
 ] as const;
 export type TechniqueName = (typeof techniqueNames)[number];
-/** Trained scales of ternary weights: of those above the threshold, and of those below its negative. */
-export type ScaleRole = 'positive' | 'negative';
+/**
+ * Scalars of a layer beside its weights. Of trained ternary weights: what those above the threshold become, and those below its
+ * negative. Of fixed point: what 1 of a weight and of an activation stands for, powers of two.
+ */
+export type ScaleRole = 'positive' | 'negative' | 'weightStep' | 'activationStep';
 /** How bit slices enter the first layer: all +-1, or slice k as +-2^k / 255 (so that they add up to the image). */
 export type Slicing = 'equal' | 'place-value';
 /** Weights of the first layer: rounded to -127..127 with the rounding in the loop, one bit each, or real. */
@@ -31,6 +35,13 @@ export interface Plan {
   readonly slicing: Slicing;
   readonly firstLayer: FirstLayer;
   readonly loss: LossName;
+  /** bits of weights and activations, of fixed-point networks */
+  readonly precision?: Precision;
+}
+
+export interface Precision {
+  readonly weights: number;
+  readonly activations: number;
 }
 
 /** Channels that the first layer sees. */

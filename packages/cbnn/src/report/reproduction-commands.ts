@@ -70,6 +70,8 @@ function trainingOptions(config: RunConfig): Option[] {
   return [
     ['technique', technique, 'bnn'],
     ['from', config.from?.run],
+    ['weight-bits', config.precision?.weights],
+    ['activation-bits', config.precision?.activations],
     ['recipe', config.recipe, 'modern'],
     ['arch', config.architecture],
     ['input', input.encoding, usualInput],
@@ -77,7 +79,7 @@ function trainingOptions(config: RunConfig): Option[] {
     ['slicing', config.slicing, sliced ? recipe.slicing : 'equal'],
     ['first-layer', config.firstLayer, firstLayers[0]],
     ['stretch', input.stretch ? 'on' : 'off'],
-    ['epochs', config.epochs, recipe.epochs],
+    ['epochs', techniques[technique].afterTraining ? null : config.epochs, recipe.epochs],
     ['batch', config.batch],
     ['rate', schedule.rates.binary, recipe.rates.binary],
     ['float-rate', schedule.rates.float, floatRateOf(recipe, latentWeights)],

@@ -37,12 +37,18 @@ function stateOf(plan: Plan, seed = 3): TrainingState {
         Math.fround(random.uniform() * 2 - 0.9),
       ),
     });
+  // Steps of fixed point, powers of two: the first layer's weights have the factor 1 / 255.
+  const steps = (name: string) =>
+    state
+      .get(name)
+      ?.data.fill(name.endsWith('weightStep') ? (name === 'layers.0.weightStep' ? 1 / 1024 : 1 / 8) : 1 / 4);
   for (const shape of planShapes(plan)) {
     for (const { name, shape: size } of parametersOf(techniques[plan.technique], plan, shape))
       put(name, size);
     put(names.mean(shape.index), [shape.output.channels]);
     put(names.inverse(shape.index), [shape.output.channels]);
   }
+  for (const name of state.keys()) if (name.endsWith('Step')) steps(name);
   return state;
 }
 
@@ -57,8 +63,12 @@ const sliced = {
 };
 const plans: [string, Plan][] = [
   ...(Object.keys(techniques) as TechniqueName[])
-    .filter((name) => !techniques[name].integerSums)
+    .filter((name) => !techniques[name].integerSums && !techniques[name].afterTraining)
     .map((name): [string, Plan] => [name, planOf(name)]),
+  ...[2, 5, 8, 16].map((weights): [string, Plan] => [
+    `fixed-point, ${weights} bits`,
+    planOf('fixed-point', { precision: { weights, activations: 18 - weights } }),
+  ]),
   ['binaryconnect on slices with place values', planOf('binaryconnect', sliced)],
   ['xnor-net-binary on slices with place values', planOf('xnor-net-binary', sliced)],
   ['float on slices with place values', planOf('float', sliced)],
@@ -91,9 +101,10 @@ describe.each(plans)('%s', (_, plan) => {
     const { tensors } = decodeSafetensors(bytes);
     for (const shape of shapes) {
       const isReal =
-        (shape.index === 0 && plan.firstLayer === 'real') ||
-        (shape.index === shapes.length - 1 && technique.realLast);
-      const bits = isReal ? 32 : technique.weightBits;
+        !technique.afterTraining &&
+        ((shape.index === 0 && plan.firstLayer === 'real') ||
+          (shape.index === shapes.length - 1 && technique.realLast));
+      const bits = isReal ? 32 : (plan.precision?.weights ?? technique.weightBits);
       expect(tensors.get(`layers.${shape.index}.codes`)!.data.length).toBe(
         shape.output.channels * rowBytes(shape.fanIn, bits),
       );
@@ -120,7 +131,7 @@ describe('codes', () => {
             if (bits === 1) return random.below(2) ? levels[own]! : -levels[own]!;
             return [0, levels[own]!, levels[own + 1]! * sign][random.below(3)]!;
           });
-          const codes = encodeWeights(weights, outputs, bits);
+          const codes = encodeWeights(weights, outputs, { kind: 'levels', bits });
           expect(codes.codes.length).toBe(outputs * Math.ceil((fanIn * bits) / 8));
           expect([...decodeWeights(codes, outputs, fanIn)]).toEqual([...weights]);
         },
@@ -128,10 +139,35 @@ describe('codes', () => {
     );
   });
 
+  it('give back integers of any width', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 2, max: 16 }),
+        fc.integer({ min: -20, max: 20 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 3, maxLength: 40 }),
+        (bits, exponent, outputs, shares) => {
+          const step = 2 ** exponent;
+          const row = shares.map((share) => (Math.round(share * (2 ** bits - 1)) - 2 ** (bits - 1)) * step);
+          const weights = Float32Array.from({ length: outputs * row.length }, (_, i) => row[i % row.length]!);
+          const codes = encodeWeights(weights, outputs, { kind: 'integers', bits }, step);
+          expect(codes.codes.length).toBe(outputs * Math.ceil((row.length * bits) / 8));
+          expect([...decodeWeights(codes, outputs, row.length)]).toEqual([...weights].map((x) => x + 0));
+        },
+      ),
+    );
+    const form = { kind: 'integers' as const, bits: 4 };
+    for (const value of [8, -9, 0.5])
+      expect(() => encodeWeights(Float32Array.of(value), 1, form, 1)).toThrow('4-bit multiples of 1');
+  });
+
   it('refuse weights of more values, and codes that are none', () => {
-    expect(() => encodeWeights(Float32Array.of(0.5, -0.25), 1, 1)).toThrow('expected 1-bit values, got');
-    expect(() => encodeWeights(Float32Array.of(0.5, 0.25, -1), 1, 2)).toThrow('expected 2-bit values, got');
-    const good = encodeWeights(Float32Array.of(0.5, 0, -0.25), 1, 2);
+    const [one, two] = [1, 2].map((bits) => ({ kind: 'levels' as const, bits }));
+    expect(() => encodeWeights(Float32Array.of(0.5, -0.25), 1, one!)).toThrow('expected 1-bit values, got');
+    expect(() => encodeWeights(Float32Array.of(0.5, 0.25, -1), 1, two!)).toThrow(
+      'expected 2-bit values, got',
+    );
+    const good = encodeWeights(Float32Array.of(0.5, 0, -0.25), 1, two!);
     expect(() => decodeWeights({ ...good, codes: Uint8Array.of(3) }, 1, 3)).toThrow('got 3 in output 1');
     expect(() => decodeWeights({ ...good, levels: new Float32Array(3) }, 1, 3)).toThrow('levels');
     expect(() => decodeWeights(good, 2, 3)).toThrow('bytes of codes');

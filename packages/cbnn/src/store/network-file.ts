@@ -4,7 +4,8 @@
  *
  * Safetensors: metadata `cbnn-network` is JSON that says what it is; for each kernel layer k
  *     layers.k.codes      U8, the weights that the layer multiplies with
- *     layers.k.levels     F32, the values that they take; absent of 32 bits
+ *     layers.k.levels     F32, the values that they take, or their step; absent of 32 bits
+ *     layers.k.activation_step   F32 [1], of fixed-point networks: what 1 of what the layer hands on stands for
  *     layers.k.mean, .scale, .beta   F32 [outputs]: y = (sum - mean) * scale + beta
  */
 import { createHash } from 'node:crypto';
@@ -22,11 +23,11 @@ import { evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
 import { Graph } from '../graph/graph.js';
 import { names } from '../graph/names.js';
 import { type Device, openDevice } from '../graph/session.js';
-import { hasRealWeights, parametersOf, type Technique } from '../graph/technique.js';
+import { parametersOf, type Technique, weightBitsOf } from '../graph/technique.js';
 import { type Plan, placeFactors, planShapes, techniqueNames } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
 import { techniques } from '../techniques/index.js';
-import { type CodeBits, decodeWeights, encodeWeights } from './weight-codes.js';
+import { type CodeForm, decodeWeights, encodeWeights } from './weight-codes.js';
 
 export interface StoredNetwork {
   readonly plan: Plan;
@@ -41,6 +42,8 @@ interface StoredLayer {
   readonly mean: Float32Array;
   readonly scale: Float32Array;
   readonly beta: Float32Array;
+  /** of fixed point: what 1 of what it hands on stands for */
+  readonly activationStep?: Float32Array;
 }
 
 const METADATA = 'cbnn-network';
@@ -60,22 +63,25 @@ const header = z.strictObject({
   }),
   slicing: z.enum(['equal', 'place-value']),
   firstLayer: z.enum(['integer', 'binary', 'real']),
+  precision: z
+    .strictObject({ weights: z.int().min(2).max(16), activations: z.int().min(2).max(16) })
+    .exactOptional(),
   loss: z.enum(['squared-hinge', 'cross-entropy']),
   classes: z.array(z.string()).min(2).max(65536),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
-/** Bits of a layer's weight when it answers. */
-function bitsOf(plan: Plan, k: number): CodeBits {
+/** How a layer's weights are written. */
+function formOf(plan: Plan, k: number): CodeForm {
   const technique = techniques[plan.technique];
   const shapes = planShapes(plan);
-  const isReal = hasRealWeights(technique, { plan, shape: shapes[k]!, isLast: k === shapes.length - 1 });
-  return isReal ? 32 : technique.weightBits;
+  const bits = weightBitsOf(technique, { plan, shape: shapes[k]!, isLast: k === shapes.length - 1 });
+  return { bits, kind: bits === 32 ? 'real' : technique.afterTraining ? 'integers' : 'levels' };
 }
 
-/** Place values of a binary first layer are not in its bits; those of a real one are in its weights. */
+/** Place values of a binary first layer are not in its bits; those of others are in its weights. */
 function placeOf(plan: Plan, k: number): Float32Array | null {
-  return k === 0 && bitsOf(plan, k) < 32 ? placeFactors(plan) : null;
+  return k === 0 && formOf(plan, k).kind === 'levels' ? placeFactors(plan) : null;
 }
 
 /** Writes `state`, weights and batch-norm statistics of `plan`. */
@@ -90,7 +96,8 @@ export async function encodeNetwork(
     const outputs = output.channels;
     const place = placeOf(plan, index);
     const own = weights[index]!.map((value, i) => (place ? value / place[i % place.length]! : value));
-    const { codes, levels } = encodeWeights(own, outputs, bitsOf(plan, index));
+    const step = state.get(`layers.${index}.weightStep`)?.data[0];
+    const { codes, levels } = encodeWeights(own, outputs, formOf(plan, index), step);
     tensors.set(`layers.${index}.codes`, { dtype: 'U8', shape: [codes.length], data: codes });
     if (levels.length > 0)
       tensors.set(`layers.${index}.levels`, { dtype: 'F32', shape: [levels.length], data: levels });
@@ -100,10 +107,13 @@ export async function encodeNetwork(
       scale: tensorOf(state, `layers.${index}.gamma`).map((gamma, c) => gamma * inverse[c]!),
       beta: tensorOf(state, `layers.${index}.beta`),
     };
+    const activationStep = state.get(`layers.${index}.activationStep`)?.data;
+    if (activationStep)
+      tensors.set(`layers.${index}.activation_step`, { dtype: 'F32', shape: [1], data: activationStep });
     for (const [name, data] of Object.entries(normalization))
       tensors.set(`layers.${index}.${name}`, { dtype: 'F32', shape: [outputs], data });
   }
-  const { technique, slicing, firstLayer, loss } = plan;
+  const { technique, slicing, firstLayer, loss, precision } = plan;
   const json = JSON.stringify({
     formatVersion: 1,
     technique,
@@ -112,6 +122,7 @@ export async function encodeNetwork(
     slicing,
     firstLayer,
     loss,
+    ...(precision && { precision }),
     classes,
     sha256: digest(tensors),
   });
@@ -134,7 +145,10 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
     const [issue] = parsed.error.issues;
     throw modelError(`network: ${issue!.path.join('.') || 'metadata'}: ${issue!.message}`);
   }
-  const { sha256, classes, architecture, technique, input, slicing, firstLayer, loss } = parsed.data;
+  const { sha256, classes, architecture, technique, input, slicing, firstLayer, loss, precision } =
+    parsed.data;
+  if ((precision === undefined) === (techniques[technique].afterTraining === true))
+    throw modelError(`network: precision: expected one of a fixed-point network, and of no other`);
   if (digest(tensors) !== sha256)
     throw modelError('network: the weights are not those that were written (wrong checksum)');
   const plan: Plan = {
@@ -144,6 +158,7 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
     slicing,
     firstLayer,
     loss,
+    ...(precision && { precision }),
   };
   const floats = (name: string): Float32Array => {
     const found = tensors.get(name);
@@ -156,11 +171,11 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
       `network: expected ${classes.length} classes of output, got ${shapes.at(-1)!.output.channels}`,
     );
   const layers = shapes.map(({ index, output, fanIn }): StoredLayer => {
-    const bits = bitsOf(plan, index);
+    const form = formOf(plan, index);
     const codes = tensors.get(`layers.${index}.codes`);
     if (codes?.dtype !== 'U8') throw modelError(`network: expected a tensor layers.${index}.codes of U8`);
-    const levels = bits === 32 ? new Float32Array(0) : floats(`layers.${index}.levels`);
-    const own = decodeWeights({ bits, codes: codes.data, levels }, output.channels, fanIn);
+    const levels = form.kind === 'real' ? new Float32Array(0) : floats(`layers.${index}.levels`);
+    const own = decodeWeights({ ...form, codes: codes.data, levels }, output.channels, fanIn);
     const place = placeOf(plan, index);
     const [mean, scale, beta] = ['mean', 'scale', 'beta'].map((role) => {
       const values = floats(`layers.${index}.${role}`);
@@ -171,7 +186,11 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
       return values;
     });
     const weights = place ? own.map((value, i) => value * place[i % place.length]!) : own;
-    return { weights, mean: mean!, scale: scale!, beta: beta! };
+    const hasStep = techniques[technique].afterTraining && index < shapes.length - 1;
+    const step = hasStep ? floats(`layers.${index}.activation_step`) : null;
+    if (step && !(step.length === 1 && step[0]! > 0))
+      throw modelError(`network: layers.${index}.activation_step: expected one number above 0`);
+    return { weights, mean: mean!, scale: scale!, beta: beta!, ...(step && { activationStep: step }) };
   });
   return { plan, classes, layers };
 }
@@ -190,7 +209,8 @@ export async function openNetwork(
   const { plan, layers } = network;
   const stored: Technique = {
     ...techniques[plan.technique],
-    scales: [],
+    scales: (isLast) =>
+      (techniques[plan.technique].scales?.(isLast) ?? []).filter((role) => role === 'activationStep'),
     quantizeWeights: (_, weights) => weights,
   };
   const device: Device = await openDevice('auto', threads);
@@ -198,9 +218,9 @@ export async function openNetwork(
   const shapes = planShapes(plan);
   const parameters = shapes.flatMap((shape) => parametersOf(stored, plan, shape));
   for (const { name, shape, role, kernelLayer } of parameters) {
-    const { weights, beta } = layers[kernelLayer]!;
+    const { weights, beta, scale, activationStep } = layers[kernelLayer]!;
     // Scale is gamma / deviation: gamma takes it, and the inverse deviation is 1.
-    const data = role === 'weights' ? weights : role === 'beta' ? beta : layers[kernelLayer]!.scale;
+    const data = { weights, beta, gamma: scale, activationStep }[role as 'weights' | 'activationStep']!;
     state.set(name, { shape, data });
   }
   for (const { index, output } of shapes) {
@@ -220,7 +240,7 @@ export async function openNetwork(
 }
 
 /** The weights that every layer multiplies with when it answers, by the technique's own graph. */
-async function answeringWeights(plan: Plan, state: TrainingState): Promise<Float32Array[]> {
+export async function answeringWeights(plan: Plan, state: TrainingState): Promise<Float32Array[]> {
   const technique = techniques[plan.technique];
   const shapes = planShapes(plan);
   const g = new Graph();
@@ -228,7 +248,7 @@ async function answeringWeights(plan: Plan, state: TrainingState): Promise<Float
   const feeds: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
   for (const shape of shapes) {
     const parameters = parametersOf(technique, plan, shape).filter(
-      ({ role }) => role !== 'gamma' && role !== 'beta',
+      ({ role }) => role !== 'gamma' && role !== 'beta' && role !== 'activationStep',
     );
     const [weights, ...rest] = parameters.map(({ name, shape: size }) => {
       feeds[name] = { shape: size, data: tensorOf(state, name) };
@@ -239,7 +259,14 @@ async function answeringWeights(plan: Plan, state: TrainingState): Promise<Float
     const name = `answering.${shape.index}`;
     g.output(
       name,
-      technique.quantizeWeights(g, weights!, { plan, shape, isLast, phase: 'evaluation', scales }),
+      technique.quantizeWeights(g, weights!, {
+        plan,
+        shape,
+        isLast,
+        beforeReal: false,
+        phase: 'evaluation',
+        scales,
+      }),
     );
     outputs[name] = {
       shape: weights!.shape,

@@ -2,6 +2,7 @@ import type { Technique } from '../graph/technique.js';
 import type { TechniqueName } from '../nn/plan.js';
 import { binaryConnect, binaryConnectStochastic } from './binaryconnect.js';
 import { bnn } from './bnn.js';
+import { fixedPoint } from './fixed-point.js';
 import { float } from './float.js';
 import { ternary, ttq } from './ternary.js';
 import { bwn, xnorNet, xnorNetBinary, xnorNetWithoutK } from './xnor-net.js';
@@ -10,6 +11,7 @@ import { bwn, xnorNet, xnorNetBinary, xnorNetWithoutK } from './xnor-net.js';
 export const techniques: Readonly<Record<TechniqueName, Technique>> = {
   bnn,
   float,
+  'fixed-point': fixedPoint,
   binaryconnect: binaryConnect,
   'binaryconnect-stochastic': binaryConnectStochastic,
   bwn,

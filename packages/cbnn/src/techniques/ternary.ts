@@ -30,7 +30,7 @@ export const ttq: Technique = {
   title: 'Trained ternary quantization',
   source: 'Zhu, Han, Mao, Dally 2016',
   startsFrom: 'float',
-  scales: ['positive', 'negative'],
+  scales: () => ['positive', 'negative'],
   quantizeWeights(g, weights, layer) {
     if (layer.shape.index === 0) return firstLayerWeights(g, weights, layer.plan);
     if (hasRealWeights(ttq, layer)) return weights;

@@ -40,8 +40,8 @@ export const xnorNetWithoutK: Technique = {
   title: 'XNOR-Net without its map of input scales',
   binarySums: true,
   source: 'Rastegari, Ordonez, Redmon, Farhadi 2016, section 3.2; K left out as in their table 3',
-  activate: (g, p, gamma, beta, normalization, beforeReal) =>
-    (beforeReal ? normalizeAndRelu : normalizeAndSign)(g, p, gamma, beta, normalization, beforeReal),
+  activate: (g, p, gamma, beta, normalization, layer) =>
+    (layer.beforeReal ? normalizeAndRelu : normalizeAndSign)(g, p, gamma, beta, normalization, layer),
 };
 
 /**
@@ -54,8 +54,8 @@ export const xnorNet: Technique = {
   name: 'xnor-net',
   title: 'XNOR-Net',
   source: 'Rastegari, Ordonez, Redmon, Farhadi 2016, section 3.2',
-  activate(g, p, gamma, beta, normalization, beforeReal) {
-    if (beforeReal) return normalizeAndRelu(g, p, gamma, beta, normalization, beforeReal);
+  activate(g, p, gamma, beta, normalization, layer) {
+    if (layer.beforeReal) return normalizeAndRelu(g, p, gamma, beta, normalization, layer);
     const normalized = batchNorm(g, p, gamma, beta, normalization);
     return {
       ...normalized,

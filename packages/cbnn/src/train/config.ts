@@ -27,6 +27,10 @@ export const runConfigSchema = z.strictObject({
   technique: z.enum(techniqueNames),
   /** the finished run whose weights training begins with, and the hash of their file */
   from: z.strictObject({ run: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).exactOptional(),
+  /** bits of weights and activations, of fixed point */
+  precision: z
+    .strictObject({ weights: z.int().min(2).max(16), activations: z.int().min(2).max(16) })
+    .exactOptional(),
   recipe: z.enum(['modern', 'paper']),
   /** after scaling, in the paper's notation */
   architecture: z.string(),
@@ -80,7 +84,10 @@ export function configDifference(a: RunConfig, b: RunConfig): string | null {
 }
 
 /** What of a configuration decides the network's layers. */
-type PlanConfig = Pick<RunConfig, 'architecture' | 'technique' | 'input' | 'slicing' | 'firstLayer' | 'loss'>;
+type PlanConfig = Pick<
+  RunConfig,
+  'architecture' | 'technique' | 'precision' | 'input' | 'slicing' | 'firstLayer' | 'loss'
+>;
 
 /** The input specification of the packed model that this configuration leads to. */
 export function inputSpec(config: Pick<RunConfig, 'input' | 'slicing' | 'firstLayer'>): InputSpec {
@@ -93,7 +100,7 @@ export function inputSpec(config: Pick<RunConfig, 'input' | 'slicing' | 'firstLa
 }
 
 export function planOf(config: PlanConfig): Plan {
-  const { technique, slicing, firstLayer, loss } = config;
+  const { technique, slicing, firstLayer, loss, precision } = config;
   return {
     input: inputSpec(config),
     layers: parseArchitecture(config.architecture),
@@ -101,5 +108,6 @@ export function planOf(config: PlanConfig): Plan {
     slicing,
     firstLayer,
     loss,
+    ...(precision && { precision }),
   };
 }

@@ -23,7 +23,7 @@ import { techniques } from '../techniques/index.js';
 import { parseConfig, planOf, type RunConfig } from './config.js';
 import type { TrainingDevice } from './devices.js';
 import { firstLayerBound } from './first-layer-bound.js';
-import { checkStart, startOf } from './start.js';
+import { checkStart, epochsOf, startOf } from './start.js';
 
 /** Small enough for two cores, and the paper's network in form: a sixteenth of its convolutions, a quarter of its widths. */
 export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC';
@@ -32,6 +32,8 @@ export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2
 export const DEFAULT_STRETCH: Stretch = { low: 1, high: 99 };
 
 export const DEFAULT_SEED = 1;
+/** Of fixed point. */
+const DEFAULT_BITS = 8;
 /** More than any machine that trains has cores; a runtime given thousands of threads only stalls. */
 const MOST_THREADS = 256;
 const LEAST_BATCH = 4;
@@ -63,6 +65,9 @@ export interface RunOptions extends ReadingChoices {
   readonly slicing?: Slicing;
   readonly firstLayer?: FirstLayer;
   readonly stretch?: 'auto' | 'on' | 'off';
+  /** bits of weights and of activations, of fixed point */
+  readonly weightBits?: number;
+  readonly activationBits?: number;
   readonly epochs?: number;
   readonly batch?: number;
   /** peak learning rate of latent weights */
@@ -77,7 +82,7 @@ export interface RunOptions extends ReadingChoices {
 /** Throws config errors for whatever can be refused before the images are read: their number and size are known by then. */
 export function checkOptions(options: RunOptions): void {
   const technique = techniqueOf(options);
-  const { name, firstLayers, latentWeights, startsFrom } = technique;
+  const { name, firstLayers, latentWeights, startsFrom, afterTraining } = technique;
   if (options.firstLayer && !firstLayers.includes(options.firstLayer))
     throw configError(
       `first layer ${options.firstLayer}: technique ${name} expects ${firstLayers.join(' or ')} first-layer weights`,
@@ -88,6 +93,18 @@ export function checkOptions(options: RunOptions): void {
     throw configError(
       `technique ${name}: begins with a trained network; train one with --technique ${startsFrom}, and give its folder with --from`,
     );
+  for (const [option, bits] of [
+    ['weight-bits', options.weightBits],
+    ['activation-bits', options.activationBits],
+  ] as const) {
+    if (bits === undefined) continue;
+    if (!afterTraining)
+      throw configError(`${option}: only technique fixed-point has bits to choose, not ${name}`);
+    if (!Number.isInteger(bits) || bits < 2 || bits > 16)
+      throw configError(`${option}: expected 2 to 16 bits, got ${bits}`);
+  }
+  if (afterTraining && options.epochs !== undefined)
+    throw configError(`epochs: technique ${name} trains no further; leave --epochs out`);
   if (!startsFrom && options.from !== undefined)
     throw configError(`from: technique ${name} begins with weights of its own; leave --from out`);
   if (options.batch !== undefined && options.batch < LEAST_BATCH)
@@ -133,7 +150,7 @@ const techniqueOf = ({ technique }: RunOptions) => techniques[technique ?? 'bnn'
 /** The part of a configuration that decides the network, and that follows from `options` and the images' form. */
 type NetworkConfig = Pick<
   RunConfig,
-  'technique' | 'recipe' | 'architecture' | 'firstLayer' | 'input' | 'slicing' | 'loss'
+  'technique' | 'precision' | 'recipe' | 'architecture' | 'firstLayer' | 'input' | 'slicing' | 'loss'
 >;
 
 function networkOf(options: RunOptions, { classes, height, width, channels }: ImageForm): NetworkConfig {
@@ -144,6 +161,12 @@ function networkOf(options: RunOptions, { classes, height, width, channels }: Im
     encoding === '8-bit' ? [] : options.slices ? parseSlices(options.slices, channels) : allSlices(channels);
   return {
     technique,
+    ...(techniques[technique].afterTraining && {
+      precision: {
+        weights: options.weightBits ?? DEFAULT_BITS,
+        activations: options.activationBits ?? DEFAULT_BITS,
+      },
+    }),
     recipe: recipe.name,
     architecture: architectureFor(options, classes),
     firstLayer: options.firstLayer ?? techniques[technique].firstLayers[0],
@@ -183,7 +206,9 @@ export function buildConfig(
       sha256: fingerprint(split),
     },
     ...network,
-    epochs: options.epochs ?? recipe.epochs,
+    epochs: techniques[network.technique].afterTraining
+      ? epochsOf(options.from!)
+      : (options.epochs ?? recipe.epochs),
     batch: options.batch ?? defaultBatch(recipe.batch, split.train.count),
     schedule: {
       kind: recipe.schedule,

@@ -51,6 +51,8 @@ export function contradiction(
     denseWidth: ({ architecture }) => architecture,
     technique: ({ technique }) => technique,
     from: ({ from }) => from?.run,
+    weightBits: ({ precision }) => precision?.weights,
+    activationBits: ({ precision }) => precision?.activations,
     recipe: ({ recipe }) => recipe,
     input: ({ input }) => input.encoding,
     slices: ({ input }) => formatSlices(input.slices),

@@ -9,6 +9,7 @@ import { fingerprint, splitValidation } from '../data/split.js';
 import { packModel } from '../pack/pack.js';
 import { encodeNetwork } from '../store/network-file.js';
 import { techniques } from '../techniques/index.js';
+import { finishTraining } from './after-training.js';
 import { planOf, type RunConfig } from './config.js';
 import { RunFolder, readCheckpoint, readJson, writeFileAtomic, writeJsonAtomic } from './run-folder.js';
 import { startingState } from './start.js';
@@ -78,8 +79,15 @@ export async function trainRun(
   const folder = new RunFolder(path);
   folder.begin(config, options.resume === true);
   writeJsonAtomic(placeFile(folder), { dataDir: resolve(dataDir) } satisfies Place);
-  const initial = options.initial ?? startingState(config, folder);
-  const result = await train(config, images, path, { ...options, resume: true, ...(initial && { initial }) });
+  const known = existsSync(folder.result) ? (readJson(folder.result) as TrainingResult) : null;
+  const isKnown = known && techniques[config.technique].afterTraining;
+  const initial = options.initial ?? (isKnown ? undefined : startingState(config, folder));
+  const training = { ...options, resume: true, ...(initial && { initial }) };
+  const result = isKnown
+    ? known
+    : techniques[config.technique].afterTraining
+      ? await finishTraining(config, images, folder, initial!)
+      : await train(config, images, path, training);
   if (techniques[config.technique].integerSums) {
     const { state } = readCheckpoint(folder.best);
     const model = packModel(planOf(config), state, images.dataset.classes, {

@@ -21,6 +21,9 @@ export function startOf(path: string): NonNullable<RunConfig['from']> {
   return { run: folder.path, sha256: createHash('sha256').update(readFileSync(folder.best)).digest('hex') };
 }
 
+/** Epochs of the run in `path`. */
+export const epochsOf = (path: string): number => new RunFolder(resolve(path)).readConfig().epochs;
+
 /** Throws a config error where the run that `config` begins with is not of the same network on the same input. */
 export function checkStart(config: RunConfig): void {
   if (!config.from) return;

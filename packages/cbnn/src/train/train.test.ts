@@ -22,7 +22,7 @@ import { nativePackage } from '../engines/packed-native.js';
 import { openPackedOnnx } from '../engines/packed-onnx.js';
 import { openDevice } from '../graph/session.js';
 import { techniqueNames } from '../nn/plan.js';
-import { argmax } from '../predictions.js';
+import { argmax, errorRate } from '../predictions.js';
 import { Random } from '../random.js';
 import { techniques } from '../techniques/index.js';
 import type { RunConfig } from './config.js';
@@ -164,7 +164,7 @@ describe('a training run', () => {
     },
   );
 
-  it.each(techniqueNames.filter((name) => !techniques[name].integerSums))(
+  it.each(techniqueNames.filter((name) => !techniques[name].integerSums && !techniques[name].afterTraining))(
     'learns by %s, and answers from its file as from its weights',
     async (technique) => {
       const { firstLayers, input, startsFrom } = techniques[technique];
@@ -195,6 +195,37 @@ describe('a training run', () => {
       expect(network.bytes - network.cost.bytes).toBeLessThan(3000);
     },
   );
+
+  it('rounds a trained network to fixed point, and answers from its file', async () => {
+    const own: RunConfig = {
+      ...readRun('by-float'),
+      technique: 'fixed-point',
+      from: startOf(join(folder, 'by-float')),
+    };
+    const float = finishedNetwork(join(folder, 'by-float'));
+    const answers = await float.predict(images.dataset.test, 1);
+    const agreement: number[] = [];
+    for (const bits of [2, 4, 8, 16]) {
+      const path = join(folder, `fixed-${bits}`);
+      const config = { ...own, precision: { weights: bits, activations: bits } };
+      const { validationError } = await trainRun(config, images, path, 'data');
+      const network = finishedNetwork(path);
+      expect(network.bytes - network.cost.bytes).toBeLessThan(4000);
+      expect(network.cost.layers.every(({ weightBits }) => weightBits === bits)).toBe(true);
+      const found = await network.predict(images.validation, 1);
+      expect(errorRate(found, images.validation.labels)).toBe(validationError);
+      const tested = await network.predict(images.dataset.test, 1);
+      agreement.push(tested.reduce((sum, label, n) => sum + Number(label === answers[n]), 0) / tested.length);
+      // Finished, it is only written again.
+      rmSync(join(path, 'network.safetensors'));
+      await trainRun(config, images, path, 'data', { resume: true });
+      expect(finishedNetwork(path).bytes).toBe(network.bytes);
+    }
+    // The more bits, the more often it answers as the network that it was made of.
+    expect(agreement[3]).toBeGreaterThan(0.97);
+    expect(agreement[2]).toBeGreaterThan(0.9);
+    expect(agreement[0]).toBeLessThan(agreement[2]!);
+  });
 
   it('draws the same weights at random after a stop', async () => {
     const own: RunConfig = {

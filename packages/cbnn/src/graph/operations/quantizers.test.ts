@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Random } from '../../random.js';
 import { Graph, type Value } from '../graph.js';
 import { openDevice } from '../session.js';
+import { bestStep, toFixedPoint } from './fixed-point.js';
 import { binarizeAtRandom, binarizeScaled, signThrough, ternarize, ternarizeTrained } from './quantizers.js';
 
 const SHAPE = [3, 2, 2, 5];
@@ -57,6 +58,17 @@ async function run(
     dw: out['gradient0']!.data,
     dscales: scales.map((_, i) => out[`gradient${i + 1}`]!.data[0]!),
   };
+}
+
+/** Values alone. */
+async function answer(quantizer: (g: Graph, w: Value) => Value, w: Float32Array): Promise<Float32Array> {
+  const g = new Graph();
+  g.output('q', quantizer(g, g.input('w', SHAPE)));
+  const session = await (await openDevice('cpu', 1)).open(g.encode());
+  const q = { shape: SHAPE, data: new Float32Array(COUNT) };
+  await session.run({ w: { shape: SHAPE, data: w } }, { q });
+  await session.close();
+  return q.data;
 }
 
 const close = (actual: ArrayLike<number>, expected: ArrayLike<number>) => {
@@ -153,6 +165,33 @@ describe('weight quantizers', () => {
       sum([...w].map((value, i) => (kind(value) > 0 ? d[i]! : 0))),
       -sum([...w].map((value, i) => (kind(value) < 0 ? d[i]! : 0))),
     ]);
+  });
+
+  it('rounds to fixed point of the step that loses least', async () => {
+    // Q(2, 2) of four bits: -2 to 1.75 in quarters; halves to even.
+    const w = draw(13);
+    w.set([0.125, 0.375, -0.125, 5, -5, 1.75, 0.13]);
+    const rounded = await answer((g, x) => toFixedPoint(g, x, g.scalar(0.25), 4), w);
+    close(
+      [...rounded.subarray(0, 7)].map((value) => value + 0),
+      [0, 0.5, 0, 1.75, -2, 1.75, 0.25],
+    );
+    // One large value among many is better cut than the others lost.
+    const many = Float32Array.from({ length: 1000 }, (_, i) => (i % 7) / 10 - 0.3);
+    many[0] = 4;
+    expect(bestStep(many, 3)).toBeLessThanOrEqual(2 ** -2);
+    expect(bestStep(new Float32Array(4), 8)).toBe(1);
+    const loss = (values: Float32Array, step: number, bits: number) =>
+      values.reduce((sum, value) => {
+        const code = Math.max(-(2 ** (bits - 1)), Math.min(2 ** (bits - 1) - 1, Math.round(value / step)));
+        return sum + (code * step - value) ** 2;
+      }, 0);
+    for (const bits of [2, 4, 6, 10]) {
+      const values = draw(bits, 500);
+      const best = loss(values, bestStep(values, bits), bits);
+      for (let exponent = -16; exponent < 3; exponent++)
+        expect(best).toBeLessThanOrEqual(loss(values, 2 ** exponent, bits) + 1e-9);
+    }
   });
 
   it('passes the gradient of a sign where |y| <= 1', async () => {
