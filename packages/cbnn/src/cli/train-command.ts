@@ -10,7 +10,7 @@ import { contradiction, prepareRun } from '../train/prepare.js';
 import { placeOf, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { note, progressBar, result, trainingBar } from './console.js';
-import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.js';
+import { oneOf, positiveInteger, positiveNumber, share, wholeNumber } from './options.js';
 import { addReadingOptions, dataDirOption, loadRun, stopSignal } from './shared.js';
 
 interface TrainFlags extends Omit<RunOptions, 'data' | 'dataDir' | 'architecture'> {
@@ -30,7 +30,9 @@ export function addTrainCommand(program: Command): void {
     .option('--out <folder>', "the run's folder (default: runs/<data>)")
     .option('--resume', 'continue an interrupted run in --out')
     .option('--technique <name>', `${techniqueNames.join(', ')} (default: bnn)`, oneOf(techniqueNames))
-    .option('--from <run>', 'the finished run of technique float that fixed-point and ttq begin with')
+    .option('--from <run>', 'the finished run of technique float that fixed-point, ttq and pruned begin with')
+    .option('--sparsity <share>', 'share of weights that pruned takes away (default: 0.9)', share)
+    .option('--rounds <n>', 'rounds in which it does (default: 3)', positiveInteger)
     .option('--weight-bits <n>', 'bits of weights, of fixed-point (default: 8)', positiveInteger)
     .option('--activation-bits <n>', 'bits of activations, of fixed-point (default: 8)', positiveInteger)
     .option('--recipe <name>', 'modern or paper (default: modern)', oneOf(recipeNames))
@@ -132,7 +134,7 @@ async function trainCommand(
   const dataDir = options.dataDir ?? (exists ? placeOf(folder) : 'data');
   const signal = stopSignal();
   const reading = progressBar('data');
-  const trial = progressBar('stretch');
+  const trial = progressBar('trial');
   const hooks = {
     signal,
     onNote: note,
@@ -140,7 +142,7 @@ async function trainCommand(
       reading.update(done, total ?? done, stage),
     onTrial: (done: number, total: number) => {
       if (done === 0) reading.stop();
-      trial.update(done, total, 'steps of two short trainings');
+      trial.update(done, total, options.technique === 'pruned' ? 'layers' : 'steps of two short trainings');
       if (done === total) trial.stop();
     },
   };

@@ -15,7 +15,7 @@ import { errorInterval } from '../statistics.js';
 import { techniques } from '../techniques/index.js';
 import { chooseDevice, onFittingDevice } from '../train/devices.js';
 import { buildConfig, checkOptions, type RunOptions } from '../train/options.js';
-import { type PreparedRun, prepareRun } from '../train/prepare.js';
+import { measured, type PreparedRun, prepareRun } from '../train/prepare.js';
 import { trainRun } from '../train/run.js';
 import { RunFolder, readJson, writeJsonAtomic } from '../train/run-folder.js';
 import type { TrainingProgress, TrainingResult } from '../train/train.js';
@@ -96,12 +96,16 @@ export async function compare(
     checkOptions(own);
     const device = await chooseDevice('auto', technique);
     const config = await onFittingDevice(buildConfig(own, first.dataset, first, device), 'auto');
-    return { ...first, config };
+    return { ...first, config: await measured(config, first.validation, hooks) };
   };
   // In the order of their names, what others begin with comes before them.
   for (const technique of begun.techniques) {
     const path = join(out, technique);
-    const prepared = await preparedFor(technique);
+    // What was measured when a run was begun is in its configuration.
+    const begunAlready = existsSync(new RunFolder(path).config);
+    const prepared = begunAlready
+      ? { ...first, config: new RunFolder(path).readConfig() }
+      : await preparedFor(technique);
     onNote?.(`${techniques[technique].title}: ${prepared.config.epochs} epochs`);
     await trainRun(prepared.config, prepared, path, shared.dataDir, {
       resume: true,

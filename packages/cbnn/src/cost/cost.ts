@@ -29,6 +29,8 @@ export type Arithmetic = 'binary' | 'integer' | 'float';
 export interface LayerStorage {
   /** 1 = binary, 2 = ternary, 8 or 16 = fixed point, 32 = float */
   readonly weightBits: number;
+  /** of all weights, where they do not follow from their bits: levels, sparse weights */
+  readonly weightBytes?: number;
   readonly arithmetic: Arithmetic;
   /** the numbers that go with each output (thresholds, scales, folded batch norm) */
   readonly perOutput: readonly StoredNumber[];
@@ -111,7 +113,7 @@ function layerCost(shape: KernelShape, storage: LayerStorage): LayerCost {
   const weights = outputs * shape.fanIn;
   const macs = shape.output.height * shape.output.width * weights;
   // rows are padded to whole bytes, as in the packed model; this adds nothing from 8 bits up
-  const weightBytes = outputs * Math.ceil((shape.fanIn * storage.weightBits) / 8);
+  const weightBytes = storage.weightBytes ?? outputs * Math.ceil((shape.fanIn * storage.weightBits) / 8);
   const otherBytes = outputs * storage.perOutput.reduce((bytes, number) => bytes + number.bytes, 0);
   return {
     name: shape.kind === 'conv' ? `${outputs}C${shape.kernel}` : `${outputs}FC`,

@@ -8,7 +8,6 @@ import { predictPacked } from '../engines/evaluate.js';
 import type { ImagesOptions } from '../engines/packed-engine.js';
 import { decodeNetwork, openNetwork } from '../store/network-file.js';
 import { techniques } from '../techniques/index.js';
-import { planOf } from '../train/config.js';
 import { checkFinished, readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { modelCost, type NetworkCost, networkCost } from './cost.js';
@@ -46,22 +45,21 @@ export function finishedNetwork(path: string): FinishedNetwork {
 
 function realNetwork(folder: RunFolder): FinishedNetwork {
   checkFinished(folder.path);
-  const config = folder.readConfig();
-  const plan = planOf(config);
-  const { input, layers } = plan;
-  const cost = networkCost(input, layers, techniqueStorage(plan));
   if (!existsSync(folder.network))
     throw configError(
       `run ${folder.path}: has no ${basename(folder.network)}; write it with \`cbnn train ... --resume\``,
     );
+  const file = readFileSync(folder.network);
+  const stored = decodeNetwork(file);
+  const { input, layers } = stored.plan;
   return {
     input,
     layers,
-    cost,
-    bytes: statSync(folder.network).size,
+    cost: networkCost(input, layers, techniqueStorage(stored)),
+    bytes: file.length,
     isPacked: false,
     async predict(images, threads, { signal, onProgress } = {}) {
-      const network = await openNetwork(decodeNetwork(readFileSync(folder.network)), threads);
+      const network = await openNetwork(stored, threads);
       try {
         const stretched = stretchSet(images, input.stretch);
         const predictions = new Uint16Array(images.count);

@@ -1,11 +1,11 @@
 import { weightBitsOf } from '../graph/technique.js';
-import type { Plan } from '../nn/plan.js';
 import { planShapes } from '../nn/plan.js';
+import type { StoredNetwork } from '../store/network-file.js';
 import { techniques } from '../techniques/index.js';
 import { BATCH_NORM, type LayerStorage } from './cost.js';
 
-/** Storage of a network that has no packed form: weights in the technique's own bits, batch norm in float; scales fold into it. */
-export function techniqueStorage(plan: Plan): LayerStorage[] {
+/** Storage of a network as it is written: weights in the technique's own bits, batch norm in float. */
+export function techniqueStorage({ plan, layers }: StoredNetwork): LayerStorage[] {
   const technique = techniques[plan.technique];
   const shapes = planShapes(plan);
   return shapes.map((shape, k): LayerStorage => {
@@ -16,6 +16,6 @@ export function techniqueStorage(plan: Plan): LayerStorage[] {
         : weightBits < 32 && technique.binarySums && k > 0
           ? 'binary'
           : 'float';
-    return { weightBits, arithmetic, perOutput: BATCH_NORM };
+    return { weightBits, weightBytes: layers[k]!.weightBytes, arithmetic, perOutput: BATCH_NORM };
   });
 }

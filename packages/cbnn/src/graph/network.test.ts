@@ -86,7 +86,7 @@ async function openToy(device: DeviceName, toy: ToyNetwork) {
       feeds[name] = tensor(shape, start[kernelLayer]![role]);
       feeds[names.firstMoment(name)] = zeros(shape);
       feeds[names.secondMoment(name)] = zeros(shape);
-      feeds[names.rate[group]] = tensor([], [adamRate(RATE, 1)]);
+      feeds[names.rate[group as 'binary' | 'float']] = tensor([], [adamRate(RATE, 1)]);
       outputs[names.gradient(name)] = zeros(shape);
       outputs[names.next(name)] = zeros(shape);
     }

@@ -123,17 +123,20 @@ export function trainingGraph(
   const loss = lossOf(g, plan.loss, scores, targets);
   g.output(names.loss, loss);
   g.output(names.scores, scores);
-  const gradients = g.gradients(loss, values);
+  const trained = parameters.flatMap((parameter, i) =>
+    parameter.group === 'fixed' ? [] : [{ parameter, group: parameter.group, value: values[i]! }],
+  );
+  const gradients = g.gradients(
+    loss,
+    trained.map(({ value }) => value),
+  );
   // Only the rates that some parameter uses: a runtime refuses graphs with inputs that lead nowhere.
   const rates = new Map(
-    [...new Set(parameters.map(({ group }) => group))].map((group) => [
-      group,
-      g.input(names.rate[group], []),
-    ]),
+    [...new Set(trained.map(({ group }) => group))].map((group) => [group, g.input(names.rate[group], [])]),
   );
-  for (const [i, parameter] of parameters.entries()) {
+  for (const [i, { parameter, group, value }] of trained.entries()) {
     if (expose) g.output(names.gradient(parameter.name), gradients[i]!);
-    adam(g, parameter, values[i]!, gradients[i]!, rates.get(parameter.group)!);
+    adam(g, parameter, value, gradients[i]!, rates.get(group)!);
   }
   if (expose) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
   return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises };

@@ -44,6 +44,8 @@ export interface Technique {
   readonly scales?: (isLast: boolean) => readonly ScaleRole[];
   /** follows training instead of being trained: its scalars come from images */
   readonly afterTraining?: boolean;
+  /** weights are taken away in rounds: train/pruning.ts */
+  readonly prunes?: boolean;
   /** bits that a quantized layer's weight is stored in when it answers; the plan's precision goes before */
   readonly weightBits: 1 | 2 | 32;
   /** quantized layers multiply bits with bits, then scale */
@@ -69,10 +71,11 @@ export interface Technique {
 
 /** Whether the layer's weights answer as they were trained: the first and the output layer of many techniques. */
 export const hasRealWeights = (
-  technique: Pick<Technique, 'realLast' | 'afterTraining'>,
+  technique: Pick<Technique, 'realLast' | 'afterTraining' | 'prunes'>,
   { plan, shape, isLast }: Pick<LayerContext, 'plan' | 'shape' | 'isLast'>,
 ): boolean =>
   !technique.afterTraining &&
+  !technique.prunes &&
   ((shape.index === 0 && plan.firstLayer === 'real') || (isLast && technique.realLast));
 
 /** Bits that a layer's weight is stored in. */

@@ -16,13 +16,15 @@ export const techniqueNames = [
   'xnor-net-binary',
   'ternary',
   'ttq',
+  'pruned',
 ] as const;
 export type TechniqueName = (typeof techniqueNames)[number];
 /**
- * Scalars of a layer beside its weights. Of trained ternary weights: what those above the threshold become, and those below its
- * negative. Of fixed point: what 1 of a weight and of an activation stands for, powers of two.
+ * What a layer has beside its weights, mostly scalars. Of trained ternary weights: what those above the threshold become, and those below its
+ * negative. Of fixed point: what 1 of a weight and of an activation stands for, powers of two. And of pruned weights a mask, as
+ * large as they: 1 where one is kept, else 0.
  */
-export type ScaleRole = 'positive' | 'negative' | 'weightStep' | 'activationStep';
+export type ScaleRole = 'positive' | 'negative' | 'weightStep' | 'activationStep' | 'mask';
 /** How bit slices enter the first layer: all +-1, or slice k as +-2^k / 255 (so that they add up to the image). */
 export type Slicing = 'equal' | 'place-value';
 /** Weights of the first layer: rounded to -127..127 with the rounding in the loop, one bit each, or real. */
@@ -73,8 +75,8 @@ export interface Parameter {
   readonly kernelLayer: number;
   readonly role: 'weights' | 'gamma' | 'beta' | ScaleRole;
   readonly shape: readonly number[];
-  /** `binary`: a latent weight, clipped to [-1, 1], its rate scaled by `rateScale`; `float`: plain Adam */
-  readonly group: 'binary' | 'float';
+  /** `binary`: a latent weight, clipped to [-1, 1], its rate scaled by `rateScale`; `float`: plain Adam; `fixed`: not trained */
+  readonly group: 'binary' | 'float' | 'fixed';
   /** Glorot's 1 / sqrt(1.5 / (fan_in + fan_out)) for latent weights (paper's code), else 1 */
   readonly rateScale: number;
 }
@@ -103,6 +105,12 @@ export function layerParameters(
     make('weights', weightShape, group),
     make('gamma', [output.channels], 'float'),
     make('beta', [output.channels], 'float'),
-    ...scales.map((role) => make(role, [1], 'float')),
+    ...scales.map((role) =>
+      make(
+        role,
+        role === 'mask' ? weightShape : [1],
+        role === 'positive' || role === 'negative' ? 'float' : 'fixed',
+      ),
+    ),
   ];
 }

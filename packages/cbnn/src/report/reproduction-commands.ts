@@ -70,6 +70,8 @@ function trainingOptions(config: RunConfig): Option[] {
   return [
     ['technique', technique, 'bnn'],
     ['from', config.from?.run],
+    ['sparsity', config.pruning?.target],
+    ['rounds', config.pruning?.rounds],
     ['weight-bits', config.precision?.weights],
     ['activation-bits', config.precision?.activations],
     ['recipe', config.recipe, 'modern'],

@@ -4,7 +4,7 @@
  *
  * Safetensors: metadata `cbnn-network` is JSON that says what it is; for each kernel layer k
  *     layers.k.codes      U8, the weights that the layer multiplies with
- *     layers.k.levels     F32, the values that they take, or their step; absent of 32 bits
+ *     layers.k.levels     F32, the values that they take, or their step, or the ones left of sparse weights; absent of 32 bits
  *     layers.k.activation_step   F32 [1], of fixed-point networks: what 1 of what the layer hands on stands for
  *     layers.k.mean, .scale, .beta   F32 [outputs]: y = (sum - mean) * scale + beta
  */
@@ -42,6 +42,8 @@ interface StoredLayer {
   readonly mean: Float32Array;
   readonly scale: Float32Array;
   readonly beta: Float32Array;
+  /** that its weights take in the file */
+  readonly weightBytes: number;
   /** of fixed point: what 1 of what it hands on stands for */
   readonly activationStep?: Float32Array;
 }
@@ -76,8 +78,12 @@ function formOf(plan: Plan, k: number): CodeForm {
   const technique = techniques[plan.technique];
   const shapes = planShapes(plan);
   const bits = weightBitsOf(technique, { plan, shape: shapes[k]!, isLast: k === shapes.length - 1 });
+  if (technique.prunes) return { bits, kind: 'sparse' };
   return { bits, kind: bits === 32 ? 'real' : technique.afterTraining ? 'integers' : 'levels' };
 }
+
+/** Weights of a layer that a file may claim: sparse ones take hardly any bytes. */
+const MOST_WEIGHTS = 2 ** 28;
 
 /** Place values of a binary first layer are not in its bits; those of others are in its weights. */
 function placeOf(plan: Plan, k: number): Float32Array | null {
@@ -175,6 +181,8 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
     const codes = tensors.get(`layers.${index}.codes`);
     if (codes?.dtype !== 'U8') throw modelError(`network: expected a tensor layers.${index}.codes of U8`);
     const levels = form.kind === 'real' ? new Float32Array(0) : floats(`layers.${index}.levels`);
+    if (output.channels * fanIn > MOST_WEIGHTS)
+      throw modelError(`network: layers.${index}: expected at most ${MOST_WEIGHTS} weights`);
     const own = decodeWeights({ ...form, codes: codes.data, levels }, output.channels, fanIn);
     const place = placeOf(plan, index);
     const [mean, scale, beta] = ['mean', 'scale', 'beta'].map((role) => {
@@ -190,7 +198,15 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
     const step = hasStep ? floats(`layers.${index}.activation_step`) : null;
     if (step && !(step.length === 1 && step[0]! > 0))
       throw modelError(`network: layers.${index}.activation_step: expected one number above 0`);
-    return { weights, mean: mean!, scale: scale!, beta: beta!, ...(step && { activationStep: step }) };
+    const weightBytes = codes.data.length + 4 * levels.length;
+    return {
+      weights,
+      weightBytes,
+      mean: mean!,
+      scale: scale!,
+      beta: beta!,
+      ...(step && { activationStep: step }),
+    };
   });
   return { plan, classes, layers };
 }

@@ -2,6 +2,7 @@
  * Weights in as many bits as they need. Every code gives back exactly the numbers that went in.
  *
  *     real       32 bits: the numbers themselves
+ *     sparse     32 bits for each that is not 0, and how far it lies behind the one before: sparse-codes.ts
  *     levels     1 bit: -s (0) or +s (1), one level s for each output; 2 bits: 0 (0) or one of two other numbers (1, 2), the
  *                levels of each output, the larger first. Where all outputs have the same levels they are stored once.
  *     integers   2 to 16 bits: two's complement multiples of one step, stored as the one level
@@ -9,16 +10,17 @@
  * Rows of codes are padded to whole bytes, lowest bits first.
  */
 import { internalError, modelError } from '@cbnn/runtime';
+import { decodeSparse, encodeSparse } from './sparse-codes.js';
 
 export interface CodeForm {
-  readonly kind: 'real' | 'levels' | 'integers';
+  readonly kind: 'real' | 'sparse' | 'levels' | 'integers';
   readonly bits: number;
 }
 
 export interface WeightCodes extends CodeForm {
   /** `[outputs][ceil(fanIn * bits / 8)]`; of real ones the numbers, little endian */
   readonly codes: Uint8Array;
-  /** `[outputs or 1][1 or 2]`, or the step; none of real ones */
+  /** `[outputs or 1][1 or 2]`, or the step, or the values of sparse ones; none of real ones */
   readonly levels: Float32Array;
 }
 
@@ -55,6 +57,10 @@ export function encodeWeights(
     const codes = new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength).slice();
     return { ...form, codes, levels: new Float32Array(0) };
   }
+  if (kind === 'sparse') {
+    const { codes, values } = encodeSparse(weights);
+    return { ...form, codes, levels: values };
+  }
   const fanIn = weights.length / outputs;
   const all = Array.from({ length: outputs }, (_, o) => weights.subarray(o * fanIn, (o + 1) * fanIn));
   const shared = kind === 'integers' ? [step!] : findLevels(weights, bits);
@@ -83,6 +89,7 @@ export function decodeWeights(
   outputs: number,
   fanIn: number,
 ): Float32Array {
+  if (kind === 'sparse') return decodeSparse({ codes, values: levels }, outputs * fanIn);
   const pitch = rowBytes(fanIn, bits);
   const each = levelsOf({ kind, bits });
   if (codes.length !== outputs * pitch)

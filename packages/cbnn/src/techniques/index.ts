@@ -4,6 +4,7 @@ import { binaryConnect, binaryConnectStochastic } from './binaryconnect.js';
 import { bnn } from './bnn.js';
 import { fixedPoint } from './fixed-point.js';
 import { float } from './float.js';
+import { pruned } from './pruned.js';
 import { ternary, ttq } from './ternary.js';
 import { bwn, xnorNet, xnorNetBinary, xnorNetWithoutK } from './xnor-net.js';
 
@@ -20,4 +21,5 @@ export const techniques: Readonly<Record<TechniqueName, Technique>> = {
   'xnor-net-binary': xnorNetBinary,
   ternary,
   ttq,
+  pruned,
 };

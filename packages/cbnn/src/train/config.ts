@@ -31,6 +31,14 @@ export const runConfigSchema = z.strictObject({
   precision: z
     .strictObject({ weights: z.int().min(2).max(16), activations: z.int().min(2).max(16) })
     .exactOptional(),
+  /** share of weights to be taken away, in how many rounds, and what that makes of each kernel layer */
+  pruning: z
+    .strictObject({
+      target: z.number().gt(0).lt(1),
+      rounds: z.int().min(1),
+      layers: z.array(z.number().min(0).lt(1)),
+    })
+    .exactOptional(),
   recipe: z.enum(['modern', 'paper']),
   /** after scaling, in the paper's notation */
   architecture: z.string(),

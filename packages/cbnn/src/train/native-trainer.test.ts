@@ -124,7 +124,7 @@ describe.runIf(here).each(choices)('the native trainer on %s', (_, choice) => {
           data: images,
         },
         [names.targets]: { shape: [BATCH, classes], data: targets },
-        ...Object.fromEntries([...groups].map((group) => [names.rate[group], rate])),
+        ...Object.fromEntries([...groups].map((group) => [names.rate[group as 'binary' | 'float'], rate])),
         ...Object.fromEntries(tensors),
       },
       outputs,

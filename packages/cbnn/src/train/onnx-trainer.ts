@@ -64,7 +64,7 @@ export async function createOnnxTrainer(
   refuseWrongConvolutions(plan, device, batch);
   const graph = trainingGraph(plan, technique, batch, device);
   const classes = graph.shapes.at(-1)!.output.channels;
-  const groups = new Set(graph.parameters.map(({ group }) => group));
+  const groups = new Set(graph.parameters.flatMap(({ group }) => (group === 'fixed' ? [] : [group])));
   const noises = graph.noises.map(({ shape }) => ({
     shape,
     data: new Float32Array(shape.reduce((product, size) => product * size, 1)),
@@ -77,9 +77,14 @@ export async function createOnnxTrainer(
   // Parameters and moments exist twice: a step reads one set and writes the other.
   let current = new Map<string, Tensor>();
   let next = new Map<string, Tensor>();
+  const fixed = new Map<string, Tensor>();
   for (const parameter of graph.parameters) {
     const value = initialValue(parameter, graph.shapes[parameter.kernelLayer]!, seed);
     const { name, shape } = parameter;
+    if (parameter.group === 'fixed') {
+      fixed.set(name, { shape, data: value });
+      continue;
+    }
     const zeros = (): Tensor => ({ shape, data: new Float32Array(value.length) });
     for (const tensor of [name, names.firstMoment(name), names.secondMoment(name)]) {
       current.set(tensor, tensor === name ? { shape, data: value } : zeros());
@@ -112,9 +117,9 @@ export async function createOnnxTrainer(
     writeInputPlanes(given.pixels, batch, plan.input, images.data);
   };
   const weightsOnly = (): Feeds =>
-    Object.fromEntries(graph.parameters.map(({ name }) => [name, current.get(name)!]));
+    Object.fromEntries(graph.parameters.map(({ name }) => [name, (current.get(name) ?? fixed.get(name))!]));
 
-  const state = (): TrainingState => new Map([...current, ...running.tensors()]);
+  const state = (): TrainingState => new Map([...current, ...fixed, ...running.tensors()]);
 
   return {
     description: device.description,
@@ -128,6 +133,7 @@ export async function createOnnxTrainer(
         [names.images]: images,
         [names.targets]: targets,
         ...Object.fromEntries(current),
+        ...Object.fromEntries(fixed),
       };
       for (const group of groups) feeds[names.rate[group]] = scalar(adamRate(rates[group], step));
       for (const [i, tensor] of noises.entries()) {

@@ -34,6 +34,10 @@ export const DEFAULT_STRETCH: Stretch = { low: 1, high: 99 };
 export const DEFAULT_SEED = 1;
 /** Of fixed point. */
 const DEFAULT_BITS = 8;
+/** Of pruning. */
+const DEFAULT_SPARSITY = 0.9;
+const DEFAULT_ROUNDS = 3;
+const MOST_SPARSITY = 0.99;
 /** More than any machine that trains has cores; a runtime given thousands of threads only stalls. */
 const MOST_THREADS = 256;
 const LEAST_BATCH = 4;
@@ -65,6 +69,9 @@ export interface RunOptions extends ReadingChoices {
   readonly slicing?: Slicing;
   readonly firstLayer?: FirstLayer;
   readonly stretch?: 'auto' | 'on' | 'off';
+  /** share of weights that are taken away, and in how many rounds, of pruned */
+  readonly sparsity?: number;
+  readonly rounds?: number;
   /** bits of weights and of activations, of fixed point */
   readonly weightBits?: number;
   readonly activationBits?: number;
@@ -82,7 +89,7 @@ export interface RunOptions extends ReadingChoices {
 /** Throws config errors for whatever can be refused before the images are read: their number and size are known by then. */
 export function checkOptions(options: RunOptions): void {
   const technique = techniqueOf(options);
-  const { name, firstLayers, latentWeights, startsFrom, afterTraining } = technique;
+  const { name, firstLayers, latentWeights, startsFrom, afterTraining, prunes } = technique;
   if (options.firstLayer && !firstLayers.includes(options.firstLayer))
     throw configError(
       `first layer ${options.firstLayer}: technique ${name} expects ${firstLayers.join(' or ')} first-layer weights`,
@@ -103,6 +110,12 @@ export function checkOptions(options: RunOptions): void {
     if (!Number.isInteger(bits) || bits < 2 || bits > 16)
       throw configError(`${option}: expected 2 to 16 bits, got ${bits}`);
   }
+  if (!prunes && (options.sparsity ?? options.rounds) !== undefined)
+    throw configError(`sparsity, rounds: only technique pruned takes weights away, not ${name}`);
+  if (options.sparsity !== undefined && !(options.sparsity > 0 && options.sparsity <= MOST_SPARSITY))
+    throw configError(
+      `sparsity: expected a share above 0, at most ${MOST_SPARSITY}, got ${options.sparsity}`,
+    );
   if (afterTraining && options.epochs !== undefined)
     throw configError(`epochs: technique ${name} trains no further; leave --epochs out`);
   if (!startsFrom && options.from !== undefined)
@@ -206,6 +219,14 @@ export function buildConfig(
       sha256: fingerprint(split),
     },
     ...network,
+    ...(techniques[network.technique].prunes && {
+      // The same of every layer, until `measured` knows better.
+      pruning: {
+        target: options.sparsity ?? DEFAULT_SPARSITY,
+        rounds: options.rounds ?? Math.min(DEFAULT_ROUNDS, options.epochs ?? recipe.epochs),
+        layers: planShapes(planOf(network)).map(() => options.sparsity ?? DEFAULT_SPARSITY),
+      },
+    }),
     epochs: techniques[network.technique].afterTraining
       ? epochsOf(options.from!)
       : (options.epochs ?? recipe.epochs),
@@ -230,6 +251,8 @@ export function buildConfig(
     throw configError(
       `batch: expected at most the ${split.train.count} training images, got ${config.batch}; use a smaller --batch, or more images`,
     );
+  if (techniques[network.technique].prunes && (options.rounds ?? 1) > config.epochs)
+    throw configError(`rounds: expected at most the ${config.epochs} epochs, got ${options.rounds}`);
   const checked = parseConfig(config, 'options');
   checkStart(checked);
   checkPackable(planOf(checked));

@@ -6,7 +6,7 @@ import type { OnDataProgress } from '../data/source.js';
 import { type Split, splitValidation } from '../data/split.js';
 import { recipes } from '../nn/recipes.js';
 import { chooseStretch, type StretchChoice } from './choose-stretch.js';
-import type { RunConfig } from './config.js';
+import { planOf, type RunConfig } from './config.js';
 import { chooseDevice, onFittingDevice } from './devices.js';
 import {
   buildConfig,
@@ -16,6 +16,8 @@ import {
   DEFAULT_STRETCH,
   type RunOptions,
 } from './options.js';
+import { layerSparsities } from './pruning.js';
+import { RunFolder, readCheckpoint } from './run-folder.js';
 
 export interface PreparedRun {
   readonly config: RunConfig;
@@ -51,6 +53,8 @@ export function contradiction(
     denseWidth: ({ architecture }) => architecture,
     technique: ({ technique }) => technique,
     from: ({ from }) => from?.run,
+    sparsity: ({ pruning }) => pruning?.target,
+    rounds: ({ pruning }) => pruning?.rounds,
     weightBits: ({ precision }) => precision?.weights,
     activationBits: ({ precision }) => precision?.activations,
     recipe: ({ recipe }) => recipe,
@@ -72,6 +76,34 @@ export function contradiction(
       return `${name}: ${String(of(stored) ?? 'default')} and ${String(of(asked) ?? 'default')}`;
   }
   return null;
+}
+
+/** `config` with what has to be measured of the run that it begins with: how much each layer can lose. */
+export async function measured(
+  config: RunConfig,
+  validation: ImageSet,
+  hooks: {
+    readonly signal?: AbortSignal;
+    readonly onNote?: (note: string) => void;
+    readonly onLayer?: (done: number, total: number) => void;
+  },
+): Promise<RunConfig> {
+  const { pruning, from } = config;
+  if (!pruning || !from) return config;
+  hooks.onNote?.('pruning each layer alone, to see what it can lose');
+  const layers = await layerSparsities(
+    planOf(config),
+    readCheckpoint(new RunFolder(from.run).best).state,
+    validation,
+    pruning.target,
+    {
+      threads: config.threads,
+      ...(hooks.signal && { signal: hooks.signal }),
+      ...(hooks.onLayer && { onProgress: hooks.onLayer }),
+    },
+  );
+  hooks.onNote?.(`layers lose ${layers.map((share) => `${(100 * share).toFixed(0)} %`).join(', ')}`);
+  return { ...config, pruning: { ...pruning, layers } };
 }
 
 /** Throws config errors for options that cannot be, before any training; loads the images. */
@@ -116,5 +148,9 @@ export async function prepareRun(
       `contrast stretch ${stretch ? 'on' : 'off'}: validation error of short trainings ${stretchChoice.errorWith.toFixed(1)} % with, ${stretchChoice.errorWithout.toFixed(1)} % without`,
     );
   }
-  return { config: { ...config, input: { ...config.input, stretch } }, dataset, ...split, stretchChoice };
+  const whole = await measured({ ...config, input: { ...config.input, stretch } }, split.validation, {
+    ...hooks,
+    ...(hooks.onTrial && { onLayer: hooks.onTrial }),
+  });
+  return { config: whole, dataset, ...split, stretchChoice };
 }

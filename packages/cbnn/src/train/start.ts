@@ -52,10 +52,13 @@ export function startingState(config: RunConfig, folder: RunFolder): TrainingSta
     );
   const state = new Map(readCheckpoint(new RunFolder(run).best).state);
   const plan = planOf(config);
-  // Scales begin at 1, as in the authors' code: batch norm takes out what they multiply with.
+  // Scales begin at 1, as in the authors' code: batch norm takes out what they multiply with. Masks begin by keeping all.
   for (const shape of planShapes(plan))
     for (const { name, role, shape: size } of parametersOf(techniques[config.technique], plan, shape))
-      if (role === 'positive' || role === 'negative')
-        state.set(name, { shape: size, data: new Float32Array([1]) });
+      if (role === 'positive' || role === 'negative' || role === 'mask')
+        state.set(name, {
+          shape: size,
+          data: new Float32Array(size.reduce((product, side) => product * side, 1)).fill(1),
+        });
   return state;
 }

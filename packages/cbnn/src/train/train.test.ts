@@ -167,7 +167,7 @@ describe('a training run', () => {
   it.each(techniqueNames.filter((name) => !techniques[name].integerSums && !techniques[name].afterTraining))(
     'learns by %s, and answers from its file as from its weights',
     async (technique) => {
-      const { firstLayers, input, startsFrom } = techniques[technique];
+      const { firstLayers, input, startsFrom, prunes } = techniques[technique];
       const own: RunConfig = {
         ...config,
         technique,
@@ -175,12 +175,13 @@ describe('a training run', () => {
         input: { ...config.input, encoding: input, slices: [] },
         slicing: 'equal',
         ...(startsFrom && { from: startOf(join(folder, `by-${startsFrom}`)) }),
+        ...(prunes && { pruning: { target: 0.6, rounds: 3, layers: [0.2, 0.5, 0.6, 0.5] } }),
       };
       const path = join(folder, `by-${technique}`);
       await trainRun(own, images, path, 'data');
       const lines = readMetrics(path);
       // Weights drawn at random need longer than this to show it.
-      if (technique !== 'binaryconnect-stochastic') {
+      if (technique !== 'binaryconnect-stochastic' && technique !== 'pruned') {
         expect(lines.at(-1)!.loss).toBeLessThan(lines[0]!.loss);
         // Guessing among twelve classes errs by 91.7 %.
         expect(lines.at(-1)!.trainError).toBeLessThan(90);
@@ -225,6 +226,36 @@ describe('a training run', () => {
     expect(agreement[3]).toBeGreaterThan(0.97);
     expect(agreement[2]).toBeGreaterThan(0.9);
     expect(agreement[0]).toBeLessThan(agreement[2]!);
+  });
+
+  it('prunes in rounds, stopped or not', async () => {
+    const own: RunConfig = { ...readRun('by-pruned'), from: startOf(join(folder, 'by-float')) };
+    const { state } = readCheckpoint(join(folder, 'by-pruned', 'checkpoint.safetensors'));
+    for (const [k, share] of own.pruning!.layers.entries()) {
+      const mask = state.get(`layers.${k}.mask`)!.data;
+      const weights = state.get(`layers.${k}.weights`)!.data;
+      expect(mask.filter((kept) => kept === 0).length).toBe(Math.round(share * mask.length));
+      for (const [i, kept] of mask.entries()) if (!kept) expect(Math.abs(weights[i]!)).toBe(0);
+    }
+    // The network that counts is one with all gone that was to go.
+    expect(finishedNetwork(join(folder, 'by-pruned')).bytes).toBeLessThan(
+      0.6 * finishedNetwork(join(folder, 'by-float')).bytes,
+    );
+    const path = join(folder, 'pruned-again');
+    for (const [epoch, step] of [
+      [1, 4],
+      [2, 1],
+    ] as const) {
+      const controller = new AbortController();
+      const stopped = trainRun(own, images, path, 'data', {
+        resume: true,
+        signal: controller.signal,
+        onProgress: (p) => p.epoch === epoch && p.step === step && controller.abort(),
+      });
+      await expect(stopped).rejects.toThrow();
+    }
+    await trainRun(own, images, path, 'data', { resume: true });
+    expect(checkpoint('pruned-again').equals(checkpoint('by-pruned'))).toBe(true);
   });
 
   it('draws the same weights at random after a stop', async () => {

@@ -16,6 +16,7 @@ import { techniques } from '../techniques/index.js';
 import { TrainingBatches } from './batches.js';
 import type { RunConfig } from './config.js';
 import { openTrainer } from './open-trainer.js';
+import { lastRoundBegins, prune, roundBeginning } from './pruning.js';
 import {
   CheckpointWriter,
   type Position,
@@ -167,6 +168,9 @@ async function runEpochs(
   try {
     while (epoch < epochs) {
       const epochBegun = Date.now();
+      const round =
+        config.pruning && step === 0 ? roundBeginning(epoch, epochs, config.pruning.rounds) : null;
+      if (round !== null) prune(trainer.state(), config.pruning!, round);
       const firstStep = step;
       let gradients: StepResult['gradients'];
       let next = step < steps ? batches.get(epoch, step) : null;
@@ -213,7 +217,9 @@ async function runEpochs(
         ...(gradients && { gradients }),
       };
       // `<=` as in the paper's code: of equal epochs the later one counts.
-      if (!best || validationError <= best.validationError) {
+      // Of a pruned network only epochs with all that is to go gone count.
+      const isWhole = !config.pruning || epoch >= lastRoundBegins(epochs, config.pruning.rounds);
+      if (isWhole && (!best || validationError <= best.validationError)) {
         best = { epoch: epoch + 1, validationError };
         const weights = new Map([...trainer.state()].filter(([name]) => !names.isTraining(name)));
         await writer.write(folder.best, weights, {

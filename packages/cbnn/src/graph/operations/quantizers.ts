@@ -53,6 +53,12 @@ export function relu(g: Graph, x: Value): Value {
   });
 }
 
+/** w where the mask is 1, else 0; so is the gradient. */
+export function masked(g: Graph, w: Value, mask: Value): Value {
+  const q = g.mul(w, mask);
+  return g.differentiable([w], q, (d) => [g.mul(d, mask)]);
+}
+
 /** Axes of a weight tensor that belong to one output, and its shape with those of size 1. */
 function perOutput(w: Value): { axes: number[]; shape: number[]; count: number } {
   const rest = w.shape.slice(1);
