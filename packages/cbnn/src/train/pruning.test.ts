@@ -45,13 +45,15 @@ describe('pruning', () => {
     expect(before.reduce((sum, kept) => sum + kept, 0)).toBe(100);
   });
 
-  it('spreads its rounds over the epochs', () => {
+  it('spreads its rounds over the first half of the epochs', () => {
     const begins = (epochs: number, rounds: number) =>
       Array.from({ length: epochs }, (_, epoch) => roundBeginning(epoch, epochs, rounds));
-    expect(begins(6, 3)).toEqual([0, null, 1, null, 2, null]);
-    expect(begins(4, 3)).toEqual([0, 1, 2, null]);
+    expect(begins(6, 3)).toEqual([0, 1, 2, null, null, null]);
+    expect(begins(12, 3)).toEqual([0, null, 1, null, 2, ...Array(7).fill(null)]);
+    // Where two begin together, the later one says how much goes.
+    expect(begins(3, 3)).toEqual([1, 2, null]);
     expect(begins(1, 1)).toEqual([0]);
-    expect([lastRoundBegins(6, 3), lastRoundBegins(4, 3), lastRoundBegins(5, 1)]).toEqual([4, 2, 0]);
+    expect([lastRoundBegins(6, 3), lastRoundBegins(3, 3), lastRoundBegins(5, 1)]).toEqual([2, 1, 0]);
   });
 
   it('takes more of layers that can lose more, and of all together what was asked for', () => {

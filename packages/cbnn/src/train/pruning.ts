@@ -1,6 +1,6 @@
 /**
- * Iterative magnitude pruning (Han et al. 2015): in each of some rounds, spread over the epochs, the smallest weights of every layer
- * are taken away and the rest is trained on. How much each layer loses follows from what it alone can lose.
+ * Iterative magnitude pruning (Han et al. 2015): in each of some rounds, in the first half of training, the smallest weights of every
+ * layer are taken away and the rest is trained on. How much each layer loses follows from what it alone can lose.
  */
 import type { ImageSet } from '../data/dataset.js';
 import { takeImages } from '../data/dataset.js';
@@ -27,16 +27,18 @@ const MOST = 0.99;
 export const sparsityAfter = (layer: number, round: number, rounds: number): number =>
   1 - (1 - layer) ** ((round + 1) / rounds);
 
-/** The round that begins with epoch `epoch` (from 0), or null. */
+/** Rounds begin in the first half of the epochs: the rest is for what is left, while the rate falls. */
+const begins = (round: number, epochs: number, rounds: number): number =>
+  Math.floor((round * epochs) / (2 * rounds));
+
+/** The round that begins with epoch `epoch` (from 0), the last of those that do; or null. */
 export function roundBeginning(epoch: number, epochs: number, rounds: number): number | null {
-  for (let round = 0; round < rounds; round++)
-    if (Math.floor((round * epochs) / rounds) === epoch) return round;
+  for (let round = rounds - 1; round >= 0; round--) if (begins(round, epochs, rounds) === epoch) return round;
   return null;
 }
 
 /** The epoch (from 0) that the last round begins with. */
-export const lastRoundBegins = (epochs: number, rounds: number): number =>
-  Math.floor(((rounds - 1) * epochs) / rounds);
+export const lastRoundBegins = (epochs: number, rounds: number): number => begins(rounds - 1, epochs, rounds);
 
 /** Takes the smallest weights of every layer away: of the masks, the weights and their moments, in place. */
 export function prune(state: TrainingState, pruning: Pruning, round: number): void {
