@@ -48,5 +48,5 @@ export {
   unpackSlices,
 } from './slices.js';
 export { stretchImage, stretchInto } from './stretch.js';
-export { validateModel } from './validate.js';
+export { checkStructure, validateModel } from './validate.js';
 export { WasmEngine, wasmRefusal } from './wasm/engine.js';

@@ -180,7 +180,7 @@ async function evaluationImages(
   return { images: dataset.test, classes: model.classes, split: 'test' };
 }
 
-function describe({ input, layers, cost, bytes, isPacked }: FinishedNetwork): string {
+function describe({ input, layers, cost, bytes }: FinishedNetwork): string {
   const table = textTable(
     [
       { header: 'layer' },
@@ -205,5 +205,5 @@ function describe({ input, layers, cost, bytes, isPacked }: FinishedNetwork): st
     input.encoding === '8-bit'
       ? 'plain 8-bit image'
       : `slices ${formatSlices(input.slices)} (${input.slices.length} of ${8 * input.channels})`;
-  return `${formatArchitecture(layers)}\ninput ${input.height}x${input.width}x${input.channels}, ${seen}, contrast stretch ${input.stretch ? `${input.stretch.low}..${input.stretch.high} %` : 'off'}\n${table}\ntotal ${formatCount(cost.weights)} weights, ${formatCount(cost.macs)} MACs, ${formatCount(cost.bitOperations)} bit operations, ${isPacked ? 'file' : 'weights and batch norm'} ${formatBytes(bytes)}`;
+  return `${formatArchitecture(layers)}\ninput ${input.height}x${input.width}x${input.channels}, ${seen}, contrast stretch ${input.stretch ? `${input.stretch.low}..${input.stretch.high} %` : 'off'}\n${table}\ntotal ${formatCount(cost.weights)} weights, ${formatCount(cost.macs)} MACs, ${formatCount(cost.bitOperations)} bit operations, file ${formatBytes(bytes)}`;
 }

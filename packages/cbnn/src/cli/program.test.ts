@@ -126,7 +126,7 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       expect(cost).toMatchObject({ bytes: 4 * (108 + 12_288) + 12 * 16, floatMacs: 4 * 27 * 1024 + 12_288 });
       expect((await cbnn('report', 'float')).code).toBe(0);
       const page = readFileSync(join(folder, 'float', 'report.html'), 'utf8');
-      expect(page).toContain('Weights and batch norm');
+      expect(page).toContain('Network’s file');
       expect(page).not.toContain('cbnn sensitivity');
     });
 

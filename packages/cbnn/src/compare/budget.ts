@@ -3,7 +3,8 @@ import { configError } from '@cbnn/runtime';
 import type { TechniqueName } from '../nn/plan.js';
 import { techniques } from '../techniques/index.js';
 import { TrainingBatches } from '../train/batches.js';
-import { chooseDevice } from '../train/devices.js';
+import type { RunConfig } from '../train/config.js';
+import { chooseDevice, onFittingDevice } from '../train/devices.js';
 import { openTrainer } from '../train/open-trainer.js';
 import type { PreparedRun } from '../train/prepare.js';
 
@@ -25,14 +26,15 @@ export async function epochsWithin(
     options.signal?.throwIfAborted();
     const { firstLayers, input, afterTraining } = techniques[technique];
     if (afterTraining) continue;
-    const trainer = await openTrainer({
+    const own: RunConfig = {
       ...config,
       technique,
       firstLayer: firstLayers[0],
       input: { ...config.input, ...(input === '8-bit' && { encoding: '8-bit', slices: [] }) },
       ...(input === '8-bit' && { slicing: 'equal' }),
       device: await chooseDevice('auto', technique),
-    });
+    };
+    const trainer = await openTrainer(await onFittingDevice(own, 'auto'));
     try {
       const batches = new TrainingBatches(train, config.batch, config.augmentation, config.seed);
       let begun = 0;

@@ -47,8 +47,12 @@ describe('a comparison', () => {
     ] as const)
       await expect(compare(shared, out, { ...change, resume: true })).rejects.toThrow(message);
 
+    await expect(compare({ ...shared, width: 0.5 }, out, { resume: true })).rejects.toThrow(
+      'holds a run of another configuration',
+    );
     const trained: string[] = [];
-    const result = await compare(shared, out, {
+    // What is left out is what it was begun with.
+    const result = await compare({ data: 'signs', dataDir: folder }, out, {
       resume: true,
       onTraining: (technique) => trained.push(technique),
     });

@@ -51,6 +51,7 @@ export interface CompareOptions {
 
 /** What a comparison was begun with: kept, so that it is continued with the same. */
 interface Begun {
+  readonly shared: Omit<SharedOptions, 'dataDir'>;
   readonly techniques: readonly TechniqueName[];
   readonly epochs: number;
   readonly stretch: boolean;
@@ -63,7 +64,7 @@ const withStarts = (chosen: readonly TechniqueName[]): TechniqueName[] =>
 
 /** Runs, or continues, the comparison in `out`; writes compare.json there. */
 export async function compare(
-  shared: SharedOptions,
+  given: SharedOptions,
   out: string,
   options: CompareOptions = {},
 ): Promise<CompareResult> {
@@ -74,13 +75,15 @@ export async function compare(
   const hooks = { ...(signal && { signal }), ...(onNote && { onNote }) };
   // The contrast stretch is chosen once, for all.
   const known = existsSync(file) ? (readJson(file) as Begun) : null;
+  const shared: SharedOptions = { ...known?.shared, ...given };
   const base: RunOptions = {
     ...shared,
     ...(known && { stretch: known.stretch ? 'on' : 'off' }),
     technique: 'bnn',
   };
   const first = await prepareRun(base, hooks);
-  const begun = known ?? (await begin(first, options));
+  const { dataDir: _, ...kept } = shared;
+  const begun = known ?? { shared: kept, ...(await begin(first, options)) };
   checkSame(begun, options, out);
   if (!known) writeJsonAtomic(file, begun);
 
@@ -96,16 +99,17 @@ export async function compare(
     checkOptions(own);
     const device = await chooseDevice('auto', technique);
     const config = await onFittingDevice(buildConfig(own, first.dataset, first, device), 'auto');
-    return { ...first, config: await measured(config, first.validation, hooks) };
+    const folder = new RunFolder(join(out, technique));
+    if (!existsSync(folder.config))
+      return { ...first, config: await measured(config, first.validation, hooks) };
+    // What was measured when the run was begun; whether the rest is the same, `trainRun` sees.
+    const { pruning } = folder.readConfig();
+    return { ...first, config: { ...config, ...(pruning && { pruning }) } };
   };
   // In the order of their names, what others begin with comes before them.
   for (const technique of begun.techniques) {
     const path = join(out, technique);
-    // What was measured when a run was begun is in its configuration.
-    const begunAlready = existsSync(new RunFolder(path).config);
-    const prepared = begunAlready
-      ? { ...first, config: new RunFolder(path).readConfig() }
-      : await preparedFor(technique);
+    const prepared = await preparedFor(technique);
     onNote?.(`${techniques[technique].title}: ${prepared.config.epochs} epochs`);
     await trainRun(prepared.config, prepared, path, shared.dataDir, {
       resume: true,
@@ -164,7 +168,7 @@ export async function compare(
   return result;
 }
 
-async function begin(first: PreparedRun, options: CompareOptions): Promise<Begun> {
+async function begin(first: PreparedRun, options: CompareOptions): Promise<Omit<Begun, 'shared'>> {
   const chosen = withStarts(options.techniques ?? techniqueNames);
   const { epochs, budget, signal } = options;
   const stretch = first.config.input.stretch !== null;

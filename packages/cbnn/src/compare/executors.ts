@@ -16,6 +16,11 @@ import { RunFolder } from '../train/run-folder.js';
 
 /** Images of a batch. */
 const BATCH = 32;
+/**
+ * Of those, how many may get another class from ONNX Runtime than in a batch of another size: it adds up in another order, and a
+ * rounded activation may fall to the other side. Packed models have none.
+ */
+const MOST_DIFFERENT = 2;
 
 export interface Executor {
   readonly executor: string;
@@ -38,11 +43,15 @@ export async function openExecutors(path: string, images: ImageSet, threads: num
   const expected = await network.predict(some, threads);
   const open = existsSync(new RunFolder(path).model) ? openPacked : openStored;
   const executors = [await open(path, pixels, 1, 1), await open(path, pixels, BATCH, threads)];
-  for (const { executor, batch, run } of executors)
+  for (const { executor, batch, run } of executors) {
+    let different = 0;
     for (let n = 0; n < BATCH; n += batch)
-      for (const [i, found] of (await run()).entries())
-        if (found !== expected[n + i])
-          throw internalError(`compare: ${executor} gives image ${n + i} of ${path} another class`);
+      for (const [i, found] of (await run()).entries()) different += Number(found !== expected[n + i]);
+    if (different > (network.isPacked ? 0 : MOST_DIFFERENT))
+      throw internalError(
+        `compare: ${executor} gives ${different} of ${BATCH} images of ${path} other classes`,
+      );
+  }
   return executors;
 }
 

@@ -44,6 +44,8 @@ export interface Technique {
   readonly scales?: (isLast: boolean) => readonly ScaleRole[];
   /** follows training instead of being trained: its scalars come from images */
   readonly afterTraining?: boolean;
+  /** other weights learn than answer: batch norm has to see those that do before it answers */
+  readonly drawsWeights?: boolean;
   /** weights are taken away in rounds: train/pruning.ts */
   readonly prunes?: boolean;
   /** bits that a quantized layer's weight is stored in when it answers; the plan's precision goes before */

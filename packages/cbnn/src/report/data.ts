@@ -65,7 +65,7 @@ export interface NetworkSummary {
   readonly split: ImageSplit;
   readonly weights: number;
   readonly macs: number;
-  /** of the packed model's file; of weights and batch norm where the technique has no packed form */
+  /** of the packed model's file; or of the network's where the technique has no packed form */
   readonly bytes: number;
   readonly isPacked: boolean;
   /** kept input slices and all there are; absent for 8-bit input */

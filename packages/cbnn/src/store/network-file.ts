@@ -10,6 +10,7 @@
  */
 import { createHash } from 'node:crypto';
 import {
+  checkStructure,
   decodeSafetensors,
   encodeSafetensors,
   formatArchitecture,
@@ -82,9 +83,6 @@ function formOf(plan: Plan, k: number): CodeForm {
   return { bits, kind: bits === 32 ? 'real' : technique.afterTraining ? 'integers' : 'levels' };
 }
 
-/** Weights of a layer that a file may claim: sparse ones take hardly any bytes. */
-const MOST_WEIGHTS = 2 ** 28;
-
 /** Place values of a binary first layer are not in its bits; those of others are in its weights. */
 function placeOf(plan: Plan, k: number): Float32Array | null {
   return k === 0 && formOf(plan, k).kind === 'levels' ? placeFactors(plan) : null;
@@ -120,7 +118,7 @@ export async function encodeNetwork(
       tensors.set(`layers.${index}.${name}`, { dtype: 'F32', shape: [outputs], data });
   }
   const { technique, slicing, firstLayer, loss, precision } = plan;
-  const json = JSON.stringify({
+  const about = {
     formatVersion: 1,
     technique,
     architecture: formatArchitecture(plan.layers),
@@ -130,8 +128,8 @@ export async function encodeNetwork(
     loss,
     ...(precision && { precision }),
     classes,
-    sha256: digest(tensors),
-  });
+  };
+  const json = JSON.stringify({ ...about, sha256: checksum(about, tensors) });
   return encodeSafetensors(tensors, { [METADATA]: json });
 }
 
@@ -151,12 +149,12 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
     const [issue] = parsed.error.issues;
     throw modelError(`network: ${issue!.path.join('.') || 'metadata'}: ${issue!.message}`);
   }
-  const { sha256, classes, architecture, technique, input, slicing, firstLayer, loss, precision } =
-    parsed.data;
+  const { sha256, ...about } = parsed.data;
+  const { classes, architecture, technique, input, slicing, firstLayer, loss, precision } = about;
   if ((precision === undefined) === (techniques[technique].afterTraining === true))
     throw modelError(`network: precision: expected one of a fixed-point network, and of no other`);
-  if (digest(tensors) !== sha256)
-    throw modelError('network: the weights are not those that were written (wrong checksum)');
+  if (checksum(about, tensors) !== sha256)
+    throw modelError('network: it is not what was written (wrong checksum)');
   const plan: Plan = {
     input,
     layers: parseArchitecture(architecture),
@@ -169,20 +167,17 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
   const floats = (name: string): Float32Array => {
     const found = tensors.get(name);
     if (found?.dtype !== 'F32') throw modelError(`network: expected a tensor ${name} of F32`);
+    if (!found.data.every(Number.isFinite)) throw modelError(`network: ${name}: expected finite numbers`);
     return found.data;
   };
+  // The limits of packed models: nothing large is laid out for what a header claims.
+  checkStructure({ input, layers: plan.layers, classes });
   const shapes = planShapes(plan);
-  if (shapes.at(-1)!.output.channels !== classes.length)
-    throw modelError(
-      `network: expected ${classes.length} classes of output, got ${shapes.at(-1)!.output.channels}`,
-    );
   const layers = shapes.map(({ index, output, fanIn }): StoredLayer => {
     const form = formOf(plan, index);
     const codes = tensors.get(`layers.${index}.codes`);
     if (codes?.dtype !== 'U8') throw modelError(`network: expected a tensor layers.${index}.codes of U8`);
     const levels = form.kind === 'real' ? new Float32Array(0) : floats(`layers.${index}.levels`);
-    if (output.channels * fanIn > MOST_WEIGHTS)
-      throw modelError(`network: layers.${index}: expected at most ${MOST_WEIGHTS} weights`);
     const own = decodeWeights({ ...form, codes: codes.data, levels }, output.channels, fanIn);
     const place = placeOf(plan, index);
     const [mean, scale, beta] = ['mean', 'scale', 'beta'].map((role) => {
@@ -193,6 +188,8 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
         );
       return values;
     });
+    if (!own.every(Number.isFinite))
+      throw modelError(`network: layers.${index}.codes: expected finite numbers`);
     const weights = place ? own.map((value, i) => value * place[i % place.length]!) : own;
     const hasStep = techniques[technique].afterTraining && index < shapes.length - 1;
     const step = hasStep ? floats(`layers.${index}.activation_step`) : null;
@@ -211,7 +208,8 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
   return { plan, classes, layers };
 }
 
-/** A stored network, ready to answer `batch` images a call; its predictions are those of the trained one, to the last bit. */
+/** A stored network, ready to answer `batch` images a call; its weights are those of the trained one, to the last bit (a
+ * runtime may add products up in another order, though, where weights are constants). */
 export async function openNetwork(
   network: StoredNetwork,
   threads: number,
@@ -301,9 +299,11 @@ function tensorOf(state: TrainingState, name: string): Float32Array {
   return found.data;
 }
 
-/** SHA-256 of all data, in the order of their names. */
-function digest(tensors: ReadonlyMap<string, Tensor>): string {
-  const hash = createHash('sha256');
+/** SHA-256 of what the file says of itself, and of all data in the order of their names. */
+export function checksum(about: object, tensors: ReadonlyMap<string, Tensor>): string {
+  // Read back, members come in the schema's order.
+  const { sha256: _, ...ordered } = header.parse({ ...about, sha256: '0'.repeat(64) });
+  const hash = createHash('sha256').update(JSON.stringify(ordered));
   for (const [name, { data }] of [...tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
     hash.update(name).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return hash.digest('hex');

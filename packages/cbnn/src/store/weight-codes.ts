@@ -53,6 +53,11 @@ export function encodeWeights(
   step?: number,
 ): WeightCodes {
   const { kind, bits } = form;
+  const odd = weights.findIndex((value) => !Number.isFinite(value));
+  if (odd >= 0)
+    throw modelError(
+      `weights: expected finite numbers, got ${weights[odd]} at ${odd}: the training went astray`,
+    );
   if (kind === 'real') {
     const codes = new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength).slice();
     return { ...form, codes, levels: new Float32Array(0) };

@@ -1,6 +1,6 @@
 /** Techniques that follow training: a finished network, its scalars taken from its weights and from what it makes of some images. */
 import type { ImageSet } from '../data/dataset.js';
-import { takeImages } from '../data/dataset.js';
+import { spreadImages } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
 import { evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
 import { names } from '../graph/names.js';
@@ -28,7 +28,7 @@ export interface LayerValues {
   readonly activations: readonly Float32Array[];
 }
 
-/** Of the network of full precision behind a fixed-point plan, on the first of the training images, as they are. */
+/** Of the network of full precision behind a fixed-point plan, on some of the training images, as they are. */
 export async function layerValues(
   plan: Plan,
   state: TrainingState,
@@ -37,14 +37,9 @@ export async function layerValues(
 ): Promise<LayerValues> {
   const { precision: _, ...rest } = plan;
   const real: Plan = { ...rest, technique: 'float' };
-  const count = Math.min(CALIBRATION_IMAGES, train.count);
-  const images = stretchSet(
-    takeImages(
-      train,
-      Uint32Array.from({ length: count }, (_value, n) => n),
-    ),
-    plan.input.stretch,
-  );
+  // Spread over the set: folders of images lie in it class by class.
+  const images = stretchSet(spreadImages(train, CALIBRATION_IMAGES), plan.input.stretch);
+  const { count } = images;
   const graph = evaluationGraph(real, techniques.float, count, { ...device, expose: true });
   const shape = [count, inputChannels(plan.input), plan.input.height, plan.input.width];
   const planes = { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };

@@ -23,7 +23,7 @@ import { techniques } from '../techniques/index.js';
 import { parseConfig, planOf, type RunConfig } from './config.js';
 import type { TrainingDevice } from './devices.js';
 import { firstLayerBound } from './first-layer-bound.js';
-import { checkStart, epochsOf, startOf } from './start.js';
+import { checkStart, startConfig, startOf } from './start.js';
 
 /** Small enough for two cores, and the paper's network in form: a sixteenth of its convolutions, a quarter of its widths. */
 export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC';
@@ -34,6 +34,8 @@ export const DEFAULT_STRETCH: Stretch = { low: 1, high: 99 };
 export const DEFAULT_SEED = 1;
 /** Of fixed point. */
 const DEFAULT_BITS = 8;
+/** Batches for batch norm's statistics where other weights learn than answer, whatever the recipe. */
+const DRAWN_CALIBRATION = 20;
 /** Of pruning. */
 const DEFAULT_SPARSITY = 0.9;
 const DEFAULT_ROUNDS = 3;
@@ -160,6 +162,12 @@ const encodingOf = ({ input, technique }: RunOptions): 'bit-slices' | '8-bit' =>
 
 const techniqueOf = ({ technique }: RunOptions) => techniques[technique ?? 'bnn'];
 
+/** As given; `auto`, and nothing, take that of the run that training begins with. */
+function stretchOf({ stretch, from }: RunOptions): Stretch | null {
+  if (stretch === 'on' || stretch === 'off') return stretch === 'on' ? DEFAULT_STRETCH : null;
+  return from === undefined ? null : startConfig(from).input.stretch;
+}
+
 /** The part of a configuration that decides the network, and that follows from `options` and the images' form. */
 type NetworkConfig = Pick<
   RunConfig,
@@ -189,7 +197,7 @@ function networkOf(options: RunOptions, { classes, height, width, channels }: Im
       channels,
       encoding,
       slices: [...slices],
-      stretch: options.stretch === 'on' ? DEFAULT_STRETCH : null,
+      stretch: stretchOf(options),
     },
     slicing: options.slicing ?? (encoding === '8-bit' ? 'equal' : recipe.slicing),
     loss: recipe.loss,
@@ -228,7 +236,7 @@ export function buildConfig(
       },
     }),
     epochs: techniques[network.technique].afterTraining
-      ? epochsOf(options.from!)
+      ? startConfig(options.from!).epochs
       : (options.epochs ?? recipe.epochs),
     batch: options.batch ?? defaultBatch(recipe.batch, split.train.count),
     schedule: {
@@ -241,7 +249,8 @@ export function buildConfig(
       decay: recipe.decay,
     },
     augmentation: { ...dataset.augmentation, ...(!recipe.shifts && { shift: 0 }) },
-    calibrationBatches: recipe.calibrationBatches,
+    calibrationBatches:
+      recipe.calibrationBatches || (techniques[network.technique].drawsWeights ? DRAWN_CALIBRATION : 0),
     ...(options.from !== undefined && { from: startOf(options.from) }),
     seed: options.seed ?? DEFAULT_SEED,
     device,

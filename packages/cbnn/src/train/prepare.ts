@@ -37,8 +37,14 @@ export function contradiction(
   given: RunOptions,
   images: { readonly dataset: Dataset } & Split,
 ): string | null {
-  checkOptions(given);
-  const asked = buildConfig(given, images.dataset, images, stored.device);
+  // What is left out is what the run has, as far as other options depend on it.
+  const whole: RunOptions = {
+    ...given,
+    technique: given.technique ?? stored.technique,
+    ...(stored.from && { from: given.from ?? stored.from.run }),
+  };
+  checkOptions(whole);
+  const asked = buildConfig(whole, images.dataset, images, stored.device);
   const decides: Readonly<Record<string, (config: RunConfig) => unknown>> = {
     data: ({ dataset }) => dataset.source,
     limit: ({ dataset }) => dataset.limit,
@@ -137,7 +143,7 @@ export async function prepareRun(
   const wanted = options.stretch ?? recipes[config.recipe].stretch;
   let stretchChoice: StretchChoice | null = null;
   let { stretch } = config.input;
-  if (wanted === 'auto') {
+  if (wanted === 'auto' && !config.from) {
     hooks.onNote?.('trying the contrast stretch on validation images (two short trainings)');
     stretchChoice = await chooseStretch(config, split, DEFAULT_STRETCH, {
       ...(hooks.signal && { signal: hooks.signal }),

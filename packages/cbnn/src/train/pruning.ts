@@ -3,7 +3,7 @@
  * layer are taken away and the rest is trained on. How much each layer loses follows from what it alone can lose.
  */
 import type { ImageSet } from '../data/dataset.js';
-import { takeImages } from '../data/dataset.js';
+import { spreadImages } from '../data/dataset.js';
 import { names } from '../graph/names.js';
 import { openDevice } from '../graph/session.js';
 import { parametersOf } from '../graph/technique.js';
@@ -86,11 +86,8 @@ export async function layerSparsities(
   },
 ): Promise<number[]> {
   const device = await openDevice('auto', threads);
-  const count = Math.min(SENSITIVITY_IMAGES, validation.count);
-  const images = takeImages(
-    validation,
-    Uint32Array.from({ length: count }, (_, n) => n),
-  );
+  // Spread over the set: folders of images lie in it class by class.
+  const images = spreadImages(validation, SENSITIVITY_IMAGES);
   const shapes = planShapes(plan);
   const full = withMasks(plan, start);
   const base = await evaluatedError(plan, full, images, device);

@@ -21,8 +21,8 @@ export function startOf(path: string): NonNullable<RunConfig['from']> {
   return { run: folder.path, sha256: createHash('sha256').update(readFileSync(folder.best)).digest('hex') };
 }
 
-/** Epochs of the run in `path`. */
-export const epochsOf = (path: string): number => new RunFolder(resolve(path)).readConfig().epochs;
+/** The configuration of the run in `path`. */
+export const startConfig = (path: string): RunConfig => new RunFolder(resolve(path)).readConfig();
 
 /** Throws a config error where the run that `config` begins with is not of the same network on the same input. */
 export function checkStart(config: RunConfig): void {
@@ -37,9 +37,14 @@ export function checkStart(config: RunConfig): void {
     refuse('architecture', config.architecture, start.architecture);
   for (const name of ['firstLayer', 'slicing'] as const)
     if (start[name] !== config[name]) refuse(name, config[name], start[name]);
-  for (const name of ['height', 'width', 'channels', 'encoding', 'slices'] as const)
+  for (const name of ['height', 'width', 'channels', 'encoding', 'slices', 'stretch'] as const)
     if (JSON.stringify(start.input[name]) !== JSON.stringify(config.input[name]))
       refuse(`input ${name}`, JSON.stringify(config.input[name]), JSON.stringify(start.input[name]));
+  // Otherwise images that it learned from could be among those that choose the epoch.
+  if (start.dataset.sha256 !== config.dataset.sha256)
+    throw configError(
+      `from ${config.from.run}: expected a run on the same training and validation images; give both the same data, --limit, --validation and --seed`,
+    );
 }
 
 /** What `config` begins with; undefined where that is random, or its checkpoint has it already. */

@@ -290,6 +290,10 @@ describe('a training run', () => {
     expect(() => checkStart({ ...own, from: startOf(join(folder, 'by-bwn')) })).toThrow(
       'expected a run with technique float, got bwn',
     );
+    expect(() => checkStart({ ...own, input: { ...own.input, stretch: null } })).toThrow('input stretch');
+    expect(() => checkStart({ ...own, dataset: { ...own.dataset, sha256: 'f'.repeat(64) } })).toThrow(
+      'on the same training and validation images',
+    );
     expect(() => startOf(join(folder, 'a'))).toThrow('expected a finished run, got an interrupted one');
     expect(() => startOf(join(folder, 'nowhere'))).toThrow('no config.json there');
     await expect(

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Images whose gradients' squares fit 32 bits. */
+/* Images whose gradients' squares fit 32 bits: a row of a dense layer's gradients. */
 enum { SOME_IMAGES = 1 << 16 };
 /* Values and bits are at most 2, gradients 127. */
 enum { FLUSH = INT16_MAX / (2 * 2 * MOST_GRADIENT) };

@@ -1,5 +1,5 @@
 /*
- * Gradients of weights by tables ("Four Russians"), for processors that have no dot product of bytes: 1.8 times as fast there as
+ * Gradients of weights by tables ("Four Russians"), for processors that have no dot product of bytes: 1.6 times as fast there as
  * vpmaddubsw, and no faster than VNNI.
  *
  * The sums of every choice among the gradients of four neighbouring pixels, 16 of them, are put in a table, 32 outputs in 16 bits

@@ -332,8 +332,8 @@ function quantizeGradient(
   }
   const values = inUnits(unit);
   const { height, width } = shape.pooled;
-  const rows = shape.kind === 'dense' ? 1 : batch * height;
-  const rowLength = shape.kind === 'dense' ? batch : width;
+  const rowLength = shape.kind === 'dense' ? 65_536 : width;
+  const rows = shape.kind === 'dense' ? Math.ceil(batch / rowLength) : batch * height;
   const noise = noiseOf(mixed(Math.imul(number, layers.length) + shape.index), rows, rowLength);
   return {
     rounded: values.map((image, n) =>

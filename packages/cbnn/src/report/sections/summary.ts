@@ -23,7 +23,7 @@ export function summarySection({ networks, drop, compaction, caveats }: ReportDa
       after ? accuracyChange(before.error, after.error, drop) : spread(before),
     ),
     number(
-      shown.isPacked ? 'Packed model' : 'Weights and batch norm',
+      shown.isPacked ? 'Packed model' : 'Network’s file',
       formatBytes(shown.bytes),
       ratio(formatBytes, 'smaller', before.bytes, after?.bytes),
     ),
