@@ -4,6 +4,7 @@ import type { ComparedTechnique, CompareResult } from '../compare/result.js';
 import { FIGURE_WIDTH, plotDefaults, renderSvg, textWidth } from './figure.js';
 import { formatBytes, tickText } from './format.js';
 import { COLOURS, familyShade } from './palette.js';
+import { logTicks, milliseconds, TIMES_NOTE, timeBars } from './time-bars.js';
 
 interface Point {
   readonly name: string;
@@ -130,67 +131,26 @@ function placeLabels(
   return placed;
 }
 
-/** 1, 2 and 5 times powers of ten. */
-function logTicks([from, to]: readonly [number, number]): number[] {
-  const ticks: number[] = [];
-  for (let power = 10 ** Math.floor(Math.log10(from)); power <= to; power *= 10)
-    for (const step of [1, 2, 5]) if (step * power >= from && step * power <= to) ticks.push(step * power);
-  return ticks;
-}
-
 /** Milliseconds an image of every technique, with the executor that they were measured on. */
 export function runtimeFigure(result: CompareResult): string {
-  const rows = result.techniques.flatMap(({ technique, times }) =>
-    times.map((time) => ({ ...time, name: `${technique}, ${nameOf(time)}`, isPacked: technique === 'bnn' })),
+  const [others, packed] = [familyShade('orange', 0.5), familyShade('blue', 0.5)];
+  const bars = result.techniques.flatMap(({ technique, times }) =>
+    times.map((time) => ({
+      ...time,
+      name: `${technique}, ${nameOf(time)}`,
+      fill: technique === 'bnn' ? packed : others,
+      text: milliseconds(time.median),
+    })),
   );
-  const domain: [number, number] = [
-    0.5 * Math.min(...rows.map(({ fast }) => fast)),
-    1.1 * Math.max(...rows.map(({ slow }) => slow)),
-  ];
-  const fills = [familyShade('orange', 0.5), familyShade('blue', 0.5)] as const;
-  return renderSvg(
-    plotDefaults({
-      height: 52 + 26 * rows.length,
-      marginTop: 8,
-      marginBottom: 42,
-      marginLeft: 16 + Math.max(...rows.map(({ name }) => textWidth(name, 14))),
-      marginRight: 90,
-      x: {
-        label: 'milliseconds per image (logarithmic)',
-        type: 'log',
-        domain,
-        ticks: logTicks(domain),
-        tickFormat: String,
-        grid: true,
-      },
-      y: { domain: rows.map(({ name }) => name), label: null, grid: false, padding: 0.25 },
-      marks: [
-        Plot.barX(rows, {
-          y: 'name',
-          x1: domain[0],
-          x2: 'median',
-          fill: ({ isPacked }: (typeof rows)[number]) => fills[isPacked ? 1 : 0],
-        }),
-        Plot.ruleY(rows, { y: 'name', x1: 'fast', x2: 'slow', stroke: COLOURS.black, strokeWidth: 2 }),
-        Plot.text(rows, {
-          y: 'name',
-          x: 'slow',
-          text: ({ median }: (typeof rows)[number]) => `${median.toPrecision(3)} ms`,
-          textAnchor: 'start',
-          dx: 6,
-        }),
-      ],
-    }),
-    {
-      heading: 'Time per image',
-      subheading: `${result.architecture}; ${result.cpu}`,
-      legend: [
-        { label: 'packed model, cbnn’s own engine', colour: fills[1], symbol: 'area' },
-        { label: 'ONNX Runtime, float32', colour: fills[0], symbol: 'area' },
-      ],
-      note: 'Bars: medians of calls in alternating turns; lines: from the fastest tenth to the slowest.',
-    },
-  );
+  return renderSvg(timeBars(bars, { label: 'milliseconds per image', isLogarithmic: true, rowHeight: 26 }), {
+    heading: 'Time per image',
+    subheading: `${result.architecture}; ${result.cpu}`,
+    legend: [
+      { label: 'packed model, cbnn’s own engine', colour: packed, symbol: 'area' },
+      { label: 'ONNX Runtime, float32', colour: others, symbol: 'area' },
+    ],
+    note: `${TIMES_NOTE}.`,
+  });
 }
 
 const nameOf = ({ batch, threads }: ComparedTechnique['times'][number]): string =>
