@@ -1,4 +1,4 @@
-/** XNOR-Net's layers against plain loops: alpha, K, the real ends; and the gradient past K. */
+/** XNOR-Net's layers against plain loops: alpha, K, the real ends; and the gradient through K. */
 import { type KernelShape, kernelShapes, parseArchitecture } from '@cbnn/runtime';
 import { describe, expect, it } from 'vitest';
 import { Graph } from '../graph/graph.js';
@@ -162,47 +162,58 @@ describe('the map of input scales', () => {
     ['8C3-3FC', 1],
     ['8C2S2V-3FC', 1],
     ['3FC', 0],
-  ] as const)('is constant to the gradient of %s', async (architecture, kind) => {
-    const shape = kernelShapes({ height: 6, width: 5, channels: 2 }, parseArchitecture(architecture))[0]!;
-    const { output } = shape;
-    const size = kind ? [BATCH, output.channels, output.height, output.width] : [BATCH, output.channels];
-    const count = size.reduce((a, b) => a * b, 1);
-    const random = new Random(6);
-    const draw = (length: number) => Float32Array.from({ length }, () => Math.fround(random.uniform()));
-    const [z, d, magnitude] = [draw(count), draw(count), draw(BATCH * 30)];
-    const g = new Graph();
-    const sums = g.input('sums', size);
-    const given = g.input('magnitude', [BATCH, 1, 6, 5]);
-    const scaled = xnorNet.scaleSums!(g, sums, given, shape);
-    const factor = g.constant(d, size);
-    const product = g.mul(scaled, factor);
-    g.differentiable([scaled], product, (gradient) => [g.mul(gradient, factor)]);
-    const loss = g.sum(
-      product,
-      size.map((_, axis) => axis),
-    );
-    g.differentiable([product], loss, () => [g.constant(new Float32Array(count).fill(1), size)]);
-    const [gradient] = g.gradients(loss, [sums]);
-    expect(() => g.gradients(loss, [given])).toThrow('does not depend');
-    g.output('scaled', scaled);
-    g.output('gradient', gradient!);
-    const out = {
-      scaled: { shape: size, data: new Float32Array(count) },
-      gradient: { shape: size, data: new Float32Array(count) },
-    };
-    const session = await (await openDevice('cpu', 1)).open(g.encode());
-    await session.run(
-      { sums: { shape: size, data: z }, magnitude: { shape: [BATCH, 1, 6, 5], data: magnitude } },
-      out,
-    );
-    await session.close();
-    for (let i = 0; i < count; i++)
-      expect(out.gradient.data[i]! / d[i]!).toBeCloseTo(out.scaled.data[i]! / z[i]!, 4);
-    // K itself: of a dense layer the mean magnitude of the image.
-    if (!kind)
-      for (let n = 0; n < BATCH; n++) {
-        const mean = magnitude.subarray(30 * n, 30 * (n + 1)).reduce((a, b) => a + b) / 30;
-        expect(out.scaled.data[3 * n]! / z[3 * n]!).toBeCloseTo(mean, 5);
+  ] as const)(
+    'hands the gradient of %s on, to the sums and to the magnitudes',
+    async (architecture, kind) => {
+      const shape = kernelShapes({ height: 6, width: 5, channels: 2 }, parseArchitecture(architecture))[0]!;
+      const { output } = shape;
+      const size = kind ? [BATCH, output.channels, output.height, output.width] : [BATCH, output.channels];
+      const map = [BATCH, 1, 6, 5];
+      const count = size.reduce((a, b) => a * b, 1);
+      const random = new Random(6);
+      const draw = (length: number) => Float32Array.from({ length }, () => Math.fround(random.uniform()));
+      const [z, d, magnitude] = [draw(count), draw(count), draw(BATCH * 30)];
+      const g = new Graph();
+      const sums = g.input('sums', size);
+      const given = g.input('magnitude', map);
+      const scaled = xnorNet.scaleSums!(g, sums, given, shape);
+      const factor = g.constant(d, size);
+      const product = g.mul(scaled, factor);
+      g.differentiable([scaled], product, (gradient) => [g.mul(gradient, factor)]);
+      const loss = g.sum(
+        product,
+        size.map((_, axis) => axis),
+      );
+      g.differentiable([product], loss, () => [g.constant(new Float32Array(count).fill(1), size)]);
+      const [ofSums, ofMagnitudes] = g.gradients(loss, [sums, given]);
+      g.output('loss', loss);
+      g.output('of.sums', ofSums!);
+      g.output('of.magnitudes', ofMagnitudes!);
+      const session = await (await openDevice('cpu', 1)).open(g.encode());
+      const run = async (own: Float32Array, magnitudes: Float32Array) => {
+        const out = {
+          loss: { shape: [], data: new Float32Array(1) },
+          'of.sums': { shape: size, data: new Float32Array(count) },
+          'of.magnitudes': { shape: map, data: new Float32Array(BATCH * 30) },
+        };
+        await session.run(
+          { sums: { shape: size, data: own }, magnitude: { shape: map, data: magnitudes } },
+          out,
+        );
+        return out;
+      };
+      const at = await run(z, magnitude);
+      // The loss is linear in either: a gradient is what a whole step changes.
+      const change = (values: Float32Array, by: Float32Array) => values.map((value, i) => value + by[i]!);
+      const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+      for (let i = 0; i < 3; i++) {
+        const [dz, dm] = [draw(count), draw(BATCH * 30)];
+        const bySums = (await run(change(z, dz), magnitude)).loss.data[0]! - at.loss.data[0]!;
+        expect(bySums / dot(at['of.sums'].data, dz)).toBeCloseTo(1, 3);
+        const byMagnitudes = (await run(z, change(magnitude, dm))).loss.data[0]! - at.loss.data[0]!;
+        expect(byMagnitudes / dot(at['of.magnitudes'].data, dm)).toBeCloseTo(1, 3);
       }
-  });
+      await session.close();
+    },
+  );
 });

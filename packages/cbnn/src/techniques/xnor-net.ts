@@ -1,5 +1,6 @@
 import type { Graph, Value } from '../graph/graph.js';
 import { batchNorm, normalizeAndSign } from '../graph/operations/batch-norm.js';
+import { convolution } from '../graph/operations/convolution.js';
 import { binarizeScaled, signThrough } from '../graph/operations/quantizers.js';
 import { hasRealWeights, type LayerContext, type Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
@@ -46,7 +47,8 @@ export const xnorNetWithoutK: Technique = {
 
 /**
  * Binary weights and activations, scaled by alpha per output and by K per position: the mean magnitude of what was binarized, over
- * channels and the window (equation 11). K is taken as constant by the gradient. The order batch norm, sign, convolution, pooling of
+ * channels and the window (equation 11). The gradient goes through K
+ * as well: taken as constant it trains worse (docs/results). The order batch norm, sign, convolution, pooling of
  * the paper is the order here, seen from one layer to the next.
  */
 export const xnorNet: Technique = {
@@ -80,7 +82,8 @@ export const xnorNetBinary: Technique = {
 function meanMagnitude(g: Graph, y: Value): Value {
   const [n, channels, ...map] = y.shape as [number, number, ...number[]];
   const total = g.sum(g.node('Abs', [y], y.shape), [1]);
-  return g.reshape(g.scale(total, 1 / channels), [n, 1, ...map]);
+  const mean = g.reshape(g.scale(total, 1 / channels), [n, 1, ...map]);
+  return g.differentiable([y], mean, (d) => [g.scale(g.mul(g.node('Sign', [y], y.shape), d), 1 / channels)]);
 }
 
 /** sums * K; K is the mean of the magnitudes in each window, zeros outside counted, as by convolving with a box of 1 / (k * k). */
@@ -88,16 +91,22 @@ function scaleSums(g: Graph, sums: Value, magnitude: Value, shape: LayerContext[
   const [n] = magnitude.shape as [number];
   let k = magnitude;
   if (shape.kind === 'conv') {
-    const { kernel, stride, padStart, padEnd, output } = shape;
-    const box = g.constant(new Float32Array(kernel ** 2).fill(1 / kernel ** 2), [1, 1, kernel, kernel]);
-    k = g.node('Conv', [magnitude, box], [n, 1, output.height, output.width], {
-      strides: [stride, stride],
-      pads: [padStart, padStart, padEnd, padEnd],
+    const { kernel } = shape;
+    const box = g.constant(new Float32Array(kernel ** 2).fill(1 / kernel ** 2), [1, kernel, kernel, 1]);
+    k = convolution(g, magnitude, box, {
+      ...shape,
+      input: { ...shape.input, channels: 1 },
+      output: { ...shape.output, channels: 1 },
     });
   } else if (magnitude.shape.length === 4) {
     const area = magnitude.shape[2]! * magnitude.shape[3]!;
     k = g.reshape(g.scale(g.sum(magnitude, [1, 2, 3]), 1 / area), [n, 1]);
+    const ones = g.constant(new Float32Array(n * area).fill(1 / area), magnitude.shape);
+    g.differentiable([magnitude], k, (d) => [g.mul(ones, g.reshape(d, [n, 1, 1, 1]))]);
   }
   const scaled = g.mul(sums, k);
-  return g.differentiable([sums], scaled, (d) => [g.mul(d, k)]);
+  return g.differentiable([sums, k], scaled, (d) => [
+    g.mul(d, k),
+    g.reshape(g.sum(g.mul(d, sums), [1]), k.shape),
+  ]);
 }
