@@ -41,7 +41,14 @@ export function contradiction(
   const whole: RunOptions = {
     ...given,
     technique: given.technique ?? stored.technique,
-    ...(stored.from && { from: given.from ?? stored.from.run }),
+    ...(stored.from && {
+      from: given.from ?? stored.from.run,
+      stretch: given.stretch ?? (stored.input.stretch ? 'on' : 'off'),
+      // Widths are factors of an architecture that is not known any more.
+      ...(!(given.architecture ?? given.width ?? given.convWidth ?? given.denseWidth) && {
+        architecture: stored.architecture,
+      }),
+    }),
   };
   checkOptions(whole);
   const asked = buildConfig(whole, images.dataset, images, stored.device);
