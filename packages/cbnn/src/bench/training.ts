@@ -73,7 +73,7 @@ interface Contender {
 
 const CLASSES = 10;
 const SIDE = 32;
-const RATES = { binary: 1e-3, float: 1e-3 };
+const RATES = { binary: 1e-3, float: 1e-3, progress: 0 };
 const MOST_THREADS = 256;
 /** Steps that are compared before anything is timed. */
 const CHECKED = 2;

@@ -30,6 +30,11 @@ export function share(text: string): number {
   return value;
 }
 
+/** Several of `names`, with commas between. */
+export function listOf<Name extends string>(names: readonly Name[]): (text: string) => Name[] {
+  return (text) => text.split(',').map(oneOf(names));
+}
+
 /** One of `names`, or an error with the nearest. */
 export function oneOf<Name extends string>(names: readonly Name[]): (text: string) => Name {
   return (text) => {

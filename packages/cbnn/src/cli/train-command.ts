@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { configError } from '@cbnn/runtime';
 import { type Command, Option } from 'commander';
-import { techniqueNames } from '../nn/plan.js';
+import { techniqueNames, type VariationName, variationNames } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
 import type { RunConfig } from '../train/config.js';
 import { chooseDevice, onFittingDevice, trainingDevices } from '../train/devices.js';
@@ -10,7 +10,7 @@ import { contradiction, prepareRun } from '../train/prepare.js';
 import { placeOf, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { note, progressBar, result, trainingBar } from './console.js';
-import { oneOf, positiveInteger, positiveNumber, share, wholeNumber } from './options.js';
+import { listOf, oneOf, positiveInteger, positiveNumber, share, wholeNumber } from './options.js';
 import { addReadingOptions, dataDirOption, loadRun, stopSignal } from './shared.js';
 
 interface TrainFlags extends Omit<RunOptions, 'data' | 'dataDir' | 'architecture'> {
@@ -19,6 +19,7 @@ interface TrainFlags extends Omit<RunOptions, 'data' | 'dataDir' | 'architecture
   readonly arch?: string;
   readonly out?: string;
   readonly resume?: boolean;
+  readonly with?: VariationName[];
 }
 
 export function addTrainCommand(program: Command): void {
@@ -30,7 +31,16 @@ export function addTrainCommand(program: Command): void {
     .option('--out <folder>', "the run's folder (default: runs/<data>)")
     .option('--resume', 'continue an interrupted run in --out')
     .option('--technique <name>', `${techniqueNames.join(', ')} (default: bnn)`, oneOf(techniqueNames))
-    .option('--from <run>', 'the finished run of technique float that fixed-point, ttq and pruned begin with')
+    .option(
+      '--from <run>',
+      'the finished run that training begins with: of float for fixed-point, ttq and pruned; bnn may begin with one of binary-activations',
+    )
+    .option(
+      '--with <names>',
+      `train bnn with ${variationNames.join(', ')}; several with commas`,
+      listOf(variationNames),
+    )
+    .option('--teacher <run>', 'learn the probabilities of a finished run instead of the labels')
     .option('--sparsity <share>', 'share of weights that pruned takes away (default: 0.9)', share)
     .option('--rounds <n>', 'rounds in which it does (default: 3)', positiveInteger)
     .option('--weight-bits <n>', 'bits of weights, of fixed-point (default: 8)', positiveInteger)
@@ -100,12 +110,13 @@ Examples:
   cbnn train cifar10 --data-dir ~/data --epochs 20 --out runs/cifar10
   cbnn train cifar10 --data-dir ~/data --input 8-bit --out runs/cifar10-8bit
   cbnn train ./my-images --slices top4 --width 0.5
+  cbnn train ./my-images --with approx-sign,centred-weights
   cbnn train signs --technique float --out runs/float && cbnn train signs --technique ttq --from runs/float --out runs/ttq`,
     )
     .action(async (data: string, flags: TrainFlags) => {
-      const { arch, out, resume, checkpointSeconds, ...rest } = flags;
+      const { arch, out, resume, checkpointSeconds, with: variations, ...rest } = flags;
       await trainCommand(
-        { ...rest, data, ...(arch && { architecture: arch }) },
+        { ...rest, data, ...(arch && { architecture: arch }), ...(variations && { variations }) },
         out ?? `runs/${data.replaceAll(/[^\w.-]+/g, '-')}`,
         { resume: resume === true, checkpointSeconds },
       );
@@ -116,7 +127,7 @@ Examples:
 async function movedRun(stored: RunConfig, { device, threads }: Partial<RunOptions>): Promise<RunConfig> {
   const moved = {
     ...stored,
-    ...(device !== undefined && { device: await chooseDevice(device, stored.technique) }),
+    ...(device !== undefined && { device: await chooseDevice(device, stored) }),
     ...(threads !== undefined && { threads }),
   };
   return onFittingDevice(moved, device ?? 'auto');

@@ -32,7 +32,7 @@ export async function epochsWithin(
       firstLayer: firstLayers[0],
       input: { ...config.input, ...(input === '8-bit' && { encoding: '8-bit', slices: [] }) },
       ...(input === '8-bit' && { slicing: 'equal' }),
-      device: await chooseDevice('auto', technique),
+      device: await chooseDevice('auto', { technique }),
     };
     const trainer = await openTrainer(await onFittingDevice(own, 'auto'));
     try {
@@ -40,7 +40,11 @@ export async function epochsWithin(
       let begun = 0;
       for (let step = 1; step <= WARM_STEPS + TIMED_STEPS; step++) {
         if (step === WARM_STEPS + 1) begun = performance.now();
-        await trainer.step(batches.get(0, (step - 1) % batches.steps), { binary: 0, float: 0 }, step);
+        await trainer.step(
+          batches.get(0, (step - 1) % batches.steps),
+          { binary: 0, float: 0, progress: 0 },
+          step,
+        );
       }
       seconds += ((performance.now() - begun) / 1000 / TIMED_STEPS) * batches.steps;
     } finally {

@@ -97,7 +97,7 @@ export async function compare(
       ...(startsFrom && { from: join(out, startsFrom) }),
     };
     checkOptions(own);
-    const device = await chooseDevice('auto', technique);
+    const device = await chooseDevice('auto', { technique });
     const config = await onFittingDevice(buildConfig(own, first.dataset, first, device), 'auto');
     const folder = new RunFolder(join(out, technique));
     if (!existsSync(folder.config))

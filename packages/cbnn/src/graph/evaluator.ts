@@ -7,7 +7,7 @@ import { argmax } from '../predictions.js';
 import { names } from './names.js';
 import { evaluationGraph } from './network.js';
 import type { Device, Feeds } from './session.js';
-import type { Technique } from './technique.js';
+import { normalizationScale, type Technique } from './technique.js';
 
 export interface Evaluator {
   /** The class of each image; `weights` as `evaluationFeeds` gives them, where they are no constants. Pixels `[count][height][width][channels]`. */
@@ -15,6 +15,11 @@ export interface Evaluator {
     images: { readonly count: number; readonly pixels: Uint8Array },
     weights?: Feeds,
   ): Promise<Uint16Array>;
+  /** Its scores, `[count][classes]`. */
+  scores(
+    images: { readonly count: number; readonly pixels: Uint8Array },
+    weights?: Feeds,
+  ): Promise<Float32Array>;
   close(): Promise<void>;
 }
 
@@ -32,21 +37,26 @@ export async function openEvaluator(
   const shape = [batch, inputChannels(plan.input), plan.input.height, plan.input.width];
   const planes = { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };
   const scores = { shape: [batch, classes], data: new Float32Array(batch * classes) };
-  return {
-    async classify({ count: all, pixels }, weights = {}) {
-      const found = new Uint16Array(all);
+  const evaluator: Evaluator = {
+    async classify(images, weights) {
+      const found = await evaluator.scores(images, weights);
+      return Uint16Array.from({ length: images.count }, (_, n) => argmax(found, n, classes));
+    },
+    async scores({ count: all, pixels }, weights = {}) {
+      const found = new Float32Array(all * classes);
       const size = pixels.length / all;
       for (let start = 0; start < all; start += batch) {
         const count = Math.min(batch, all - start);
         const part = pixels.subarray(start * size, (start + count) * size);
         writeInputPlanes(part, count, plan.input, planes.data);
         await session.run({ ...weights, [names.images]: planes }, { [names.scores]: scores });
-        for (let n = 0; n < count; n++) found[start + n] = argmax(scores.data, n, classes);
+        found.set(scores.data.subarray(0, count * classes), start * classes);
       }
       return found;
     },
     close: () => session.close(),
   };
+  return evaluator;
 }
 
 /** What an evaluation graph needs beside the images: the trained tensors, and statistics in the form it takes them. */
@@ -56,6 +66,7 @@ export function evaluationFeeds(
     readonly shapes: readonly KernelShape[];
   },
   state: TrainingState,
+  technique: Pick<Technique, 'shiftNormalization'>,
 ): Feeds {
   const feeds = Object.fromEntries(graph.parameters.map(({ name }) => [name, state.get(name)!]));
   for (const { index } of graph.shapes) {
@@ -64,7 +75,7 @@ export function evaluationFeeds(
     feeds[names.mean(index)] = state.get(names.mean(index))!;
     feeds[names.scale(index)] = {
       shape: gamma.shape,
-      data: gamma.data.map((value, c) => value * inverse[c]!),
+      data: gamma.data.map((value, c) => normalizationScale(technique, value, inverse[c]!)),
     };
   }
   return feeds;

@@ -6,6 +6,7 @@
  * tape backwards once, when the graph is built: the result is one plain ONNX graph that any runtime can execute.
  */
 import { internalError } from '@cbnn/runtime';
+import { names } from './names.js';
 import {
   type Attribute,
   type ConstantData,
@@ -34,6 +35,7 @@ export class Graph {
   readonly outputs: Value[] = [];
   /** inputs that take other random numbers, uniform in [0, 1), in every step */
   readonly noises: Value[] = [];
+  private moment: Value | null = null;
   readonly constants: (Value & { data: ConstantData })[] = [];
   private readonly shared = new Map<string, Value>();
   private readonly tape: TapeEntry[] = [];
@@ -61,6 +63,16 @@ export class Graph {
     const value = this.input(`noise.${this.noises.length}`, shape);
     this.noises.push(value);
     return value;
+  }
+
+  /** How far training has come, 0 in the first step, towards 1 in the last: an input, where anything asks for it. */
+  progress(): Value {
+    this.moment ??= this.input(names.progress, []);
+    return this.moment;
+  }
+
+  get usesProgress(): boolean {
+    return this.moment !== null;
   }
 
   /** Makes `value` an output of the graph called `name`. */

@@ -3,6 +3,8 @@ export const names = {
   images: 'images',
   targets: 'targets',
   rate: { binary: 'rate.binary', float: 'rate.float' },
+  /** share of all steps that have been done */
+  progress: 'progress',
   loss: 'loss',
   scores: 'scores',
   mean: (layer: number): string => `layers.${layer}.mean`,

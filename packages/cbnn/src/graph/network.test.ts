@@ -16,7 +16,7 @@ import {
 import { names } from './names.js';
 import { trainingGraph } from './network.js';
 import { BATCH_NORM_EPSILON } from './operations/batch-norm.js';
-import { adamRate } from './optimizer.js';
+import { adam } from './optimizer.js';
 import { type DeviceName, openDevice } from './session.js';
 
 const BATCH = 4;
@@ -86,7 +86,7 @@ async function openToy(device: DeviceName, toy: ToyNetwork) {
       feeds[name] = tensor(shape, start[kernelLayer]![role]);
       feeds[names.firstMoment(name)] = zeros(shape);
       feeds[names.secondMoment(name)] = zeros(shape);
-      feeds[names.rate[group as 'binary' | 'float']] = tensor([], [adamRate(RATE, 1)]);
+      feeds[names.rate[group as 'binary' | 'float']] = tensor([], [adam.stepRate(RATE, 1)]);
       outputs[names.gradient(name)] = zeros(shape);
       outputs[names.next(name)] = zeros(shape);
     }

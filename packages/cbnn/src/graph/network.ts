@@ -8,9 +8,8 @@ import { convolution } from './operations/convolution.js';
 import { dense, flatten } from './operations/dense.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool } from './operations/pooling.js';
-import { adam } from './optimizer.js';
 import type { Feeds } from './session.js';
-import { type Activated, parametersOf, type Technique } from './technique.js';
+import { type Activated, optimizerOf, parametersOf, type Technique } from './technique.js';
 
 export interface NetworkGraph {
   readonly bytes: Uint8Array;
@@ -19,6 +18,8 @@ export interface NetworkGraph {
   readonly shapes: readonly KernelShape[];
   /** inputs that take random numbers, uniform in [0, 1) */
   readonly noises: readonly Value[];
+  /** it has an input for how far training has come */
+  readonly usesProgress: boolean;
 }
 
 interface Forward {
@@ -81,7 +82,7 @@ function forward(
     const channels = [shape.output.channels];
     const normalization: Normalization =
       mode === 'batch'
-        ? { mode }
+        ? { mode, ...(technique.shiftNormalization && { shifts: true }) }
         : { mode, mean: g.input(names.mean(index), channels), scale: g.input(names.scale(index), channels) };
     const normalized: Activated = last
       ? batchNorm(g, p, gamma, beta, normalization)
@@ -136,10 +137,10 @@ export function trainingGraph(
   );
   for (const [i, { parameter, group, value }] of trained.entries()) {
     if (expose) g.output(names.gradient(parameter.name), gradients[i]!);
-    adam(g, parameter, value, gradients[i]!, rates.get(group)!);
+    optimizerOf(technique, group).update(g, parameter, value, gradients[i]!, rates.get(group)!);
   }
   if (expose) for (const [i, value] of sums.entries()) g.output(names.sums(i), value);
-  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises };
+  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises, usesProgress: g.usesProgress };
 }
 
 /** The forward pass by the batch's own statistics, with the weights that answer: only their mean and variance per layer, and the scores. */
@@ -158,7 +159,7 @@ export function statisticsGraph(
     channelBlock,
   );
   g.output(names.scores, scores);
-  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises };
+  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises, usesProgress: g.usesProgress };
 }
 
 /** The network in evaluation mode; `known`: trained tensors and statistics that are constants of the graph. */
@@ -184,5 +185,5 @@ export function evaluationGraph(
       g.output(names.sums(index), sums[index]!);
       g.output(names.activations(index), activations[index]!);
     }
-  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises };
+  return { bytes: g.encode(), batch, parameters, shapes, noises: g.noises, usesProgress: g.usesProgress };
 }

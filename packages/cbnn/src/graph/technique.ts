@@ -7,6 +7,8 @@ import type { FirstLayer, Parameter, Plan, ScaleRole, TechniqueName } from '../n
 import { layerParameters, planShapes } from '../nn/plan.js';
 import type { Graph, Value } from './graph.js';
 import type { Normalization, Normalized } from './operations/batch-norm.js';
+import { powerOfTwo } from './operations/powers-of-two.js';
+import { adam, type Optimizer } from './optimizer.js';
 
 /** A kernel layer, as a technique's quantizers see it. */
 export interface LayerContext {
@@ -40,12 +42,22 @@ export interface Technique {
   readonly input: 'bit-slices' | '8-bit';
   /** training begins with the weights of a finished run of this technique */
   readonly startsFrom?: TechniqueName;
+  /** training may begin with those of a finished run of this one */
+  readonly mayStartFrom?: TechniqueName;
   /** scalars of a quantized layer beside its weights, trained or not */
   readonly scales?: (isLast: boolean) => readonly ScaleRole[];
   /** follows training instead of being trained: its scalars come from images */
   readonly afterTraining?: boolean;
-  /** other weights learn than answer: batch norm has to see those that do before it answers */
-  readonly drawsWeights?: boolean;
+  /** the network learns with other weights or activations than it answers with: batch norm has to see those before it answers */
+  readonly answersOtherwise?: boolean;
+  /** the weights that answer are not those of the state, nor their signs: packing asks the quantizer */
+  readonly packsQuantized?: boolean;
+  /** batch norm's factors are powers of two */
+  readonly shiftNormalization?: boolean;
+  /** of latent weights, and of all others; Adam by default */
+  readonly optimizers?: Readonly<Record<'binary' | 'float', Optimizer>>;
+  /** peak rate of latent weights, where the optimizer wants another than the recipe's */
+  readonly latentRate?: number;
   /** weights are taken away in rounds: train/pruning.ts */
   readonly prunes?: boolean;
   /** bits that a quantized layer's weight is stored in when it answers; the plan's precision goes before */
@@ -79,6 +91,17 @@ export const hasRealWeights = (
   !technique.afterTraining &&
   !technique.prunes &&
   ((shape.index === 0 && plan.firstLayer === 'real') || (isLast && technique.realLast));
+
+/** What updates a parameter of `group`. */
+export const optimizerOf = ({ optimizers }: Technique, group: 'binary' | 'float'): Optimizer =>
+  optimizers?.[group] ?? adam;
+
+/** Factor of a channel's batch norm when it answers; `inverse`: 1 / sqrt(variance + epsilon). */
+export const normalizationScale = (
+  { shiftNormalization }: Pick<Technique, 'shiftNormalization'>,
+  gamma: number,
+  inverse: number,
+): number => (shiftNormalization ? powerOfTwo(gamma) * powerOfTwo(inverse) : gamma * inverse);
 
 /** Bits that a layer's weight is stored in. */
 export const weightBitsOf = (

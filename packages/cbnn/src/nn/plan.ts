@@ -7,6 +7,7 @@ export type LossName = 'squared-hinge' | 'cross-entropy';
 export const techniqueNames = [
   'bnn',
   'float',
+  'binary-activations',
   'fixed-point',
   'binaryconnect',
   'binaryconnect-stochastic',
@@ -19,6 +20,19 @@ export const techniqueNames = [
   'pruned',
 ] as const;
 export type TechniqueName = (typeof techniqueNames)[number];
+/** Ways to train a `bnn` beside the published one: techniques/variations.ts. */
+export const variationNames = [
+  'stochastic-activations',
+  'shift-batch-norm',
+  'shift-adamax',
+  'centred-weights',
+  'recu',
+  'ede',
+  'approx-sign',
+  'channel-scales',
+  'bop',
+] as const;
+export type VariationName = (typeof variationNames)[number];
 /**
  * What a layer has beside its weights, mostly scalars. Of trained ternary weights: what those above the threshold become, and those below its
  * negative. Of fixed point: what 1 of a weight and of an activation stands for, powers of two. And of pruned weights a mask, as
@@ -34,6 +48,8 @@ export interface Plan {
   readonly input: InputSpec;
   readonly layers: readonly LayerSpec[];
   readonly technique: TechniqueName;
+  /** of `bnn`; absent where it is trained as published */
+  readonly variations?: readonly VariationName[];
   readonly slicing: Slicing;
   readonly firstLayer: FirstLayer;
   readonly loss: LossName;

@@ -13,6 +13,12 @@ export interface Rates {
   readonly float: number;
 }
 
+/** Of one step. */
+export interface StepRates extends Rates {
+  /** share of all steps that have been done before */
+  readonly progress: number;
+}
+
 export const recipeNames = ['modern', 'paper'] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
@@ -84,7 +90,7 @@ export interface Schedule {
 }
 
 /** Rates of step `step` (1 .. steps * epochs), `stepsPerEpoch` of them per epoch. */
-export function ratesAt(schedule: Schedule, step: number, stepsPerEpoch: number, epochs: number): Rates {
+export function ratesAt(schedule: Schedule, step: number, stepsPerEpoch: number, epochs: number): StepRates {
   const { kind, rates, warmup, decay } = schedule;
   const total = stepsPerEpoch * epochs;
   // A short run should not spend more than a tenth of itself warming up.
@@ -93,5 +99,5 @@ export function ratesAt(schedule: Schedule, step: number, stepsPerEpoch: number,
   if (kind === 'exponential') factor = decay ** (Math.floor((step - 1) / stepsPerEpoch) / epochs);
   else if (step <= ramp) factor = step / ramp;
   else factor = 0.5 * (1 + Math.cos((Math.PI * (step - ramp)) / (total - ramp + 1)));
-  return { binary: rates.binary * factor, float: rates.float * factor };
+  return { binary: rates.binary * factor, float: rates.float * factor, progress: (step - 1) / total };
 }

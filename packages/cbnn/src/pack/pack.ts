@@ -13,13 +13,15 @@ import {
 } from '@cbnn/runtime';
 import { names } from '../graph/names.js';
 import { INTEGER_WEIGHT_LIMIT } from '../graph/operations/quantizers.js';
+import { normalizationScale } from '../graph/technique.js';
 import { type Plan, placeFactors, planShapes } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
-import { techniques } from '../techniques/index.js';
+import { techniqueOf } from '../techniques/index.js';
 import { foldScores, foldThreshold } from './threshold.js';
 
 /**
- * Packs `state` (weights and batch-norm statistics of `plan`).
+ * Packs `state` (weights and batch-norm statistics of `plan`; the signs of weights are what answers: store/network-file.ts's
+ * `answeringState` where the technique's are others).
  * Where batch norm's scale is negative, bit = NOT(sum >= T): the inversion moves into the next layer's weights.
  * Throws a config error for techniques whose network is not binary.
  */
@@ -29,7 +31,8 @@ export function packModel(
   classes: readonly string[],
   provenance: Provenance,
 ): PackedModel {
-  if (!techniques[plan.technique].integerSums || plan.firstLayer === 'real')
+  const technique = techniqueOf(plan);
+  if (!technique.integerSums || plan.firstLayer === 'real')
     throw configError(
       `pack: technique ${plan.technique} with a ${plan.firstLayer} first layer has no packed form; expected bnn with an integer or binary one`,
     );
@@ -48,7 +51,9 @@ export function packModel(
     const mean = tensor(names.mean(index));
     const beta = tensor(`layers.${index}.beta`);
     const inverse = tensor(names.inverse(index));
-    const scale = tensor(`layers.${index}.gamma`).map((gamma, c) => gamma * inverse[c]!);
+    const scale = tensor(`layers.${index}.gamma`).map((gamma, c) =>
+      normalizationScale(technique, gamma, inverse[c]!),
+    );
     if (index === shapes.length - 1) {
       kernels.push({ weights, output: 'scores', ...foldScores(mean, scale, beta, bound) });
     } else {

@@ -8,7 +8,7 @@ import type { CompactionResult } from '../compact/result.js';
 import { datasets } from '../data/registry.js';
 import { floatRateOf, recipes } from '../nn/recipes.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
-import { techniques } from '../techniques/index.js';
+import { techniqueOf, techniques } from '../techniques/index.js';
 import type { RunConfig } from '../train/config.js';
 
 export interface MadeRun {
@@ -69,7 +69,9 @@ function trainingOptions(config: RunConfig): Option[] {
   const sliced = input.encoding === 'bit-slices';
   return [
     ['technique', technique, 'bnn'],
+    ['with', config.variations?.join()],
     ['from', config.from?.run],
+    ['teacher', config.teacher?.run],
     ['sparsity', config.pruning?.target],
     ['rounds', config.pruning?.rounds],
     ['weight-bits', config.precision?.weights],
@@ -83,7 +85,7 @@ function trainingOptions(config: RunConfig): Option[] {
     ['stretch', input.stretch ? 'on' : 'off'],
     ['epochs', techniques[technique].afterTraining ? null : config.epochs, recipe.epochs],
     ['batch', config.batch],
-    ['rate', schedule.rates.binary, recipe.rates.binary],
+    ['rate', schedule.rates.binary, techniqueOf(config).latentRate ?? recipe.rates.binary],
     ['float-rate', schedule.rates.float, floatRateOf(recipe, latentWeights)],
     ['limit', dataset.limit],
     ['size', dataset.choices.size],

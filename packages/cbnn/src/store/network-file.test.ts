@@ -94,7 +94,7 @@ describe.each(plans)('%s', (_, plan) => {
     let expected: Uint16Array = new Uint16Array(0);
     for (let seed = 3; new Set(expected).size < 2; seed++) {
       state = stateOf(plan, seed);
-      expected = await evaluator.classify(images, evaluationFeeds({ parameters, shapes }, state));
+      expected = await evaluator.classify(images, evaluationFeeds({ parameters, shapes }, state, technique));
     }
     await evaluator.close();
     const bytes = await encodeNetwork(plan, state, CLASSES);

@@ -27,7 +27,7 @@ import { type Device, openDevice } from '../graph/session.js';
 import { parametersOf, type Technique, weightBitsOf } from '../graph/technique.js';
 import { type Plan, placeFactors, planShapes, techniqueNames } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
-import { techniques } from '../techniques/index.js';
+import { techniqueOf, techniques } from '../techniques/index.js';
 import { type CodeForm, decodeWeights, encodeWeights } from './weight-codes.js';
 
 export interface StoredNetwork {
@@ -244,7 +244,7 @@ export async function openNetwork(
       data: new Float32Array(output.channels).fill(1),
     });
   }
-  const feeds = evaluationFeeds({ parameters, shapes }, state);
+  const feeds = evaluationFeeds({ parameters, shapes }, state, stored);
   const evaluator = await openEvaluator(plan, stored, device, batch, feeds);
   return {
     description: device.description,
@@ -255,7 +255,7 @@ export async function openNetwork(
 
 /** The weights that every layer multiplies with when it answers, by the technique's own graph. */
 export async function answeringWeights(plan: Plan, state: TrainingState): Promise<Float32Array[]> {
-  const technique = techniques[plan.technique];
+  const technique = techniqueOf(plan);
   const shapes = planShapes(plan);
   const g = new Graph();
   const outputs: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
@@ -291,6 +291,18 @@ export async function answeringWeights(plan: Plan, state: TrainingState): Promis
   await session.run(feeds, outputs);
   await session.close();
   return shapes.map(({ index }) => outputs[`answering.${index}`]!.data);
+}
+
+/** `state` with binary weights as they answer, for packing. */
+export async function answeringState(plan: Plan, state: TrainingState): Promise<TrainingState> {
+  if (!techniqueOf(plan).packsQuantized) return state;
+  const all = new Map(state);
+  for (const [k, data] of (await answeringWeights(plan, state)).entries()) {
+    const name = `layers.${k}.weights`;
+    // Integers are rounded where they are packed.
+    if (k > 0 || plan.firstLayer === 'binary') all.set(name, { ...state.get(name)!, data });
+  }
+  return all;
 }
 
 function tensorOf(state: TrainingState, name: string): Float32Array {

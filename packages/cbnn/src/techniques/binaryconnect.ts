@@ -27,7 +27,7 @@ export const binaryConnectStochastic: Technique = {
   name: 'binaryconnect-stochastic',
   title: 'BinaryConnect, stochastic',
   weightBits: 32,
-  drawsWeights: true,
+  answersOtherwise: true,
   quantizeWeights(g, weights, { plan, shape, phase }) {
     const bits = phase === 'training' ? binarizeAtRandom : (_: typeof g, real: typeof weights) => real;
     return shape.index > 0 ? bits(g, weights) : firstLayerWeights(g, weights, plan, bits);

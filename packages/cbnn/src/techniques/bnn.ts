@@ -1,22 +1,81 @@
+import type { Graph, Value } from '../graph/graph.js';
 import { normalizeAndSign } from '../graph/operations/batch-norm.js';
-import { binarize } from '../graph/operations/quantizers.js';
-import type { Technique } from '../graph/technique.js';
+import type { Estimator } from '../graph/operations/estimators.js';
+import { binarize, binarizeScaled } from '../graph/operations/quantizers.js';
+import type { LayerContext, Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
 
+/** How a binarized network is trained where it differs from the published one; what answers is the same packed form. */
+export interface BinaryTraining {
+  /** latent weights, before their sign is taken */
+  readonly prepare?: (g: Graph, weights: Value, phase: LayerContext['phase']) => Value;
+  /** of the signs of weights, and of activations */
+  readonly weightEstimator?: Estimator;
+  readonly activationEstimator?: Estimator;
+  /** training multiplies with alpha * sign(w); what answers leaves alpha to batch norm */
+  readonly scaled?: boolean;
+  /** activations are drawn at random in training */
+  readonly stochasticActivations?: boolean;
+  readonly shiftNormalization?: boolean;
+  readonly optimizers?: NonNullable<Technique['optimizers']>;
+  readonly latentRate?: number;
+}
+
 /** Binary weights and activations; the first layer's weights are integers unless the plan says otherwise. */
-export const bnn: Technique = {
-  name: 'bnn',
-  title: 'Binarized neural network',
-  source: 'Courbariaux, Hubara, Soudry, El-Yaniv, Bengio 2016; bit-sliced input: Li & Ren 2018',
-  latentWeights: true,
-  realLast: false,
-  firstLayers: ['integer', 'binary'],
-  input: 'bit-slices',
-  weightBits: 1,
-  binarySums: true,
-  integerSums: true,
-  nativeStep: true,
+export function binaryNetwork(training: BinaryTraining = {}): Technique {
+  const { prepare, weightEstimator, activationEstimator: estimator, scaled, latentRate } = training;
+  const { stochasticActivations = false, shiftNormalization, optimizers } = training;
+  const bits = (g: Graph, weights: Value, phase: LayerContext['phase']): Value => {
+    const prepared = prepare ? prepare(g, weights, phase) : weights;
+    return scaled && phase === 'training'
+      ? binarizeScaled(g, prepared)
+      : binarize(g, prepared, weightEstimator);
+  };
+  return {
+    name: 'bnn',
+    title: 'Binarized neural network',
+    source: 'Courbariaux, Hubara, Soudry, El-Yaniv, Bengio 2016; bit-sliced input: Li & Ren 2018',
+    latentWeights: true,
+    realLast: false,
+    firstLayers: ['integer', 'binary'],
+    input: 'bit-slices',
+    mayStartFrom: 'binary-activations',
+    weightBits: 1,
+    binarySums: true,
+    integerSums: true,
+    // The native step knows the published training alone.
+    nativeStep: Object.keys(training).length === 0,
+    ...((scaled || stochasticActivations) && { answersOtherwise: true }),
+    ...(prepare && { packsQuantized: true }),
+    ...(shiftNormalization && { shiftNormalization }),
+    ...(optimizers && { optimizers }),
+    ...(latentRate !== undefined && { latentRate }),
+    quantizeWeights: (g, weights, { plan, shape, phase }) =>
+      shape.index > 0
+        ? bits(g, weights, phase)
+        : firstLayerWeights(g, weights, plan, (_, latent) => bits(g, latent, phase)),
+    activate: (g, p, gamma, beta, normalization, { phase }) =>
+      normalizeAndSign(g, p, gamma, beta, normalization, {
+        ...(estimator && { estimator }),
+        atRandom: stochasticActivations && phase === 'training',
+      }),
+  };
+}
+
+export const bnn = binaryNetwork();
+
+/** Real weights under binary activations: the first of two steps of training a `bnn` (Martinez et al. 2020, section 4.2; ReActNet). */
+export const binaryActivations: Technique = {
+  ...bnn,
+  name: 'binary-activations',
+  title: 'Binary activations, real weights',
+  source: 'Martinez, Yang, Bulat, Tzimiropoulos 2020; Liu et al. 2020',
+  latentWeights: false,
+  weightBits: 32,
+  binarySums: false,
+  integerSums: false,
+  nativeStep: false,
+  firstLayers: ['integer', 'real'],
   quantizeWeights: (g, weights, { plan, shape }) =>
-    shape.index > 0 ? binarize(g, weights) : firstLayerWeights(g, weights, plan),
-  activate: normalizeAndSign,
+    shape.index > 0 ? weights : firstLayerWeights(g, weights, plan),
 };

@@ -56,7 +56,7 @@ export async function layerValues(
     }),
   );
   const session = await device.open(graph.bytes);
-  await session.run({ [names.images]: planes, ...evaluationFeeds(graph, state) }, outputs);
+  await session.run({ [names.images]: planes, ...evaluationFeeds(graph, state, techniques.float) }, outputs);
   await session.close();
   return {
     weights: await answeringWeights(real, state),
@@ -96,7 +96,7 @@ export async function evaluatedError(
   const technique = techniques[plan.technique];
   const shapes = planShapes(plan);
   const parameters = shapes.flatMap((shape) => parametersOf(technique, plan, shape));
-  const feeds = evaluationFeeds({ parameters, shapes }, state);
+  const feeds = evaluationFeeds({ parameters, shapes }, state, technique);
   const evaluator = await openEvaluator(plan, technique, device, 200, feeds);
   try {
     const found = await evaluator.classify(stretchSet(images, plan.input.stretch));

@@ -1,7 +1,7 @@
 /** The configuration of a run: everything that decides its result, written to config.json, validated when read. */
 import { configError, type InputSpec, parseArchitecture } from '@cbnn/runtime';
 import { z } from 'zod';
-import { type Plan, techniqueNames } from '../nn/plan.js';
+import { type Plan, techniqueNames, variationNames } from '../nn/plan.js';
 
 const slice = z.object({ channel: z.int().min(0), bit: z.int().min(0).max(7) });
 
@@ -25,8 +25,12 @@ export const runConfigSchema = z.strictObject({
     sha256: z.string().regex(/^[0-9a-f]{64}$/),
   }),
   technique: z.enum(techniqueNames),
+  /** of bnn, in the order of their names */
+  variations: z.array(z.enum(variationNames)).min(1).exactOptional(),
   /** the finished run whose weights training begins with, and the hash of their file */
   from: z.strictObject({ run: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).exactOptional(),
+  /** the finished run whose answers are learned instead of the labels */
+  teacher: z.strictObject({ run: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).exactOptional(),
   /** bits of weights and activations, of fixed point */
   precision: z
     .strictObject({ weights: z.int().min(2).max(16), activations: z.int().min(2).max(16) })
@@ -94,7 +98,7 @@ export function configDifference(a: RunConfig, b: RunConfig): string | null {
 /** What of a configuration decides the network's layers. */
 type PlanConfig = Pick<
   RunConfig,
-  'architecture' | 'technique' | 'precision' | 'input' | 'slicing' | 'firstLayer' | 'loss'
+  'architecture' | 'technique' | 'variations' | 'precision' | 'input' | 'slicing' | 'firstLayer' | 'loss'
 >;
 
 /** The input specification of the packed model that this configuration leads to. */
@@ -108,11 +112,12 @@ export function inputSpec(config: Pick<RunConfig, 'input' | 'slicing' | 'firstLa
 }
 
 export function planOf(config: PlanConfig): Plan {
-  const { technique, slicing, firstLayer, loss, precision } = config;
+  const { technique, variations, slicing, firstLayer, loss, precision } = config;
   return {
     input: inputSpec(config),
     layers: parseArchitecture(config.architecture),
     technique,
+    ...(variations && { variations }),
     slicing,
     firstLayer,
     loss,

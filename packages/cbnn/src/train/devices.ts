@@ -1,23 +1,19 @@
 /** What can train: the native step, and the ONNX graph on one of ONNX Runtime's devices. */
 import { configError } from '@cbnn/runtime';
 import { openDevice } from '../graph/session.js';
-import type { TechniqueName } from '../nn/plan.js';
 import { planOf, type RunConfig } from './config.js';
-import { nativeTrainingRefusal, networkRefusal } from './native-trainer.js';
+import { nativeTrainingRefusal, networkRefusal, type Trained } from './native-trainer.js';
 
 export const trainingDevices = ['auto', 'native', 'cpu', 'wasm', 'webgpu'] as const;
 export type TrainingDevice = (typeof trainingDevices)[number];
 
 /**
- * The device that `name` stands for: `auto` is the native step where it can train `technique` here, then ONNX Runtime's
+ * The device that `name` stands for: `auto` is the native step where it can train that here, then ONNX Runtime's
  * native CPU kernels, then its WebAssembly. Throws a config error where what was asked for is not there.
  */
-export async function chooseDevice(
-  name: TrainingDevice,
-  technique: TechniqueName,
-): Promise<RunConfig['device']> {
+export async function chooseDevice(name: TrainingDevice, trained: Trained): Promise<RunConfig['device']> {
   if (name === 'auto' || name === 'native') {
-    const refusal = await nativeTrainingRefusal(technique);
+    const refusal = await nativeTrainingRefusal(trained);
     if (refusal === null) return 'native';
     if (name === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
   }

@@ -183,10 +183,8 @@ describe.runIf(here).each(choices)('the native trainer on %s', (_, choice) => {
     const native = await createNativeTrainer(plan, options);
     const onnx = await createOnnxTrainer(plan, await openDevice('cpu', 1), options);
     const given = batchFor(plan, 2);
-    const [found, expected] = [
-      await native.step(given, { binary: 1e-3, float: 1e-3 }, 1),
-      await onnx.step(given, { binary: 1e-3, float: 1e-3 }, 1),
-    ];
+    const rates = { binary: 1e-3, float: 1e-3, progress: 0 };
+    const [found, expected] = [await native.step(given, rates, 1), await onnx.step(given, rates, 1)];
     expect(found.loss).toBeCloseTo(expected.loss, 4);
     expect(found.correct).toBe(expected.correct);
     for (const { clipped, zero, peak } of found.gradients!) {
@@ -244,8 +242,8 @@ function cosine(a: Float32Array, b: Float32Array): number {
 
 describe('what the native trainer refuses', () => {
   it('names the technique, or what is missing', async () => {
-    expect(await nativeTrainingRefusal('float')).toContain('technique float is not binary');
-    const refusal = await nativeTrainingRefusal('bnn');
+    expect(await nativeTrainingRefusal({ technique: 'float' })).toContain('technique float is not binary');
+    const refusal = await nativeTrainingRefusal({ technique: 'bnn' });
     if (here) expect(refusal).toBeNull();
     else expect(refusal).toContain('@cbnn/native');
   });

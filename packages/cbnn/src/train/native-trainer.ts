@@ -3,13 +3,13 @@ import type { NativeTrainer } from '@cbnn/native';
 import { openEngine } from '../engines/evaluate.js';
 import { nativePackage } from '../engines/packed-native.js';
 import { names } from '../graph/names.js';
-import { adamRate } from '../graph/optimizer.js';
+import { adam } from '../graph/optimizer.js';
 import { initialValue } from '../nn/initialize.js';
 import { inputChannels, layerParameters, type Plan, placeFactors, planShapes } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
 import { packModel } from '../pack/pack.js';
 import { argmax } from '../predictions.js';
-import { techniques } from '../techniques/index.js';
+import { techniqueOf } from '../techniques/index.js';
 import { firstLayerBound } from './first-layer-bound.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
 import type { ImageBatch, Trainer } from './trainer.js';
@@ -24,10 +24,19 @@ export interface StepOptions {
   readonly kernels?: string;
 }
 
-/** Why the native step cannot train `technique` here; null where it can. */
-export async function nativeTrainingRefusal(technique: Plan['technique']): Promise<string | null> {
-  if (!techniques[technique].nativeStep)
-    return `technique ${technique} is not binary: the native step cannot train it, the other devices can`;
+/** What of a run decides whether the native step can train it, beside its network. */
+export interface Trained extends Pick<Plan, 'technique' | 'variations'> {
+  readonly teacher?: unknown;
+}
+
+/** Why the native step cannot train that here; null where it can. */
+export async function nativeTrainingRefusal(trained: Trained): Promise<string | null> {
+  const { technique, variations, teacher } = trained;
+  if (teacher) return 'it learns labels, not what a teacher says; the other devices can';
+  if (!techniqueOf(trained).nativeStep)
+    return variations
+      ? `it trains bnn as published, not with ${variations.join()}; the other devices can`
+      : `technique ${technique} is not binary: the native step cannot train it, the other devices can`;
   const native = await nativePackage();
   if (!native) return NOT_HERE;
   return native.trainingKernels().length > 0 ? null : '@cbnn/native trains nothing on this machine';
@@ -96,8 +105,8 @@ export async function createNativeTrainer(plan: Plan, options: StepOptions): Pro
     batch,
 
     async step({ pixels, labels }: ImageBatch, rates, step) {
-      const adam = { latent: adamRate(rates.binary, step), float: adamRate(rates.float, step) };
-      const result = await trainer.step(pixels, labels, adam, step);
+      const own = { latent: adam.stepRate(rates.binary, step), float: adam.stepRate(rates.float, step) };
+      const result = await trainer.step(pixels, labels, own, step);
       running.average(trainer.statistics);
       return result;
     },

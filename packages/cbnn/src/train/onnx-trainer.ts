@@ -3,16 +3,16 @@ import { configError, internalError } from '@cbnn/runtime';
 import { type Evaluator, evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
 import { names } from '../graph/names.js';
 import { statisticsGraph, trainingGraph } from '../graph/network.js';
-import { adamRate } from '../graph/optimizer.js';
 import type { Device, Feeds, Session } from '../graph/session.js';
+import { optimizerOf } from '../graph/technique.js';
 import { initialValue } from '../nn/initialize.js';
 import { writeInputPlanes } from '../nn/input-planes.js';
 import { inputChannels, type Plan, planShapes } from '../nn/plan.js';
-import type { Rates } from '../nn/recipes.js';
+import type { StepRates } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
 import { argmax } from '../predictions.js';
 import { Random } from '../random.js';
-import { techniques } from '../techniques/index.js';
+import { techniqueOf } from '../techniques/index.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
 import type { ImageBatch, StepResult, Trainer } from './trainer.js';
 
@@ -59,7 +59,7 @@ export async function createOnnxTrainer(
   device: Device,
   options: OnnxTrainerOptions,
 ): Promise<Trainer> {
-  const technique = techniques[plan.technique];
+  const technique = techniqueOf(plan);
   const { batch, seed, evaluationBatch = 200 } = options;
   refuseWrongConvolutions(plan, device, batch);
   const graph = trainingGraph(plan, technique, batch, device);
@@ -125,17 +125,23 @@ export async function createOnnxTrainer(
     description: device.description,
     batch,
 
-    async step(given: ImageBatch, rates: Rates, step: number): Promise<StepResult> {
+    async step(given: ImageBatch, rates: StepRates, step: number): Promise<StepResult> {
       setImages(given);
-      targets.data.fill(-1);
-      for (let n = 0; n < batch; n++) targets.data[n * classes + given.labels[n]!] = 1;
+      // In the form of labels, -1 and 1, which the losses take.
+      if (given.targets) targets.data.set(given.targets.map((p) => 2 * p - 1));
+      else {
+        targets.data.fill(-1);
+        for (let n = 0; n < batch; n++) targets.data[n * classes + given.labels[n]!] = 1;
+      }
       const feeds: Record<string, Tensor> = {
         [names.images]: images,
         [names.targets]: targets,
         ...Object.fromEntries(current),
         ...Object.fromEntries(fixed),
       };
-      for (const group of groups) feeds[names.rate[group]] = scalar(adamRate(rates[group], step));
+      for (const group of groups)
+        feeds[names.rate[group]] = scalar(optimizerOf(technique, group).stepRate(rates[group], step));
+      if (graph.usesProgress) feeds[names.progress] = scalar(rates.progress);
       for (const [i, tensor] of noises.entries()) {
         const random = new Random(seed, NOISE, step, i);
         for (let j = 0; j < tensor.data.length; j++) tensor.data[j] = random.uniform24();
@@ -167,7 +173,7 @@ export async function createOnnxTrainer(
 
     async classify(given) {
       evaluator ??= await openEvaluator(plan, technique, device, evaluationBatch);
-      return evaluator.classify(given, evaluationFeeds(graph, state()));
+      return evaluator.classify(given, evaluationFeeds(graph, state(), technique));
     },
 
     state,

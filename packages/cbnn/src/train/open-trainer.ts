@@ -10,7 +10,7 @@ import type { Trainer } from './trainer.js';
 export async function openTrainer(config: RunConfig): Promise<Trainer> {
   const plan = planOf(config);
   if (config.device === 'native') {
-    await chooseDevice('native', config.technique);
+    await chooseDevice('native', config);
     return createNativeTrainer(plan, config);
   }
   const device = await openDevice(config.device, config.threads);

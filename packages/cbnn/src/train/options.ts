@@ -16,14 +16,22 @@ import type { Dataset } from '../data/dataset.js';
 import { checkChoices, formOf, isKnownDataset } from '../data/registry.js';
 import type { ImageForm, ReadingChoices } from '../data/source.js';
 import { fingerprint, type Split } from '../data/split.js';
-import { type FirstLayer, type Plan, planShapes, type Slicing, type TechniqueName } from '../nn/plan.js';
+import {
+  type FirstLayer,
+  type Plan,
+  planShapes,
+  type Slicing,
+  type TechniqueName,
+  type VariationName,
+  variationNames,
+} from '../nn/plan.js';
 import { floatRateOf, type RecipeName, recipes } from '../nn/recipes.js';
 import { unknownName } from '../suggest.js';
-import { techniques } from '../techniques/index.js';
+import { techniqueOf, techniques } from '../techniques/index.js';
 import { parseConfig, planOf, type RunConfig } from './config.js';
 import type { TrainingDevice } from './devices.js';
 import { firstLayerBound } from './first-layer-bound.js';
-import { checkStart, startConfig, startOf } from './start.js';
+import { checkStart, checkTeacher, startConfig, startOf } from './start.js';
 
 /** Small enough for two cores, and the paper's network in form: a sixteenth of its convolutions, a quarter of its widths. */
 export const DEFAULT_ARCHITECTURE = '32C3-32C3-MP2-64C3-64C3-MP2-128C3-128C3-MP2-256FC-256FC';
@@ -34,7 +42,7 @@ export const DEFAULT_STRETCH: Stretch = { low: 1, high: 99 };
 export const DEFAULT_SEED = 1;
 /** Of fixed point. */
 const DEFAULT_BITS = 8;
-/** Batches for batch norm's statistics where other weights learn than answer, whatever the recipe. */
+/** Batches for batch norm's statistics where a network answers otherwise than it learns, whatever the recipe. */
 const DRAWN_CALIBRATION = 20;
 /** Of pruning. */
 const DEFAULT_SPARSITY = 0.9;
@@ -62,8 +70,12 @@ export interface RunOptions extends ReadingChoices {
   readonly convWidth?: number;
   readonly denseWidth?: number;
   readonly technique?: TechniqueName;
-  /** the finished run that training begins with, where the technique wants one */
+  /** of bnn: ways to train it beside the published one */
+  readonly variations?: readonly VariationName[];
+  /** the finished run that training begins with, where the technique wants or takes one */
   readonly from?: string;
+  /** a finished run whose answers are learned instead of the labels */
+  readonly teacher?: string;
   readonly recipe?: RecipeName;
   readonly input?: 'bit-slices' | '8-bit';
   /** e.g. `top4` or `0:4-7,1:4-7,2:4-7` */
@@ -90,8 +102,12 @@ export interface RunOptions extends ReadingChoices {
 
 /** Throws config errors for whatever can be refused before the images are read: their number and size are known by then. */
 export function checkOptions(options: RunOptions): void {
-  const technique = techniqueOf(options);
-  const { name, firstLayers, latentWeights, startsFrom, afterTraining, prunes } = technique;
+  const technique = techniqueFor(options);
+  const { name, firstLayers, latentWeights, startsFrom, mayStartFrom, afterTraining, prunes } = technique;
+  if (options.variations?.length && name !== 'bnn')
+    throw configError(
+      `with ${options.variations.join()}: ways to train bnn, not ${options.technique}; leave --with out`,
+    );
   if (options.firstLayer && !firstLayers.includes(options.firstLayer))
     throw configError(
       `first layer ${options.firstLayer}: technique ${name} expects ${firstLayers.join(' or ')} first-layer weights`,
@@ -120,8 +136,14 @@ export function checkOptions(options: RunOptions): void {
     );
   if (afterTraining && options.epochs !== undefined)
     throw configError(`epochs: technique ${name} trains no further; leave --epochs out`);
-  if (!startsFrom && options.from !== undefined)
+  if (!(startsFrom ?? mayStartFrom) && options.from !== undefined)
     throw configError(`from: technique ${name} begins with weights of its own; leave --from out`);
+  if (afterTraining && options.teacher !== undefined)
+    throw configError(`teacher: technique ${name} trains no further; leave --teacher out`);
+  if (options.teacher !== undefined && recipes[options.recipe ?? 'modern'].loss !== 'cross-entropy')
+    throw configError(
+      `teacher: recipe ${options.recipe} trains with another loss; distillation expects cross-entropy, as recipe modern has it`,
+    );
   if (options.batch !== undefined && options.batch < LEAST_BATCH)
     throw configError(
       `batch: expected at least ${LEAST_BATCH} images (batch norm takes its statistics from them), got ${options.batch}`,
@@ -160,18 +182,31 @@ export const choicesOf = ({ size, roi, quality, testShare }: RunOptions): Readin
 const encodingOf = ({ input, technique }: RunOptions): 'bit-slices' | '8-bit' =>
   input ?? techniques[technique ?? 'bnn'].input;
 
-const techniqueOf = ({ technique }: RunOptions) => techniques[technique ?? 'bnn'];
+const inOrder = (names: readonly VariationName[]): VariationName[] =>
+  variationNames.filter((name) => names.includes(name));
 
-/** As given; `auto`, and nothing, take that of the run that training begins with. */
-function stretchOf({ stretch, from }: RunOptions): Stretch | null {
+const techniqueFor = ({ technique = 'bnn', variations }: RunOptions) =>
+  techniqueOf({ technique, ...(variations?.length && { variations }) });
+
+/** As given; `auto`, and nothing, take that of the run that training begins with or learns from. */
+function stretchOf({ stretch, from, teacher }: RunOptions): Stretch | null {
   if (stretch === 'on' || stretch === 'off') return stretch === 'on' ? DEFAULT_STRETCH : null;
-  return from === undefined ? null : startConfig(from).input.stretch;
+  const other = from ?? teacher;
+  return other === undefined ? null : startConfig(other).input.stretch;
 }
 
 /** The part of a configuration that decides the network, and that follows from `options` and the images' form. */
 type NetworkConfig = Pick<
   RunConfig,
-  'technique' | 'precision' | 'recipe' | 'architecture' | 'firstLayer' | 'input' | 'slicing' | 'loss'
+  | 'technique'
+  | 'variations'
+  | 'precision'
+  | 'recipe'
+  | 'architecture'
+  | 'firstLayer'
+  | 'input'
+  | 'slicing'
+  | 'loss'
 >;
 
 function networkOf(options: RunOptions, { classes, height, width, channels }: ImageForm): NetworkConfig {
@@ -182,6 +217,7 @@ function networkOf(options: RunOptions, { classes, height, width, channels }: Im
     encoding === '8-bit' ? [] : options.slices ? parseSlices(options.slices, channels) : allSlices(channels);
   return {
     technique,
+    ...(options.variations?.length && { variations: inOrder(options.variations) }),
     ...(techniques[technique].afterTraining && {
       precision: {
         weights: options.weightBits ?? DEFAULT_BITS,
@@ -242,7 +278,7 @@ export function buildConfig(
     schedule: {
       kind: recipe.schedule,
       rates: {
-        binary: options.rate ?? recipe.rates.binary,
+        binary: options.rate ?? techniqueOf(network).latentRate ?? recipe.rates.binary,
         float: options.floatRate ?? floatRateOf(recipe, techniques[network.technique].latentWeights),
       },
       warmup: recipe.warmup,
@@ -250,8 +286,9 @@ export function buildConfig(
     },
     augmentation: { ...dataset.augmentation, ...(!recipe.shifts && { shift: 0 }) },
     calibrationBatches:
-      recipe.calibrationBatches || (techniques[network.technique].drawsWeights ? DRAWN_CALIBRATION : 0),
+      recipe.calibrationBatches || (techniqueOf(network).answersOtherwise ? DRAWN_CALIBRATION : 0),
     ...(options.from !== undefined && { from: startOf(options.from) }),
+    ...(options.teacher !== undefined && { teacher: startOf(options.teacher) }),
     seed: options.seed ?? DEFAULT_SEED,
     device,
     threads: options.threads ?? Math.max(1, Math.min(8, availableParallelism())),
@@ -264,6 +301,7 @@ export function buildConfig(
     throw configError(`rounds: expected at most the ${config.epochs} epochs, got ${options.rounds}`);
   const checked = parseConfig(config, 'options');
   checkStart(checked);
+  checkTeacher(checked);
   checkPackable(planOf(checked));
   return checked;
 }

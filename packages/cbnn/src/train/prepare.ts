@@ -65,7 +65,9 @@ export function contradiction(
     convWidth: ({ architecture }) => architecture,
     denseWidth: ({ architecture }) => architecture,
     technique: ({ technique }) => technique,
+    variations: ({ variations }) => variations?.join(),
     from: ({ from }) => from?.run,
+    teacher: ({ teacher }) => teacher?.run,
     sparsity: ({ pruning }) => pruning?.target,
     rounds: ({ pruning }) => pruning?.rounds,
     weightBits: ({ precision }) => precision?.weights,
@@ -131,7 +133,7 @@ export async function prepareRun(
   } = {},
 ): Promise<PreparedRun> {
   checkOptions(options);
-  const device = await chooseDevice(options.device ?? 'auto', options.technique ?? 'bnn');
+  const device = await chooseDevice(options.device ?? 'auto', { technique: 'bnn', ...options });
   const dataset = await loadDataset(options.data, {
     dataDir: options.dataDir,
     ...(options.limit !== undefined && { limit: options.limit }),
@@ -150,7 +152,7 @@ export async function prepareRun(
   const wanted = options.stretch ?? recipes[config.recipe].stretch;
   let stretchChoice: StretchChoice | null = null;
   let { stretch } = config.input;
-  if (wanted === 'auto' && !config.from) {
+  if (wanted === 'auto' && !(config.from ?? config.teacher)) {
     hooks.onNote?.('trying the contrast stretch on validation images (two short trainings)');
     stretchChoice = await chooseStretch(config, split, DEFAULT_STRETCH, {
       ...(hooks.signal && { signal: hooks.signal }),

@@ -3,24 +3,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { plainPng } from '../data/testing/pictures.js';
+import { smallImages } from '../data/testing/small-images.js';
 import { temporaryFolder, writeFiles } from '../data/testing/temporary-folder.js';
 import type { RunOptions } from './options.js';
 import { contradiction, prepareRun } from './prepare.js';
 import { checkFinished, checkPacked, loadRunImages, trainRun } from './run.js';
 import { RunFolder } from './run-folder.js';
-
-/** Classes so small that they get more than their share of validation images, and twins that must stay together. */
-function smallImages(folder: string): string {
-  const files: Record<string, Uint8Array> = {};
-  for (const [name, count] of [
-    ['a', 30],
-    ['b', 7],
-    ['c', 5],
-  ] as const)
-    for (let i = 0; i < count; i++) files[`images/${name}/${i}.png`] = plainPng(8 * (i >> 1), count, 3 * i);
-  writeFiles(folder, files);
-  return join(folder, 'images');
-}
 
 const small = (data: string): RunOptions => ({
   data,

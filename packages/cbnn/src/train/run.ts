@@ -7,7 +7,7 @@ import { loadDataset } from '../data/registry.js';
 import type { OnDataProgress } from '../data/source.js';
 import { fingerprint, splitValidation } from '../data/split.js';
 import { packModel } from '../pack/pack.js';
-import { encodeNetwork } from '../store/network-file.js';
+import { answeringState, encodeNetwork } from '../store/network-file.js';
 import { techniques } from '../techniques/index.js';
 import { finishTraining } from './after-training.js';
 import { planOf, type RunConfig } from './config.js';
@@ -89,7 +89,7 @@ export async function trainRun(
       ? await finishTraining(config, images, folder, initial!)
       : await train(config, images, path, training);
   if (techniques[config.technique].integerSums) {
-    const { state } = readCheckpoint(folder.best);
+    const state = await answeringState(planOf(config), readCheckpoint(folder.best).state);
     const model = packModel(planOf(config), state, images.dataset.classes, {
       technique: config.technique,
       recipe: config.recipe,

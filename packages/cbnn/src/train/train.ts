@@ -25,6 +25,7 @@ import {
   readJson,
   writeFileAtomic,
 } from './run-folder.js';
+import { openTeacher, type Teacher } from './teacher.js';
 import type { GradientReport, StepResult, Trainer } from './trainer.js';
 
 /** One line of metrics.jsonl, written after every epoch. Errors in percent. */
@@ -98,6 +99,7 @@ export async function train(
   const folder = new RunFolder(path);
   folder.begin(config, options.resume === true);
   const trainer = await openTrainer(config);
+  const teacher = await openTeacher(config);
   options.onStart?.(trainer.description);
   try {
     let position: Position = { epoch: 0, step: 0, lossSum: 0, correct: 0, best: null, metricsLines: 0 };
@@ -110,12 +112,13 @@ export async function train(
     }
     const left = position.epoch < config.epochs;
     if (left) folder.moveTo(config);
-    const result = await runEpochs(config, images, folder, trainer, position, options);
+    const result = await runEpochs(config, images, folder, { trainer, teacher }, position, options);
     // A finished run stays one of what trained it.
     const known = left || !existsSync(folder.result) ? null : (readJson(folder.result) as TrainingResult);
     return known ? { ...result, engine: known.engine } : result;
   } finally {
     await trainer.close();
+    await teacher?.close();
   }
 }
 
@@ -123,7 +126,7 @@ async function runEpochs(
   config: RunConfig,
   images: { readonly train: ImageSet; readonly validation: ImageSet },
   folder: RunFolder,
-  trainer: Trainer,
+  { trainer, teacher }: { readonly trainer: Trainer; readonly teacher: Teacher | null },
   start: Position,
   options: TrainOptions,
 ): Promise<TrainingResult> {
@@ -183,7 +186,8 @@ async function runEpochs(
           options.signal.throwIfAborted();
         }
         const number = epoch * steps + step + 1;
-        const running = trainer.step(next, ratesAt(schedule, number, steps, epochs), number);
+        const taught = teacher ? await teacher.teach(next) : next;
+        const running = trainer.step(taught, ratesAt(schedule, number, steps, epochs), number);
         step++;
         // Made while the step runs on threads of its own.
         next = step < steps ? batches.get(epoch, step) : null;

@@ -2,7 +2,7 @@
  * What trains a network: plan in; steps, evaluation and checkpoints out. Nothing above this interface knows whether
  * an ONNX graph or another engine runs.
  */
-import type { Rates } from '../nn/recipes.js';
+import type { StepRates } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
 
 /** Images as they enter a network: already stretched and augmented. */
@@ -11,6 +11,8 @@ export interface ImageBatch {
   /** `[count][height][width][channels]` */
   readonly pixels: Uint8Array;
   readonly labels: Uint16Array;
+  /** probabilities to learn instead of the labels, `[count][classes]` */
+  readonly targets?: Float32Array;
 }
 
 export interface StepResult {
@@ -36,7 +38,7 @@ export interface Trainer {
   /** images per step */
   readonly batch: number;
   /** One step of training on exactly `batch` images; `step` counts from 1. */
-  step(images: ImageBatch, rates: Rates, step: number): Promise<StepResult>;
+  step(images: ImageBatch, rates: StepRates, step: number): Promise<StepResult>;
   /** Estimates batch-norm statistics afresh as the mean over these batches (of `batch` images each). */
   calibrate(batches: Iterable<ImageBatch>): Promise<void>;
   /** The class of each image, in evaluation mode. */

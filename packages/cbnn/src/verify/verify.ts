@@ -14,7 +14,7 @@ import { evaluationGraph, type NetworkGraph } from '../graph/network.js';
 import { type Feeds, openDevice } from '../graph/session.js';
 import { writeInputPlanes } from '../nn/input-planes.js';
 import { argmax } from '../predictions.js';
-import { techniques } from '../techniques/index.js';
+import { techniqueOf } from '../techniques/index.js';
 import { planOf } from '../train/config.js';
 import { RunFolder, readCheckpoint } from '../train/run-folder.js';
 import { addDifferences, compareWithReference, type Differences, type GraphOutputs } from './compare.js';
@@ -98,14 +98,15 @@ export async function verifyRun(
   /** The training graph with the run's best weights; batches take turns. */
   async function openGraph(from: RunFolder, raw: ImageSet) {
     const plan = planOf(config);
+    const technique = techniqueOf(plan);
     const device = await openDevice(config.device === 'native' ? 'auto' : config.device, config.threads);
-    const graph: NetworkGraph = evaluationGraph(plan, techniques[plan.technique], BATCH, {
+    const graph: NetworkGraph = evaluationGraph(plan, technique, BATCH, {
       channelBlock: device.channelBlock,
       expose: true,
     });
     const session = await device.open(graph.bytes);
     const { state } = readCheckpoint(from.best);
-    const weights = evaluationFeeds(graph, state);
+    const weights = evaluationFeeds(graph, state, technique);
     const prepared = stretchSet(raw, config.input.stretch);
     const size = raw.height * raw.width * raw.channels;
     let turn: Promise<unknown> = Promise.resolve();

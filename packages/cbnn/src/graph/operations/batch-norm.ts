@@ -11,6 +11,8 @@
  * clip(1e20 * y + 1, -1, 1), which saves two passes over the map and gives sign(0) = +1.
  */
 import type { Graph, Value } from '../graph.js';
+import type { Estimator } from './estimators.js';
+import { powersOfTwo } from './powers-of-two.js';
 
 /** Variance floor of the paper's code. */
 export const BATCH_NORM_EPSILON = 1e-4;
@@ -19,7 +21,14 @@ const SIGN_GAIN = 1e20;
 
 /** How a layer is normalized: from its own batch, or by given numbers. */
 export type Normalization =
-  | { readonly mode: 'batch' }
+  | {
+      readonly mode: 'batch';
+      /**
+       * factors as powers of two: deviation and gamma, and one of the factors of the variance (shift-based batch norm: Hubara, Courbariaux et
+       * al. 2016, algorithm 2). The gradient is that of batch norm with these factors
+       */
+      readonly shifts?: boolean;
+    }
   /** y = (p - mean) * scale + beta, with scale = gamma / sqrt(variance + epsilon) computed beforehand */
   | { readonly mode: 'given'; readonly mean: Value; readonly scale: Value };
 
@@ -46,26 +55,46 @@ export function batchNorm(
   return { output, mean: parts.mean, variance: parts.variance };
 }
 
-/** sign(BN(p)) with sign(0) = +1; straight-through where |BN(p)| <= 1 (Courbariaux et al. 2016). */
+export interface SignOptions {
+  /** what stands for the derivative of sign; straight-through, where |BN(p)| <= 1, by default (Courbariaux et al. 2016) */
+  readonly estimator?: Estimator;
+  /** +1 with probability clip((y + 1) / 2, 0, 1) instead (Hubara, Courbariaux et al. 2016, equation 2) */
+  readonly atRandom?: boolean;
+}
+
+/** sign(BN(p)) with sign(0) = +1. */
 export function normalizeAndSign(
   g: Graph,
   p: Value,
   gamma: Value,
   beta: Value,
   normalization: Normalization,
+  { estimator, atRandom = false }: SignOptions = {},
 ): Normalized {
   const parts = normalize(g, p, gamma, normalization);
   const gain = g.scale(parts.scale, SIGN_GAIN);
   const offset = g.add(g.scale(beta, SIGN_GAIN), g.scalar(1));
   const amplified = g.add(g.mul(parts.centred, perChannel(g, gain, p)), perChannel(g, offset, p));
-  const output = g.node('Clip', [amplified, g.scalar(-1), g.scalar(1)], p.shape);
+  // What 1 is added to, to make sign(0) = +1, is lost beside 1e20 * y.
+  const y = () => g.scale(amplified, 1 / SIGN_GAIN);
+  const output = atRandom
+    ? drawSigns(g, y())
+    : g.node('Clip', [amplified, g.scalar(-1), g.scalar(1)], p.shape);
   if (parts.variance)
     g.differentiable([p, gamma, beta], output, (d) => {
       const magnitude = g.node('Abs', [amplified], p.shape);
-      const inside = g.node('LessOrEqual', [magnitude, g.scalar(SIGN_GAIN)], p.shape, {}, 'bool');
-      return normalizationGradients(g, g.mul(d, g.toFloat(inside)), p, parts);
+      const factor = estimator
+        ? estimator(g, y())
+        : g.toFloat(g.node('LessOrEqual', [magnitude, g.scalar(SIGN_GAIN)], p.shape, {}, 'bool'));
+      return normalizationGradients(g, g.mul(d, factor), p, parts);
     });
   return { output, mean: parts.mean, variance: parts.variance };
+}
+
+function drawSigns(g: Graph, y: Value): Value {
+  const chance = g.scale(g.add(y, g.scalar(1)), 0.5);
+  const positive = g.node('Less', [g.noise(y.shape), chance], y.shape, {}, 'bool');
+  return g.node('Where', [positive, g.scalar(1), g.scalar(-1)], y.shape);
 }
 
 interface Parts {
@@ -86,10 +115,11 @@ function normalize(g: Graph, p: Value, gamma: Value, normalization: Normalizatio
   const share = 1 / samples(p);
   const mean = g.scale(sumPerChannel(g, p), share);
   const centred = g.sub(p, perChannel(g, mean, p));
-  const variance = g.scale(sumPerChannel(g, g.mul(centred, centred)), share);
+  const rounded = (x: Value): Value => (normalization.shifts ? powersOfTwo(g, x) : x);
+  const variance = g.scale(sumPerChannel(g, g.mul(centred, rounded(centred))), share);
   const deviation = g.node('Sqrt', [g.add(variance, g.scalar(BATCH_NORM_EPSILON))], variance.shape);
-  const inverse = g.div(g.scalar(1), deviation);
-  return { centred, mean, variance, inverse, scale: g.mul(gamma, inverse) };
+  const inverse = rounded(g.div(g.scalar(1), deviation));
+  return { centred, mean, variance, inverse, scale: g.mul(rounded(gamma), inverse) };
 }
 
 function normalizationGradients(g: Graph, dy: Value, p: Value, parts: Parts): [Value, Value, Value] {

@@ -1,11 +1,15 @@
 /** Weight quantizers and activations. Each names its forward form and its straight-through gradient. */
 import type { Graph, Value } from '../graph.js';
+import { type Estimator, straightThrough } from './estimators.js';
 
-/** sign(w), sign(0) = +1. Straight-through: dL/dw = dL/dq (latent weights are clipped to [-1, 1] by the optimizer). */
-export function binarize(g: Graph, w: Value): Value {
+/**
+ * sign(w), sign(0) = +1. Straight-through: dL/dw = dL/dq (latent weights are clipped to [-1, 1] by the optimizer), or times what
+ * the estimator says.
+ */
+export function binarize(g: Graph, w: Value, estimator?: Estimator): Value {
   const positive = g.node('GreaterOrEqual', [w, g.scalar(0)], w.shape, {}, 'bool');
   const q = g.node('Where', [positive, g.scalar(1), g.scalar(-1)], w.shape);
-  return g.differentiable([w], q, (d) => [d]);
+  return g.differentiable([w], q, (d) => [estimator ? g.mul(d, estimator(g, w)) : d]);
 }
 
 /** Largest magnitude of an integer weight. */
@@ -38,10 +42,7 @@ export function placeValues(g: Graph, w: Value, place: Float32Array): Value {
 export function signThrough(g: Graph, y: Value): Value {
   const positive = g.node('GreaterOrEqual', [y, g.scalar(0)], y.shape, {}, 'bool');
   const sign = g.node('Where', [positive, g.scalar(1), g.scalar(-1)], y.shape);
-  return g.differentiable([y], sign, (d) => {
-    const size = g.node('Abs', [y], y.shape);
-    return [g.mul(d, g.toFloat(g.node('LessOrEqual', [size, g.scalar(1)], y.shape, {}, 'bool')))];
-  });
+  return g.differentiable([y], sign, (d) => [g.mul(d, straightThrough(g, y))]);
 }
 
 /** max(x, 0) */
@@ -69,7 +70,8 @@ function perOutput(w: Value): { axes: number[]; shape: number[]; count: number }
   };
 }
 
-const meanPerOutput = (g: Graph, w: Value): Value => {
+/** Mean over all weights of an output, `[outputs][1]...`. */
+export const meanPerOutput = (g: Graph, w: Value): Value => {
   const { axes, shape, count } = perOutput(w);
   return g.reshape(g.scale(g.sum(w, axes), 1 / count), shape);
 };

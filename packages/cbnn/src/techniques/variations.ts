@@ -1,0 +1,81 @@
+/**
+ * Ways to train a `bnn` that cost nothing when it answers: each ends in the same packed form. `--with` selects them by name, several at
+ * once where they do not set the same thing.
+ */
+import { configError } from '@cbnn/runtime';
+import { approximateSign, errorDecay } from '../graph/operations/estimators.js';
+import { clampOutliers, standardize } from '../graph/operations/latent-weights.js';
+import { adam, bop, shiftAdaMax } from '../graph/optimizer.js';
+import type { Technique } from '../graph/technique.js';
+import type { VariationName } from '../nn/plan.js';
+import { type BinaryTraining, binaryNetwork } from './bnn.js';
+
+export interface Variation {
+  readonly title: string;
+  readonly source: string;
+  readonly training: BinaryTraining;
+}
+
+export const variations: Readonly<Record<VariationName, Variation>> = {
+  'stochastic-activations': {
+    title: 'activations drawn at random in training',
+    source: 'Hubara, Courbariaux et al. 2016, equation 2',
+    training: { stochasticActivations: true },
+  },
+  'shift-batch-norm': {
+    title: 'batch norm with powers of two for factors',
+    source: 'Hubara, Courbariaux et al. 2016, algorithm 2',
+    training: { shiftNormalization: true },
+  },
+  'shift-adamax': {
+    title: 'AdaMax with shifts for multiplications',
+    source: 'Hubara, Courbariaux et al. 2016, algorithm 4',
+    training: { optimizers: { binary: shiftAdaMax, float: shiftAdaMax } },
+  },
+  'centred-weights': {
+    title: 'weights of each output centred and divided by their deviation',
+    source: 'IR-Net: Qin et al. 2020, equation 8',
+    training: { prepare: standardize },
+  },
+  recu: {
+    title: 'centred weights, outliers drawn back',
+    source: 'ReCU: Xu et al. 2021',
+    // Published with weights 2 sqrt 2 times as large: neither signs nor what is clamped depend on that.
+    training: {
+      prepare: (g, w, phase) =>
+        phase === 'training' ? clampOutliers(g, standardize(g, w)) : standardize(g, w),
+    },
+  },
+  ede: {
+    title: 'slopes of signs from flat to steep',
+    source: 'error decay estimator, IR-Net: Qin et al. 2020',
+    training: { weightEstimator: errorDecay, activationEstimator: errorDecay },
+  },
+  'approx-sign': {
+    title: 'the slope of a piecewise quadratic sign',
+    source: 'Bi-Real Net: Liu et al. 2018',
+    training: { activationEstimator: approximateSign },
+  },
+  'channel-scales': {
+    title: 'sums scaled by mean |w| of their channel in training',
+    source: 'Rastegari et al. 2016, equation 6',
+    training: { scaled: true },
+  },
+  bop: {
+    title: 'signs flipped by averaged gradients, no latent weights',
+    source: 'Bop: Helwegen et al. 2019',
+    training: { optimizers: { binary: bop, float: adam }, latentRate: 1e-4 },
+  },
+};
+
+/** `bnn`, trained with all of `names`. Throws a config error where two of them set the same thing. */
+export function bnnWith(names: readonly VariationName[]): Technique {
+  const setBy = new Map<string, VariationName>();
+  for (const name of names)
+    for (const key of Object.keys(variations[name].training)) {
+      const other = setBy.get(key);
+      if (other) throw configError(`with ${names.join()}: ${other} and ${name} exclude each other; take one`);
+      setBy.set(key, name);
+    }
+  return binaryNetwork(Object.assign({}, ...names.map((name) => variations[name].training)));
+}
