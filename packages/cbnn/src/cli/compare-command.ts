@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { compare, type SharedOptions } from '../compare/compare.js';
+import { contenderOf, gridContenders, usualContenders } from '../compare/contenders.js';
 import { DEFAULT_WIDTHS, narrowed, precisionOf } from '../compare/precision.js';
 import { techniqueNames } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
@@ -18,7 +19,8 @@ interface CompareFlags extends Omit<SharedOptions, 'data' | 'dataDir' | 'archite
   readonly arch?: string;
   readonly out?: string;
   readonly resume?: boolean;
-  readonly techniques?: readonly (typeof techniqueNames)[number][];
+  readonly techniques?: string[];
+  readonly grid?: boolean;
   readonly epochs?: number;
   readonly budget?: number;
 }
@@ -34,7 +36,6 @@ function duration(text: string): number {
 
 export function addCompareCommand(program: Command): void {
   addPrecision(program);
-  const one = oneOf(techniqueNames);
   const command = program
     .command('compare')
     .description('techniques side by side on the same images: accuracy, bytes, milliseconds')
@@ -42,8 +43,14 @@ export function addCompareCommand(program: Command): void {
     .addOption(dataDirOption())
     .option('--out <folder>', 'where its runs and its report go (default: compare/<data>)')
     .option('--resume', 'continue an interrupted comparison in --out')
-    .option('--techniques <list>', `of ${techniqueNames.join(', ')} (default: all)`, (text: string) =>
-      text.split(',').map((name) => one(name.trim())),
+    .option(
+      '--techniques <list>',
+      `of ${techniqueNames.join(', ')}; each may be followed by settings, as bnn+8-bit, bnn+recu, bnn+compact (default: all, and bnn+compact)`,
+      (text: string) => text.split(',').map((name) => contenderOf(name.trim()).name),
+    )
+    .option(
+      '--grid',
+      "add bnn on the plain image and on slices, with integer and binary first layers: the paper's figure 6",
     )
     .option('--epochs <n>', 'of every training (default: what the budget allows)', positiveInteger)
     .option('--budget <time>', 'of all trainings together, about: 90s, 30m, 2h (default: 30m)', duration)
@@ -67,15 +74,19 @@ export function addCompareCommand(program: Command): void {
 Examples:
   cbnn compare signs --budget 5m
   cbnn compare cifar10 --data-dir ~/data --techniques float,bnn,xnor-net,ttq --epochs 10
+  cbnn compare ./my-images --techniques bnn --grid --epochs 20
+  cbnn compare ./my-images --techniques bnn,bnn+approx-sign,bnn+taught --epochs 20
   cbnn compare ./my-images --budget 2h --resume
 Times are measured at the end, in turns: nothing else should run then.`,
     )
     .action(async (data: string, flags: CompareFlags) => {
-      const { arch, out, resume, techniques, epochs, budget, dataDir, ...rest } = flags;
+      const { arch, out, resume, techniques, grid, epochs, budget, dataDir, ...rest } = flags;
       const shared = { ...rest, data, dataDir: dataDir ?? 'data', ...(arch && { architecture: arch }) };
       await compareCommand(shared, out ?? `compare/${data.replaceAll(/[^\w.-]+/g, '-')}`, {
         resume: resume === true,
-        ...(techniques && { techniques }),
+        ...((techniques || grid) && {
+          contenders: [...(techniques ?? usualContenders), ...(grid ? gridContenders() : [])],
+        }),
         ...(epochs !== undefined && { epochs }),
         ...(budget !== undefined ? { budget } : epochs === undefined && { budget: 30 * 60 }),
       });
@@ -93,10 +104,10 @@ async function compareCommand(
     ...options,
     signal: stopSignal(),
     onNote: note,
-    onTraining(technique, progress) {
-      if (bar?.name !== technique) {
+    onTraining(name, progress) {
+      if (bar?.name !== name) {
         bar?.bar.stop();
-        bar = { name: technique, bar: trainingBar(technique) };
+        bar = { name, bar: trainingBar(name) };
       }
       bar.bar.show(progress);
     },
@@ -120,8 +131,8 @@ async function compareCommand(
       { header: 'ms an image', align: 'right' },
       { header: 'executor' },
     ],
-    found.techniques.map(({ technique, test, bytes, times }) => [
-      technique,
+    found.techniques.map(({ name, test, bytes, times }) => [
+      name,
       formatPercent(test.error),
       `${test.low.toFixed(2)} to ${test.high.toFixed(2)}`,
       formatBytes(bytes),

@@ -1,12 +1,13 @@
-/** How many epochs fit into a time: a few steps of every technique, timed. */
-import { configError } from '@cbnn/runtime';
-import type { TechniqueName } from '../nn/plan.js';
+/** How many epochs fit into a time: a few steps of every contender, timed. */
+import { allSlices, configError, parseSlices } from '@cbnn/runtime';
+import { recipes } from '../nn/recipes.js';
 import { techniques } from '../techniques/index.js';
 import { TrainingBatches } from '../train/batches.js';
 import type { RunConfig } from '../train/config.js';
 import { chooseDevice, onFittingDevice } from '../train/devices.js';
 import { openTrainer } from '../train/open-trainer.js';
 import type { PreparedRun } from '../train/prepare.js';
+import type { Contender } from './contenders.js';
 
 /** Steps before the clock, and on it. */
 const WARM_STEPS = 1;
@@ -14,27 +15,42 @@ const TIMED_STEPS = 3;
 /** Share of the budget that training may take; the rest is for validation, tests and timing. */
 const TRAINING_SHARE = 0.85;
 
+/** Networks that a compaction retrains at most here. */
+export const COMPACTION_TRIES = 4;
+
+/** The configuration that a contender's steps are timed with: its network, whatever it begins with. */
+async function trialOf(contender: Contender, config: RunConfig): Promise<RunConfig> {
+  const { technique, options } = contender;
+  const { firstLayers, input } = techniques[technique];
+  const { channels } = config.input;
+  const encoding = options.input ?? input;
+  const isSliced = encoding === 'bit-slices';
+  const slices = options.slices ? parseSlices(options.slices, channels) : allSlices(channels);
+  const own: RunConfig = {
+    ...config,
+    technique,
+    ...(options.variations && { variations: [...options.variations] }),
+    firstLayer: options.firstLayer ?? firstLayers[0],
+    input: { ...config.input, encoding, slices: isSliced ? [...slices] : [] },
+    slicing: options.slicing ?? (isSliced ? recipes[config.recipe].slicing : 'equal'),
+    device: await chooseDevice('auto', { technique, ...options }),
+  };
+  return onFittingDevice(own, 'auto');
+}
+
 /** Throws a config error where not even one epoch of each fits. */
 export async function epochsWithin(
   budget: number,
-  names: readonly TechniqueName[],
+  contenders: readonly Contender[],
   { config, train }: PreparedRun,
   options: { readonly signal?: AbortSignal; readonly onStep?: (done: number, total: number) => void },
 ): Promise<{ epochs: number; secondsPerEpoch: number }> {
   let seconds = 0;
-  for (const [i, technique] of names.entries()) {
+  for (const [i, contender] of contenders.entries()) {
     options.signal?.throwIfAborted();
-    const { firstLayers, input, afterTraining } = techniques[technique];
-    if (afterTraining) continue;
-    const own: RunConfig = {
-      ...config,
-      technique,
-      firstLayer: firstLayers[0],
-      input: { ...config.input, ...(input === '8-bit' && { encoding: '8-bit', slices: [] }) },
-      ...(input === '8-bit' && { slicing: 'equal' }),
-      device: await chooseDevice('auto', { technique }),
-    };
-    const trainer = await openTrainer(await onFittingDevice(own, 'auto'));
+    if (techniques[contender.technique].afterTraining) continue;
+    const trainer = await openTrainer(await trialOf(contender, config));
+    const runs = contender.compacts ? COMPACTION_TRIES : 1;
     try {
       const batches = new TrainingBatches(train, config.batch, config.augmentation, config.seed);
       let begun = 0;
@@ -46,16 +62,16 @@ export async function epochsWithin(
           step,
         );
       }
-      seconds += ((performance.now() - begun) / 1000 / TIMED_STEPS) * batches.steps;
+      seconds += runs * ((performance.now() - begun) / 1000 / TIMED_STEPS) * batches.steps;
     } finally {
       await trainer.close();
     }
-    options.onStep?.(i + 1, names.length);
+    options.onStep?.(i + 1, contenders.length);
   }
   const epochs = Math.floor((TRAINING_SHARE * budget) / seconds);
   if (epochs < 1)
     throw configError(
-      `budget: an epoch of all techniques takes ${Math.ceil(seconds)} s here; expected at least ${Math.ceil(seconds / TRAINING_SHARE)} s, got ${Math.round(budget)} s; use fewer --techniques, a smaller --width or --limit`,
+      `budget: an epoch of all of them takes ${Math.ceil(seconds)} s here; expected at least ${Math.ceil(seconds / TRAINING_SHARE)} s, got ${Math.round(budget)} s; use fewer --techniques, a smaller --width or --limit`,
     );
   return { epochs, secondsPerEpoch: seconds };
 }

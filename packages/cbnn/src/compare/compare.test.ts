@@ -28,13 +28,13 @@ describe('a comparison', () => {
   it('is stopped, goes on where it was, and has what each technique takes', async () => {
     const controller = new AbortController();
     const options = {
-      techniques: ['bnn', 'fixed-point', 'ttq'] as const,
+      contenders: ['bnn+compact', 'fixed-point', 'ttq', 'bnn+approx-sign'],
       epochs: 2,
       signal: controller.signal,
     };
     const stopped = compare(shared, out, {
       ...options,
-      onTraining: (technique, { epoch }) => technique === 'float' && epoch === 2 && controller.abort(),
+      onTraining: (name, { epoch }) => name === 'float' && epoch === 2 && controller.abort(),
     });
     await expect(stopped).rejects.toThrow();
     expect(existsSync(new RunFolder(join(out, 'bnn')).result)).toBe(true);
@@ -43,7 +43,10 @@ describe('a comparison', () => {
     await expect(compare(shared, out, options)).rejects.toThrow('already exists; add --resume');
     for (const [change, message] of [
       [{ epochs: 3 }, 'was begun with epochs 2, got 3'],
-      [{ techniques: ['bnn'] as const }, 'was begun with techniques bnn,float,fixed-point,ttq, got bnn'],
+      [
+        { contenders: ['bnn'] },
+        'was begun with techniques bnn,bnn+compact,float,fixed-point,ttq,bnn+approx-sign, got bnn',
+      ],
     ] as const)
       await expect(compare(shared, out, { ...change, resume: true })).rejects.toThrow(message);
 
@@ -54,15 +57,17 @@ describe('a comparison', () => {
     // What is left out is what it was begun with.
     const result = await compare({ data: 'signs', dataDir: folder }, out, {
       resume: true,
-      onTraining: (technique) => trained.push(technique),
+      onTraining: (name) => trained.push(name),
     });
     // bnn was finished before.
-    expect(new Set(trained)).toEqual(new Set(['float', 'ttq']));
-    expect(result.techniques.map(({ technique, epochs }) => [technique, epochs])).toEqual([
+    expect(new Set(trained)).toEqual(new Set(['float', 'ttq', 'bnn+approx-sign']));
+    expect(result.techniques.map(({ name, epochs }) => [name, epochs])).toEqual([
       ['bnn', 2],
+      ['bnn+compact', 4],
       ['float', 2],
       ['fixed-point', 2],
       ['ttq', 4],
+      ['bnn+approx-sign', 2],
     ]);
     for (const { run, bytes, test, times, technique } of result.techniques) {
       expect(bytes).toBe(finishedNetwork(join(out, run)).bytes);
@@ -79,7 +84,9 @@ describe('a comparison', () => {
         expect(median).toBeLessThanOrEqual(slow);
       }
     }
-    const [bnn, float, fixed, ttq] = result.techniques;
+    const [bnn, compact, float, fixed, ttq] = result.techniques;
+    expect(compact!.bytes).toBeLessThan(bnn!.bytes);
+    expect(compact!.run).toMatch(/^bnn.compact.try-/);
     expect(fixed).toMatchObject({ weightBits: 8, activationBits: 8 });
     expect(fixed!.bytes).toBeLessThan(float!.bytes / 3);
     expect(bnn!.bytes).toBeLessThan(ttq!.bytes);
@@ -89,9 +96,9 @@ describe('a comparison', () => {
     const page = readFileSync(await reportComparison(result, out), 'utf8');
     for (const text of ['error-bytes', 'error-milliseconds', 'fig5-runtime'])
       expect(existsSync(join(out, 'figures', `${text}.png`))).toBe(true);
-    for (const { technique, title, test } of result.techniques) {
+    for (const { name, title, test } of result.techniques) {
       expect(page).toContain(title);
-      expect(page).toContain(`<td>${technique}</td>`);
+      expect(page).toContain(`<td>${name}</td>`);
       expect(page).toContain(`${test.error.toFixed(2)} %`);
     }
     expect(page).not.toMatch(/(src|href)="http/);
@@ -118,7 +125,7 @@ describe('a comparison', () => {
     const begun = join(folder, 'budget');
     const controller = new AbortController();
     const running = compare(shared, begun, {
-      techniques: ['bnn', 'float'],
+      contenders: ['bnn', 'float'],
       budget: 60,
       signal: controller.signal,
       onNote: (note) => notes.push(note),
@@ -129,8 +136,8 @@ describe('a comparison', () => {
     expect(epochs).toBeGreaterThan(1);
     expect(notes.join('\n')).toContain(`${epochs} epochs each`);
     await expect(
-      compare(shared, join(folder, 'hurried'), { techniques: ['bnn', 'float'], budget: 0.001 }),
-    ).rejects.toThrow(/an epoch of all techniques takes \d+ s here; expected at least \d+ s/);
+      compare(shared, join(folder, 'hurried'), { contenders: ['bnn', 'float'], budget: 0.001 }),
+    ).rejects.toThrow(/an epoch of all of them takes \d+ s here; expected at least \d+ s/);
     expect(existsSync(join(folder, 'hurried', 'begun.json'))).toBe(false);
   }, 60_000);
 });

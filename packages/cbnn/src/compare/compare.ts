@@ -1,18 +1,20 @@
 /**
- * All techniques on the same images: each is trained on the same split, network, augmentation, seed and number of epochs, tested on
+ * Techniques on the same images: each is trained on the same split, network, augmentation, seed and number of epochs, tested on
  * the same test images, and timed in turns on the best executor that there is for it here. A comparison is a folder with a run for
- * each technique; stopped, it goes on where it was.
+ * each contender; stopped, it goes on where it was.
  */
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { configError } from '@cbnn/runtime';
 import { takeTurns } from '../bench/turns.js';
+import { compact } from '../compact/compact.js';
 import { finishedNetwork } from '../cost/finished-network.js';
-import { type TechniqueName, techniqueNames } from '../nn/plan.js';
 import { errorRate } from '../predictions.js';
+import { sensitivityOf } from '../sensitivity/run-sensitivity.js';
 import { errorInterval } from '../statistics.js';
 import { techniques } from '../techniques/index.js';
+import { variations } from '../techniques/variations.js';
 import { chooseDevice, onFittingDevice } from '../train/devices.js';
 import { buildConfig, checkOptions, type RunOptions } from '../train/options.js';
 import { measured, type PreparedRun, prepareRun } from '../train/prepare.js';
@@ -20,7 +22,8 @@ import { trainRun } from '../train/run.js';
 import { RunFolder, readJson, writeJsonAtomic } from '../train/run-folder.js';
 import type { TrainingProgress, TrainingResult } from '../train/train.js';
 import { VERSION } from '../version.js';
-import { epochsWithin } from './budget.js';
+import { COMPACTION_TRIES, epochsWithin } from './budget.js';
+import { type Contender, contendersOf, usualContenders } from './contenders.js';
 import { type Executor, openExecutors } from './executors.js';
 import type { ComparedTechnique, CompareResult } from './result.js';
 
@@ -35,8 +38,8 @@ export type SharedOptions = Omit<
 >;
 
 export interface CompareOptions {
-  /** all by default; those that one of them begins with come by themselves */
-  readonly techniques?: readonly TechniqueName[];
+  /** as contenders.ts reads them; those that one of them builds on come by themselves */
+  readonly contenders?: readonly string[];
   /** of every technique's training; or `budget` */
   readonly epochs?: number;
   /** seconds that all trainings together may take, about */
@@ -44,7 +47,7 @@ export interface CompareOptions {
   readonly resume?: boolean;
   readonly signal?: AbortSignal;
   readonly onNote?: (note: string) => void;
-  readonly onTraining?: (technique: TechniqueName, progress: TrainingProgress) => void;
+  readonly onTraining?: (contender: string, progress: TrainingProgress) => void;
   /** of `testing` and `timing`: done, of all */
   readonly onStage?: (stage: string, done: number, total: number) => void;
 }
@@ -52,15 +55,10 @@ export interface CompareOptions {
 /** What a comparison was begun with: kept, so that it is continued with the same. */
 interface Begun {
   readonly shared: Omit<SharedOptions, 'dataDir'>;
-  readonly techniques: readonly TechniqueName[];
+  readonly contenders: readonly string[];
   readonly epochs: number;
   readonly stretch: boolean;
 }
-
-const withStarts = (chosen: readonly TechniqueName[]): TechniqueName[] =>
-  techniqueNames.filter(
-    (name) => chosen.includes(name) || chosen.some((other) => techniques[other].startsFrom === name),
-  );
 
 /** Runs, or continues, the comparison in `out`; writes compare.json there. */
 export async function compare(
@@ -87,55 +85,77 @@ export async function compare(
   checkSame(begun, options, out);
   if (!known) writeJsonAtomic(file, begun);
 
-  const preparedFor = async (technique: TechniqueName): Promise<PreparedRun> => {
-    const { startsFrom, afterTraining } = techniques[technique];
-    const own: RunOptions = {
+  const preparedFor = async ({
+    name,
+    technique,
+    from,
+    teacher,
+    options: own,
+  }: Contender): Promise<PreparedRun> => {
+    const whole: RunOptions = {
       ...shared,
+      ...own,
       stretch: begun.stretch ? 'on' : 'off',
       technique,
-      ...(!afterTraining && { epochs: begun.epochs }),
-      ...(startsFrom && { from: join(out, startsFrom) }),
+      ...(!techniques[technique].afterTraining && { epochs: begun.epochs }),
+      ...(from && { from: join(out, from) }),
+      ...(teacher && { teacher: join(out, teacher) }),
     };
-    checkOptions(own);
-    const device = await chooseDevice('auto', { technique });
-    const config = await onFittingDevice(buildConfig(own, first.dataset, first, device), 'auto');
-    const folder = new RunFolder(join(out, technique));
+    checkOptions(whole);
+    const device = await chooseDevice('auto', { ...whole, technique });
+    const config = await onFittingDevice(buildConfig(whole, first.dataset, first, device), 'auto');
+    const folder = new RunFolder(join(out, name));
     if (!existsSync(folder.config))
       return { ...first, config: await measured(config, first.validation, hooks) };
     // What was measured when the run was begun; whether the rest is the same, `trainRun` sees.
     const { pruning } = folder.readConfig();
     return { ...first, config: { ...config, ...(pruning && { pruning }) } };
   };
-  // In the order of their names, what others begin with comes before them.
-  for (const technique of begun.techniques) {
-    const path = join(out, technique);
-    const prepared = await preparedFor(technique);
-    onNote?.(`${techniques[technique].title}: ${prepared.config.epochs} epochs`);
-    await trainRun(prepared.config, prepared, path, shared.dataDir, {
+  const contenders = contendersOf(begun.contenders);
+  const finished: { contender: Contender; run: string }[] = [];
+  for (const contender of contenders) {
+    const { name, compacts } = contender;
+    const onProgress = (progress: TrainingProgress) => onTraining?.(name, progress);
+    if (compacts) {
+      const run = await compacted(join(out, compacts), first, {
+        ...options,
+        epochs: begun.epochs,
+        onProgress,
+      });
+      if (run) finished.push({ contender, run: join(compacts, 'compact', run) });
+      else onNote?.(`${name}: no smaller network is within a point of ${compacts}; left out`);
+      continue;
+    }
+    const prepared = await preparedFor(contender);
+    onNote?.(`${name}: ${prepared.config.epochs} epochs`);
+    await trainRun(prepared.config, prepared, join(out, name), shared.dataDir, {
       resume: true,
       ...(signal && { signal }),
-      onProgress: (progress) => onTraining?.(technique, progress),
+      onProgress,
     });
+    finished.push({ contender, run: name });
   }
 
   const { test } = first.dataset;
   const found: Omit<ComparedTechnique, 'times'>[] = [];
-  for (const [i, technique] of begun.techniques.entries()) {
+  for (const [i, { contender, run }] of finished.entries()) {
     signal?.throwIfAborted();
-    const path = join(out, technique);
+    const { name, technique } = contender;
+    const path = join(out, run);
     const network = finishedNetwork(path);
     const predictions = await network.predict(test, first.config.threads, { ...(signal && { signal }) });
-    onStage?.('testing', i + 1, begun.techniques.length);
+    onStage?.('testing', i + 1, finished.length);
     const wrong = Math.round((errorRate(predictions, test.labels) * test.count) / 100);
     const { bestEpoch, validationError } = readJson(new RunFolder(path).result) as TrainingResult;
-    const { title, source, startsFrom, afterTraining, weightBits, binarySums } = techniques[technique];
+    const { title, source, afterTraining, weightBits, binarySums } = techniques[technique];
     const { precision } = new RunFolder(path).readConfig();
     found.push({
+      name,
       technique,
-      title,
+      title: [title, ...settingsOf(contender)].join('; '),
       source,
-      run: technique,
-      epochs: begun.epochs * (startsFrom && !afterTraining ? 2 : 1),
+      run,
+      epochs: begun.epochs * ((contender.from && !afterTraining) || contender.compacts ? 2 : 1),
       bestEpoch,
       validationError,
       test: errorInterval(wrong, test.count),
@@ -147,7 +167,11 @@ export async function compare(
       bitOperations: network.cost.bitOperations,
     });
   }
-  const times = await timeAll(begun.techniques, out, first, options);
+  const times = await timeAll(
+    finished.map(({ run }) => join(out, run)),
+    first,
+    options,
+  );
   const { config, dataset } = first;
   const result: CompareResult = {
     formatVersion: 1,
@@ -169,44 +193,86 @@ export async function compare(
 }
 
 async function begin(first: PreparedRun, options: CompareOptions): Promise<Omit<Begun, 'shared'>> {
-  const chosen = withStarts(options.techniques ?? techniqueNames);
+  const chosen = contendersOf(options.contenders ?? usualContenders);
+  const contenders = chosen.map(({ name }) => name);
   const { epochs, budget, signal } = options;
   const stretch = first.config.input.stretch !== null;
   if (epochs !== undefined || budget === undefined)
-    return { techniques: chosen, epochs: epochs ?? first.config.epochs, stretch };
-  options.onNote?.('timing a few steps of each technique, to fit the budget');
+    return { contenders, epochs: epochs ?? first.config.epochs, stretch };
+  options.onNote?.('timing a few steps of each, to fit the budget');
   const fitting = await epochsWithin(budget, chosen, first, {
     ...(signal && { signal }),
     onStep: (done, total) => options.onStage?.('budget', done, total),
   });
   options.onNote?.(
-    `an epoch of all techniques takes ${fitting.secondsPerEpoch.toFixed(0)} s: ${fitting.epochs} epochs each`,
+    `an epoch of all takes ${fitting.secondsPerEpoch.toFixed(0)} s: ${fitting.epochs} epochs each`,
   );
-  return { techniques: chosen, epochs: fitting.epochs, stretch };
+  return { contenders, epochs: fitting.epochs, stretch };
 }
 
 /** A comparison is continued as it was begun; options that are left out take whatever it has. */
-function checkSame(begun: Begun, { techniques: chosen, epochs }: CompareOptions, out: string): void {
+function checkSame(begun: Begun, { contenders, epochs }: CompareOptions, out: string): void {
   const refuse = (what: string, has: unknown, asked: unknown) => {
     throw configError(
       `compare ${out}: was begun with ${what} ${has}, got ${asked}; leave the option out to continue, or choose another --out`,
     );
   };
   if (epochs !== undefined && epochs !== begun.epochs) refuse('epochs', begun.epochs, epochs);
-  const wanted = chosen ? withStarts(chosen).join() : begun.techniques.join();
-  if (wanted !== begun.techniques.join()) refuse('techniques', begun.techniques.join(), wanted);
+  if (!contenders) return;
+  const wanted = contendersOf(contenders).map(({ name }) => name);
+  if (wanted.join() !== begun.contenders.join()) refuse('techniques', begun.contenders.join(), wanted.join());
+}
+
+/** In words, what a contender sets otherwise. */
+const settingsOf = ({ name, compacts, options: { variations: chosen = [] } }: Contender): string[] =>
+  compacts
+    ? [
+        'compacted: slices that do not matter dropped, shrunk and retrained while validation images lose at most a point',
+      ]
+    : name
+        .split('+')
+        .slice(1)
+        .map((part) => chosen.find((variation) => variation === part))
+        .flatMap((variation) => (variation ? [variations[variation].title] : []));
+
+/** The run under `path`/compact that a compaction of the bnn in `path` chooses; null where it finds none. */
+async function compacted(
+  path: string,
+  images: PreparedRun,
+  {
+    epochs,
+    signal,
+    onStage,
+    onProgress,
+  }: CompareOptions & { epochs: number; onProgress: (progress: TrainingProgress) => void },
+): Promise<string | null> {
+  const config = new RunFolder(path).readConfig();
+  const stop = signal ? { signal } : {};
+  const sensitivity = await sensitivityOf(path, images, {
+    seeds: 1,
+    threads: config.threads,
+    ...stop,
+    onProgress: (done, total) => onStage?.('sensitivity', done, total),
+  });
+  const { chosen, tries } = await compact(path, config, images, sensitivity, {
+    epochs,
+    maxTries: COMPACTION_TRIES,
+    // The paper's reading; what became of the error on test images stands in the result.
+    acceptance: 'estimate',
+    ...stop,
+    onProgress: (event) => event.kind === 'training' && onProgress(event.progress),
+  });
+  return tries.find(({ id }) => id === chosen)?.run ?? null;
 }
 
 /** One image at a time on one thread, and batches on all; everything in turns. */
 async function timeAll(
-  names: readonly TechniqueName[],
-  out: string,
+  paths: readonly string[],
   { dataset, config }: PreparedRun,
   { signal, onStage }: CompareOptions,
 ): Promise<ComparedTechnique['times'][]> {
   const executors: Executor[][] = [];
-  for (const name of names)
-    executors.push(await openExecutors(join(out, name), dataset.test, config.threads));
+  for (const path of paths) executors.push(await openExecutors(path, dataset.test, config.threads));
   const all = executors.flat();
   try {
     const times = await takeTurns(

@@ -20,6 +20,8 @@ export interface CompareResult {
 }
 
 export interface ComparedTechnique {
+  /** the technique and what is set otherwise: contenders.ts */
+  readonly name: string;
   readonly technique: TechniqueName;
   readonly title: string;
   readonly source: string;

@@ -41,7 +41,7 @@ export function paretoFigure(result: CompareResult, cost: keyof typeof COSTS): s
   const points = result.techniques
     .map(
       (one): Omit<Point, 'isBest'> => ({
-        name: one.technique,
+        name: one.name,
         x: of(one),
         ...one.test,
         isPacked: one.technique === 'bnn',
@@ -134,10 +134,10 @@ function placeLabels(
 /** Milliseconds an image of every technique, with the executor that they were measured on. */
 export function runtimeFigure(result: CompareResult): string {
   const [others, packed] = [familyShade('orange', 0.5), familyShade('blue', 0.5)];
-  const bars = result.techniques.flatMap(({ technique, times }) =>
+  const bars = result.techniques.flatMap(({ name, technique, times }) =>
     times.map((time) => ({
       ...time,
-      name: `${technique}, ${nameOf(time)}`,
+      name: `${name}, ${nameOf(time)}`,
       fill: technique === 'bnn' ? packed : others,
       text: milliseconds(time.median),
     })),

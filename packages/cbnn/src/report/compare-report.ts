@@ -7,6 +7,7 @@ import { figureCard, htmlTable, type Section } from './elements.js';
 import { writeFigure } from './figure.js';
 import { formatBytes, formatCount, formatPercent, formatRatio } from './format.js';
 import { renderPage } from './html.js';
+import { inputGridFigure } from './input-grid-figure.js';
 import { markup } from './markup.js';
 
 /** Writes `report.html` and `figures/` beside compare.json; returns the page's path. */
@@ -16,19 +17,22 @@ export async function reportComparison(result: CompareResult, out: string): Prom
     'error-milliseconds': paretoFigure(result, 'milliseconds'),
     'fig5-runtime': runtimeFigure(result),
   };
+  const grid = inputGridFigure(result);
+  if (grid) await writeFigure(join(out, 'figures'), 'fig6-input', grid);
   for (const [name, svg] of Object.entries(figures)) await writeFigure(join(out, 'figures'), name, svg);
   const page = join(out, 'report.html');
   const about = `${result.dataset} · ${result.images.train} training, ${result.images.test} test images`;
-  writeFileAtomic(page, renderPage('Techniques side by side', about, sections(result, figures)));
+  writeFileAtomic(page, renderPage('Techniques side by side', about, sections(result, figures, grid)));
   return page;
 }
 
 function sections(
   result: CompareResult,
   figures: Readonly<Record<'error-bytes' | 'error-milliseconds' | 'fig5-runtime', string>>,
+  grid: string | null,
 ): Section[] {
   const { techniques, epochs, images, seed } = result;
-  const float = techniques.find(({ technique }) => technique === 'float');
+  const float = techniques.find(({ name }) => name === 'float');
   const scale = `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} on ${images.train} images, one seed (${seed})`;
   return [
     {
@@ -50,7 +54,7 @@ function sections(
         ],
         techniques.map((one) => ({
           cells: [
-            one.technique,
+            one.name,
             formatPercent(one.test.error),
             `${one.test.low.toFixed(2)} to ${one.test.high.toFixed(2)}`,
             formatBytes(one.bytes),
@@ -77,10 +81,10 @@ function sections(
           { header: 'ms an image', align: 'right' },
           { header: 'fastest, slowest tenth', align: 'right' },
         ],
-        techniques.flatMap(({ technique, times }) =>
+        techniques.flatMap(({ name, times }) =>
           times.map((time) => ({
             cells: [
-              technique,
+              name,
               time.executor,
               String(time.batch),
               String(time.threads),
@@ -91,6 +95,17 @@ function sections(
         ),
       )}</div>`,
     },
+    ...(grid
+      ? [
+          {
+            id: 'input',
+            title: 'Input and first layer',
+            short: 'Input',
+            lead: `The same network on the plain image and on bit slices, with integer and binary weights in its first layer: ${scale}.`,
+            body: figureCard(grid),
+          },
+        ]
+      : []),
     {
       id: 'method',
       title: 'How each was obtained',
@@ -106,7 +121,7 @@ function sections(
         ],
         techniques.map((one) => ({
           cells: [
-            one.technique,
+            one.name,
             one.title,
             one.source,
             String(one.epochs),

@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest';
+import { techniqueNames } from '../nn/plan.js';
+import { contenderOf, contendersOf, gridContenders, usualContenders } from './contenders.js';
+
+describe('contenders', () => {
+  it('are techniques with settings', () => {
+    expect(contenderOf('ternary')).toEqual({ name: 'ternary', technique: 'ternary', options: {} });
+    expect(contenderOf('bnn+8-bit+binary-first').options).toEqual({ input: '8-bit', firstLayer: 'binary' });
+    expect(contenderOf('bnn+top4+equal+recu+approx-sign').options).toEqual({
+      slices: 'top4',
+      slicing: 'equal',
+      variations: ['recu', 'approx-sign'],
+    });
+  });
+
+  it('come after what they build on, once each', () => {
+    const names = (...given: string[]) => contendersOf(given).map(({ name }) => name);
+    expect(names('ttq', 'fixed-point', 'float')).toEqual(['float', 'ttq', 'fixed-point']);
+    expect(names('bnn+top4+compact', 'bnn')).toEqual(['bnn+top4', 'bnn+top4+compact', 'bnn']);
+    expect(names('bnn+taught', 'bnn+equal+two-step')).toEqual([
+      'float',
+      'bnn+taught',
+      'binary-activations+equal',
+      'bnn+equal+two-step',
+    ]);
+    expect(contenderOf('bnn+equal+two-step')).toMatchObject({
+      from: 'binary-activations+equal',
+      options: { slicing: 'equal' },
+    });
+  });
+
+  it('are everyone, or the grid of the paper', () => {
+    expect(contendersOf(usualContenders)).toHaveLength(techniqueNames.length);
+    expect(gridContenders()).toEqual([
+      'bnn+8-bit',
+      'bnn+8-bit+binary-first',
+      'bnn+equal',
+      'bnn+equal+binary-first',
+      'bnn',
+      'bnn+binary-first',
+    ]);
+    for (const name of gridContenders()) expect(contenderOf(name).technique).toBe('bnn');
+  });
+
+  it('are refused where nothing is called that, or it does not go together', () => {
+    expect(() => contenderOf('bmn')).toThrow('did you mean bnn?');
+    expect(() => contenderOf('bnn+rec')).toThrow('did you mean recu?');
+    expect(() => contenderOf('bnn+top9')).toThrow('setting of bnn: expected one of');
+    expect(() => contenderOf('float+recu')).toThrow('only bnn has recu, not float');
+    expect(() => contenderOf('ttq+compact')).toThrow('only bnn has compact');
+    expect(() => contenderOf('bnn+recu+centred-weights')).toThrow('exclude each other');
+  });
+});
