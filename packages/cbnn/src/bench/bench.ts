@@ -7,6 +7,7 @@ import {
   encodeModel,
   formatArchitecture,
   internalError,
+  load,
   type PackedModel,
   runReference,
   startThread,
@@ -95,6 +96,7 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
           ...(await timeNative(model, kernels, Math.min(threads, native.nativeThreads()), answers)),
         );
     if (wasmRefusal(model) === null) contenders.push(...(await openWasm(model, answers, threads)));
+    contenders.push(...(await openWebGpu(model, answers)));
     for (const count of new Set([1, threads])) {
       const device = await openDevice('auto', count);
       version = device.version;
@@ -206,6 +208,30 @@ async function openWasm(model: PackedModel, answers: Answers, threads: number): 
     answers.checkBatch('wasm', await run());
   }
   return all;
+}
+
+/** Nothing where the package webgpu, or an adapter, is missing, or the adapter refuses the model. */
+async function openWebGpu(model: PackedModel, answers: Answers): Promise<Contender[]> {
+  const classifier = await load(encodeModel(model), { engine: 'webgpu' }).catch(() => null);
+  if (!classifier) return [];
+  // `webgpu, llvmpipe ...`: a software adapter's name tells that it is one.
+  const engine = classifier.engine.replace(': ', ', ');
+  const all = Array.from({ length: LARGE_BATCH }, (_, n) => answers.image(n));
+  const found = await classifier.classifyBatch(all);
+  answers.checkBatch(engine, Int32Array.from(found.flatMap(({ scores }) => [...scores])));
+  let next = 0;
+  const close = async () => classifier.close();
+  return [
+    {
+      engine,
+      kind: 'packed',
+      threads: 1,
+      batch: 1,
+      run: () => classifier.classify(answers.image(next++)),
+      close,
+    },
+    { engine, kind: 'packed', threads: 1, batch: LARGE_BATCH, run: () => classifier.classifyBatch(all) },
+  ];
 }
 
 /** Nothing where it refuses the model. */
