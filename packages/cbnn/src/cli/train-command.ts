@@ -41,7 +41,11 @@ export function addTrainCommand(program: Command): void {
       listOf(variationNames),
     )
     .option('--teacher <run>', 'learn the probabilities of a finished run instead of the labels')
-    .option('--sparsity <share>', 'share of weights that pruned takes away (default: 0.9)', share)
+    .option(
+      '--sparsity <share>',
+      'share of weights that pruned takes away (default: 0.9) or ttq leaves 0 (default: those within 0.05 of the largest)',
+      share,
+    )
     .option('--rounds <n>', 'rounds in which it does (default: 3)', positiveInteger)
     .option('--weight-bits <n>', 'bits of weights, of fixed-point (default: 8)', positiveInteger)
     .option('--activation-bits <n>', 'bits of activations, of fixed-point (default: 8)', positiveInteger)

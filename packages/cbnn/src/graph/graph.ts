@@ -136,6 +136,18 @@ export class Graph {
       perm.map((axis) => a.shape[axis]!),
       { perm },
     );
+  /** The `count` largest entries of a vector, in any order. */
+  largest(a: Value, count: number): Value {
+    const name = `topk_${this.count++}`;
+    // Its second output, their places, cannot be left out.
+    this.nodes.push({
+      op: 'TopK',
+      inputs: [a.name, this.integers(count).name],
+      outputs: [name, `${name}_places`],
+      attributes: { axis: 0, largest: 1, sorted: 0 },
+    });
+    return { name, type: a.type, shape: [count] };
+  }
   toFloat = (a: Value): Value => this.node('Cast', [a], a.shape, { to: 1 });
   sum = (a: Value, axes: readonly number[]): Value =>
     this.node(

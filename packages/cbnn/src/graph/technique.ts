@@ -58,6 +58,8 @@ export interface Technique {
   readonly optimizers?: Readonly<Record<'binary' | 'float', Optimizer>>;
   /** peak rate of latent weights, where the optimizer wants another than the recipe's */
   readonly latentRate?: number;
+  /** the share of weights that are 0 can be chosen */
+  readonly hasSparsity?: boolean;
   /** weights are taken away in rounds: train/pruning.ts */
   readonly prunes?: boolean;
   /** bits that a quantized layer's weight is stored in when it answers; the plan's precision goes before */

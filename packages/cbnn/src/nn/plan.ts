@@ -53,6 +53,8 @@ export interface Plan {
   readonly slicing: Slicing;
   readonly firstLayer: FirstLayer;
   readonly loss: LossName;
+  /** share of a layer's weights that trained ternary ones leave 0; a threshold of their own where absent */
+  readonly ternarySparsity?: number;
   /** bits of weights and activations, of fixed-point networks */
   readonly precision?: Precision;
 }

@@ -72,7 +72,7 @@ function trainingOptions(config: RunConfig): Option[] {
     ['with', config.variations?.join()],
     ['from', config.from?.run],
     ['teacher', config.teacher?.run],
-    ['sparsity', config.pruning?.target],
+    ['sparsity', config.pruning?.target ?? config.ternarySparsity],
     ['rounds', config.pruning?.rounds],
     ['weight-bits', config.precision?.weights],
     ['activation-bits', config.precision?.activations],

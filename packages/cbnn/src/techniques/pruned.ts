@@ -15,6 +15,7 @@ export const pruned: Technique = {
   realLast: false,
   startsFrom: 'float',
   prunes: true,
+  hasSparsity: true,
   scales: () => ['mask'],
   quantizeWeights(g, weights, { plan, shape, scales }) {
     const kept = masked(g, weights, scales.mask!);

@@ -30,10 +30,17 @@ export const ttq: Technique = {
   title: 'Trained ternary quantization',
   source: 'Zhu, Han, Mao, Dally 2016',
   startsFrom: 'float',
+  hasSparsity: true,
   scales: () => ['positive', 'negative'],
   quantizeWeights(g, weights, layer) {
     if (layer.shape.index === 0) return firstLayerWeights(g, weights, layer.plan);
     if (hasRealWeights(ttq, layer)) return weights;
-    return ternarizeTrained(g, weights, layer.scales.positive!, layer.scales.negative!);
+    return ternarizeTrained(
+      g,
+      weights,
+      layer.scales.positive!,
+      layer.scales.negative!,
+      layer.plan.ternarySparsity,
+    );
   },
 };

@@ -35,6 +35,8 @@ export const runConfigSchema = z.strictObject({
   precision: z
     .strictObject({ weights: z.int().min(2).max(16), activations: z.int().min(2).max(16) })
     .exactOptional(),
+  /** share of weights that ttq leaves 0 */
+  ternarySparsity: z.number().gt(0).lt(1).exactOptional(),
   /** share of weights to be taken away, in how many rounds, and what that makes of each kernel layer */
   pruning: z
     .strictObject({
@@ -98,7 +100,15 @@ export function configDifference(a: RunConfig, b: RunConfig): string | null {
 /** What of a configuration decides the network's layers. */
 type PlanConfig = Pick<
   RunConfig,
-  'architecture' | 'technique' | 'variations' | 'precision' | 'input' | 'slicing' | 'firstLayer' | 'loss'
+  | 'architecture'
+  | 'technique'
+  | 'variations'
+  | 'ternarySparsity'
+  | 'precision'
+  | 'input'
+  | 'slicing'
+  | 'firstLayer'
+  | 'loss'
 >;
 
 /** The input specification of the packed model that this configuration leads to. */
@@ -112,12 +122,13 @@ export function inputSpec(config: Pick<RunConfig, 'input' | 'slicing' | 'firstLa
 }
 
 export function planOf(config: PlanConfig): Plan {
-  const { technique, variations, slicing, firstLayer, loss, precision } = config;
+  const { technique, variations, ternarySparsity, slicing, firstLayer, loss, precision } = config;
   return {
     input: inputSpec(config),
     layers: parseArchitecture(config.architecture),
     technique,
     ...(variations && { variations }),
+    ...(ternarySparsity !== undefined && { ternarySparsity }),
     slicing,
     firstLayer,
     loss,

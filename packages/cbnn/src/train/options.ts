@@ -83,7 +83,7 @@ export interface RunOptions extends ReadingChoices {
   readonly slicing?: Slicing;
   readonly firstLayer?: FirstLayer;
   readonly stretch?: 'auto' | 'on' | 'off';
-  /** share of weights that are taken away, and in how many rounds, of pruned */
+  /** share of weights that pruned takes away, or ttq leaves 0; and rounds, of pruned */
   readonly sparsity?: number;
   readonly rounds?: number;
   /** bits of weights and of activations, of fixed point */
@@ -128,8 +128,10 @@ export function checkOptions(options: RunOptions): void {
     if (!Number.isInteger(bits) || bits < 2 || bits > 16)
       throw configError(`${option}: expected 2 to 16 bits, got ${bits}`);
   }
-  if (!prunes && (options.sparsity ?? options.rounds) !== undefined)
-    throw configError(`sparsity, rounds: only technique pruned takes weights away, not ${name}`);
+  if (!technique.hasSparsity && options.sparsity !== undefined)
+    throw configError(`sparsity: only techniques pruned and ttq have it to choose, not ${name}`);
+  if (!prunes && options.rounds !== undefined)
+    throw configError(`rounds: only technique pruned takes weights away, not ${name}`);
   if (options.sparsity !== undefined && !(options.sparsity > 0 && options.sparsity <= MOST_SPARSITY))
     throw configError(
       `sparsity: expected a share above 0, at most ${MOST_SPARSITY}, got ${options.sparsity}`,
@@ -200,6 +202,7 @@ type NetworkConfig = Pick<
   RunConfig,
   | 'technique'
   | 'variations'
+  | 'ternarySparsity'
   | 'precision'
   | 'recipe'
   | 'architecture'
@@ -218,6 +221,7 @@ function networkOf(options: RunOptions, { classes, height, width, channels }: Im
   return {
     technique,
     ...(options.variations?.length && { variations: inOrder(options.variations) }),
+    ...(technique === 'ttq' && options.sparsity !== undefined && { ternarySparsity: options.sparsity }),
     ...(techniques[technique].afterTraining && {
       precision: {
         weights: options.weightBits ?? DEFAULT_BITS,

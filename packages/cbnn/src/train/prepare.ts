@@ -68,7 +68,7 @@ export function contradiction(
     variations: ({ variations }) => variations?.join(),
     from: ({ from }) => from?.run,
     teacher: ({ teacher }) => teacher?.run,
-    sparsity: ({ pruning }) => pruning?.target,
+    sparsity: ({ pruning, ternarySparsity }) => pruning?.target ?? ternarySparsity,
     rounds: ({ pruning }) => pruning?.rounds,
     weightBits: ({ precision }) => precision?.weights,
     activationBits: ({ precision }) => precision?.activations,

@@ -167,6 +167,28 @@ describe('weight quantizers', () => {
     ]);
   });
 
+  it('leaves a chosen share of ternary weights 0', async () => {
+    const w = draw(11);
+    for (const [sparsity, zeros] of [
+      [0.5, 30],
+      [0.9, 54],
+      [0.999, 59],
+      [0.001, 1],
+    ] as const) {
+      const { q } = await run(
+        (g, x, [p, n]) => ternarizeTrained(g, x, p!, n!, sparsity),
+        w,
+        draw(12),
+        [2, 3],
+      );
+      const smallest = [...w].map(Math.abs).toSorted((a, b) => a - b)[zeros]!;
+      close(
+        q,
+        [...w].map((value) => (Math.abs(value) < smallest ? 0 : value > 0 ? 2 : -3)),
+      );
+    }
+  });
+
   it('rounds to fixed point of the step that loses least', async () => {
     // Q(2, 2) of four bits: -2 to 1.75 in quarters; halves to even.
     const w = draw(13);

@@ -124,19 +124,37 @@ export function ternarize(g: Graph, w: Value): Value {
   return g.differentiable([w], q, (d) => [d]);
 }
 
+/** The value that the share `share` of all entries does not exceed; at least one entry does. */
+function quantile(g: Graph, x: Value, share: number, shape: readonly number[]): Value {
+  const count = x.shape.reduce((product, size) => product * size, 1);
+  const above = Math.max(1, count - Math.round(share * count));
+  // The largest that is not among them.
+  const upper = g.largest(g.reshape(x, [count]), Math.min(count, above + 1));
+  return g.reshape(g.node('ReduceMin', [upper], [1], { axes: [0], keepdims: 1 }), shape);
+}
+
 /** Share of the largest |w| that trained ternary weights are 0 below (Zhu et al. 2016, section 4.1). */
 const TERNARY_THRESHOLD = 0.05;
 
 /**
- * Trained ternary weights (Zhu et al. 2016, equations 6 to 8): `positive` where w > t, -`negative` where w < -t, else 0, with
- * t = 0.05 * max |w| of the layer. Gradients: of a scale the sum of d over its weights (with their sign); of w, d times the
+ * Trained ternary weights (Zhu et al. 2016, equations 6 to 8): `positive` where w > t, -`negative` where w < -t, else 0. t is
+ * 0.05 * max |w| of the layer, or leaves the share `sparsity` of its weights 0 (section 4.1 has both). Gradients: of a scale the sum of d over its weights (with their sign); of w, d times the
  * scale it became, or d where it is 0.
  */
-export function ternarizeTrained(g: Graph, w: Value, positive: Value, negative: Value): Value {
+export function ternarizeTrained(
+  g: Graph,
+  w: Value,
+  positive: Value,
+  negative: Value,
+  sparsity?: number,
+): Value {
   const axes = w.shape.map((_, axis) => axis);
   const one = w.shape.map(() => 1);
   const size = g.node('Abs', [w], w.shape);
-  const threshold = g.scale(g.node('ReduceMax', [size], one, { axes, keepdims: 1 }), TERNARY_THRESHOLD);
+  const threshold =
+    sparsity === undefined
+      ? g.scale(g.node('ReduceMax', [size], one, { axes, keepdims: 1 }), TERNARY_THRESHOLD)
+      : quantile(g, size, sparsity, one);
   const above = isGreater(g, w, threshold, w.shape);
   const below = isGreater(g, g.node('Neg', [w], w.shape), threshold, w.shape);
   const p = g.reshape(positive, one);
