@@ -27,9 +27,8 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
   const { stochasticActivations = false, shiftNormalization, optimizers } = training;
   const bits = (g: Graph, weights: Value, phase: LayerContext['phase']): Value => {
     const prepared = prepare ? prepare(g, weights, phase) : weights;
-    return scaled && phase === 'training'
-      ? binarizeScaled(g, prepared)
-      : binarize(g, prepared, weightEstimator);
+    const signs = scaled && phase === 'training' ? binarizeScaled : binarize;
+    return signs(g, prepared, weightEstimator);
   };
   return {
     name: 'bnn',

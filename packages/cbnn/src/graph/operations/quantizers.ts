@@ -92,14 +92,15 @@ export function binarizeAtRandom(g: Graph, w: Value): Value {
  * sign(w) straight-through: dw = sign(w) * mean over the output of (d * sign(w)) + d * alpha. (The paper prints the first term
  * for one weight alone; latent weights never leave [-1, 1], so its window is always open.)
  */
-export function binarizeScaled(g: Graph, w: Value): Value {
+export function binarizeScaled(g: Graph, w: Value, estimator?: Estimator): Value {
   const alpha = meanPerOutput(g, g.node('Abs', [w], w.shape));
   const positive = g.node('GreaterOrEqual', [w, g.scalar(0)], w.shape, {}, 'bool');
   const sign = g.node('Where', [positive, g.scalar(1), g.scalar(-1)], w.shape);
   const q = g.mul(sign, alpha);
   return g.differentiable([w], q, (d) => {
     const throughAlpha = g.mul(sign, meanPerOutput(g, g.mul(d, sign)));
-    return [g.add(throughAlpha, g.mul(d, alpha))];
+    const throughSign = g.mul(d, alpha);
+    return [g.add(throughAlpha, estimator ? g.mul(throughSign, estimator(g, w)) : throughSign)];
   });
 }
 
