@@ -87,7 +87,7 @@ describe('weight quantizers', () => {
     const w = draw(1);
     w[3] = 0;
     const d = draw(2);
-    const { q, dw } = await run(binarizeScaled, w, d);
+    const { q, dw } = await run((g, x) => binarizeScaled(g, x), w, d);
     const alphaOf = (own: Float32Array) => sum(own.map(Math.abs)) / PER_OUTPUT;
     close(
       q,
@@ -106,7 +106,7 @@ describe('weight quantizers', () => {
     // |w|: 1/4, 3/4, 0 and seventeen times 1/2: alpha = 9.5 / 20.
     const w = draw(3);
     w.set([0.25, -0.75, 0, ...Array.from({ length: 17 }, (_, i) => (i % 2 ? -0.5 : 0.5))]);
-    const { q } = await run(binarizeScaled, w, draw(4));
+    const { q } = await run((g, x) => binarizeScaled(g, x), w, draw(4));
     close(q.subarray(0, 4), [0.475, -0.475, 0.475, 0.475]);
   });
 
