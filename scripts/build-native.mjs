@@ -40,6 +40,14 @@ const INSTRUCTIONS = {
     ...['-mbmi', '-mbmi2', '-mpopcnt', '-mprefer-vector-width=512'],
   ],
   'kernels-avx2.c': ['-mavx2', '-mbmi', '-mbmi2', '-mpopcnt'],
+  'real/floats-avx512.c': [
+    '-mavx512f',
+    '-mavx512bw',
+    '-mavx512dq',
+    '-mavx512vl',
+    '-mprefer-vector-width=512',
+  ],
+  'real/floats-avx2.c': ['-mavx2'],
   'train/dot-avx512.c': [
     ...['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512vnni'],
     ...['-mbmi', '-mbmi2', '-mprefer-vector-width=512'],

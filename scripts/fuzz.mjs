@@ -1,4 +1,4 @@
-// Long fuzzing of the model reader, of every engine against the reference and of the training step against plain loops:
+// Long fuzzing of the model reader, of every engine against the reference, of the training step and of real sums against plain loops:
 // `npm run test:fuzz`, a quarter of an hour. Where GCC is, the native package is built with the address and undefined-behaviour sanitizers for it, which end it at a bad access.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +22,7 @@ try {
       'run',
       'packages/runtime/src/fuzz.test.ts',
       'packages/native/src/trainer.test.ts',
+      'packages/native/src/real.test.ts',
     ],
     {
       env: {

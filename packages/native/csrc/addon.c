@@ -354,5 +354,6 @@ NAPI_MODULE_INIT() {
   };
   napi_define_properties(env, exports, sizeof all / sizeof *all, all);
   add_training(env, exports);
+  add_real(env, exports);
   return exports;
 }

@@ -1,4 +1,4 @@
-/* What both halves of the Node-API door share: addon.c is that of packed models, train/door.c that of training. */
+/* What the parts of the Node-API door share: addon.c is that of packed models, train/door.c of training, real/door.c of real sums. */
 #ifndef CBNN_ADDON_H
 #define CBNN_ADDON_H
 #define NAPI_VERSION 8
@@ -16,5 +16,7 @@ int read_shapes(const int32_t *numbers, size_t count, ModelSpec *model);
 void free_shapes(ModelSpec *model);
 /* Adds the functions of train/door.c. */
 void add_training(napi_env env, napi_value exports);
+/* And of real/door.c. */
+void add_real(napi_env env, napi_value exports);
 
 #endif

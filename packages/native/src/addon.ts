@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url';
 /** A model laid out for some kernels; the addon knows what is in it. */
 export type Handle = object & { readonly kind?: 'native engine' };
 
+/** A network of real sums laid out; the addon knows what is in it. */
+export type RealHandle = object & { readonly kind?: 'native real network' };
+
 export interface Addon {
   /** instruction sets that this processor has, fastest first */
   kernels(): string[];
@@ -21,6 +24,19 @@ export interface Addon {
   ): Promise<void>;
   /** What hidden layer `k` gave for the first image of the last `run`. */
   bits(handle: Handle, k: number, out: Uint8Array): void;
+  /** Networks of real sums: csrc/real/door.c. */
+  createReal(
+    shapes: Int32Array,
+    /** indices of `realForms` */
+    forms: Int32Array,
+    hasK: boolean,
+    /** four per layer: weights, mean, scale, beta */
+    arrays: readonly Float32Array[],
+    kernels: string,
+    mostBytes: number,
+  ): RealHandle;
+  runReal(handle: RealHandle, planes: Float32Array, count: number, scores: Float32Array): void;
+  runRealLater(handle: RealHandle, planes: Float32Array, count: number, scores: Float32Array): Promise<void>;
   /** Nanoseconds of each layer on what the last `run` left, and behind them the products a second of counting alone. */
   measure(handle: Handle, rounds: number, out: Float64Array): void;
 }

@@ -14,7 +14,11 @@ import {
 } from '@cbnn/runtime';
 import { type Addon, addon, type Handle } from './addon.js';
 import { describeShapes } from './describe.js';
+import { nativeThreads } from './threads.js';
 
+export { RealEngine } from './real.js';
+export type { RealLayer, RealNetwork } from './real-network.js';
+export { type RealReference, type Rounding, runRealReference } from './real-reference.js';
 export {
   type GradientReport,
   type NativeStepResult,
@@ -25,6 +29,7 @@ export {
   trainingKernels,
   trainingRefusal,
 } from './trainer.js';
+export { nativeThreads };
 
 /** A model that needs more is refused. */
 const MOST_BYTES = 2 ** 29;
@@ -34,12 +39,6 @@ export const nativeKernels = (): string[] => (typeof addon === 'string' ? [] : a
 
 /** Why there is no native engine on this machine; null where there is one. */
 export const nativeRefusal = (): string | null => (typeof addon === 'string' ? addon : null);
-
-/** Threads that batches can have: those of libuv's pool, four unless UV_THREADPOOL_SIZE said otherwise when Node started. */
-export const nativeThreads = (): number => {
-  const size = Number(process.env['UV_THREADPOOL_SIZE'] ?? 4);
-  return Number.isInteger(size) && size > 0 ? Math.min(size, 1024) : 4;
-};
 
 export interface NativeOptions {
   /** an instruction set of `nativeKernels()`; the fastest by default */

@@ -9,17 +9,17 @@ import { evaluationGraph } from './network.js';
 import type { Device, Feeds } from './session.js';
 import { normalizationScale, type Technique } from './technique.js';
 
+/** Pixels `[count][height][width][channels]`. */
+export interface Pixels {
+  readonly count: number;
+  readonly pixels: Uint8Array;
+}
+
 export interface Evaluator {
-  /** The class of each image; `weights` as `evaluationFeeds` gives them, where they are no constants. Pixels `[count][height][width][channels]`. */
-  classify(
-    images: { readonly count: number; readonly pixels: Uint8Array },
-    weights?: Feeds,
-  ): Promise<Uint16Array>;
-  /** Its scores, `[count][classes]`. */
-  scores(
-    images: { readonly count: number; readonly pixels: Uint8Array },
-    weights?: Feeds,
-  ): Promise<Float32Array>;
+  /** `[count][class]`; `weights` as `evaluationFeeds` gives them, where they are no constants. */
+  scores(images: Pixels, weights?: Feeds): Promise<Float32Array>;
+  /** The class of each image. */
+  classify(images: Pixels, weights?: Feeds): Promise<Uint16Array>;
   close(): Promise<void>;
 }
 
@@ -37,22 +37,23 @@ export async function openEvaluator(
   const shape = [batch, inputChannels(plan.input), plan.input.height, plan.input.width];
   const planes = { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };
   const scores = { shape: [batch, classes], data: new Float32Array(batch * classes) };
-  const evaluator: Evaluator = {
+  const scoresOf: Evaluator['scores'] = async ({ count: all, pixels }, weights = {}) => {
+    const found = new Float32Array(all * classes);
+    const size = pixels.length / all;
+    for (let start = 0; start < all; start += batch) {
+      const count = Math.min(batch, all - start);
+      const part = pixels.subarray(start * size, (start + count) * size);
+      writeInputPlanes(part, count, plan.input, planes.data);
+      await session.run({ ...weights, [names.images]: planes }, { [names.scores]: scores });
+      found.set(scores.data.subarray(0, count * classes), start * classes);
+    }
+    return found;
+  };
+  return {
+    scores: scoresOf,
     async classify(images, weights) {
-      const found = await evaluator.scores(images, weights);
+      const found = await scoresOf(images, weights);
       return Uint16Array.from({ length: images.count }, (_, n) => argmax(found, n, classes));
-    },
-    async scores({ count: all, pixels }, weights = {}) {
-      const found = new Float32Array(all * classes);
-      const size = pixels.length / all;
-      for (let start = 0; start < all; start += batch) {
-        const count = Math.min(batch, all - start);
-        const part = pixels.subarray(start * size, (start + count) * size);
-        writeInputPlanes(part, count, plan.input, planes.data);
-        await session.run({ ...weights, [names.images]: planes }, { [names.scores]: scores });
-        found.set(scores.data.subarray(0, count * classes), start * classes);
-      }
-      return found;
     },
     close: () => session.close(),
   };

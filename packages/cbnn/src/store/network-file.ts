@@ -20,7 +20,7 @@ import {
   type Tensor,
 } from '@cbnn/runtime';
 import { z } from 'zod';
-import { evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
+import { type Evaluator, evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
 import { Graph } from '../graph/graph.js';
 import { names } from '../graph/names.js';
 import { type Device, openDevice } from '../graph/session.js';
@@ -214,12 +214,7 @@ export async function openNetwork(
   network: StoredNetwork,
   threads: number,
   batch = 200,
-): Promise<{
-  /** what runs it, in one line */
-  readonly description: string;
-  classify(images: { readonly count: number; readonly pixels: Uint8Array }): Promise<Uint16Array>;
-  close(): Promise<void>;
-}> {
+): Promise<Evaluator & { /** what runs it, in one line */ readonly description: string }> {
   const { plan, layers } = network;
   const stored: Technique = {
     ...techniques[plan.technique],
@@ -246,11 +241,7 @@ export async function openNetwork(
   }
   const feeds = evaluationFeeds({ parameters, shapes }, state, stored);
   const evaluator = await openEvaluator(plan, stored, device, batch, feeds);
-  return {
-    description: device.description,
-    classify: (images) => evaluator.classify(images),
-    close: () => evaluator.close(),
-  };
+  return { ...evaluator, description: device.description };
 }
 
 /** The weights that every layer multiplies with when it answers, by the technique's own graph. */

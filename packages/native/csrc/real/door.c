@@ -1,0 +1,188 @@
+/* Networks of real sums through Node-API. */
+#include "../addon.h"
+#include "real.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { ARRAYS = 4 };
+
+static const napi_type_tag handle_tag = {0x51d7c0b89a2e4f63ull, 0xa94e7d21f0b36c85ull};
+
+typedef struct {
+  RealEngine *engine;
+  RealWorkspace *own; /* of runs that are waited for */
+  int64_t reported;   /* bytes that the garbage collector was told of */
+} Handle;
+
+static void free_handle(napi_env env, void *data, void *hint) {
+  (void)hint;
+  Handle *handle = data;
+  int64_t total;
+  if (handle->reported) napi_adjust_external_memory(env, -handle->reported, &total);
+  if (handle->own) free_real_workspace(handle->own);
+  if (handle->engine) free_real(handle->engine);
+  free(handle);
+}
+
+static const RealKernels *kernels_named(napi_env env, napi_value value) {
+  char name[32] = "";
+  napi_get_value_string_utf8(env, value, name, sizeof name, 0);
+  for (int i = 0; all_real_kernels[i]; i++) {
+    const Kernels *bits = all_real_kernels[i]->bits;
+    if (strcmp(bits->name, name) == 0 && bits->supported()) return all_real_kernels[i];
+  }
+  fail(env, "this processor has not the instructions that were asked for");
+  return 0;
+}
+
+/* Four arrays a layer: weights, mean, scale, beta. */
+static int read_layers(napi_env env, const int32_t *forms, napi_value arrays, const ModelSpec *model, RealSpec *layers) {
+  uint32_t index = 0;
+  for (int k = 0; k < model->layers; k++) {
+    const float *found[ARRAYS];
+    const size_t outputs = (size_t)model->layer[k].outputs;
+    for (int i = 0; i < ARRAYS; i++) {
+      napi_value value;
+      size_t count = 0;
+      if (napi_get_element(env, arrays, index++, &value) != napi_ok) return 0;
+      found[i] = elements(env, value, napi_float32_array, &count);
+      if (!found[i] || count != (i == 0 ? outputs * model->layer[k].fan_in : outputs)) return 0;
+    }
+    if (forms[k] < 0 || forms[k] >= FORMS) return 0;
+    layers[k] = (RealSpec){model->layer + k, (Form)forms[k], found[0], found[1], found[2], found[3]};
+  }
+  return 1;
+}
+
+/* createReal(shapes, forms, has K, arrays, kernels, most bytes) */
+static napi_value create(napi_env env, napi_callback_info info) {
+  size_t count = 6, shapes = 0, forms = 0;
+  napi_value argument[6], result = 0;
+  napi_get_cb_info(env, info, &count, argument, 0, 0);
+  const int32_t *shape = elements(env, argument[0], napi_int32_array, &shapes);
+  if (!shape) return 0;
+  const int32_t *form = elements(env, argument[1], napi_int32_array, &forms);
+  if (!form) return 0;
+  bool has_k = false;
+  napi_get_value_bool(env, argument[2], &has_k);
+  const RealKernels *kernels = kernels_named(env, argument[4]);
+  if (!kernels) return 0;
+  double most = 0;
+  napi_get_value_double(env, argument[5], &most);
+
+  ModelSpec model = {0};
+  RealSpec *layers = 0;
+  Handle *handle = calloc(1, sizeof *handle);
+  const char *why = "internal: the network's numbers and arrays do not fit together";
+  if (handle && read_shapes(shape, shapes, &model) && forms == (size_t)model.layers && (layers = calloc(forms, sizeof *layers)) &&
+      read_layers(env, form, argument[3], &model, layers)) {
+    handle->engine = build_real(&model, layers, has_k, kernels, (size_t)most, &why);
+    if (handle->engine && !(handle->own = make_real_workspace(handle->engine))) why = "it needs too much memory";
+  }
+  free(layers);
+  free_shapes(&model);
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  if (pending || !handle || !handle->own) {
+    if (handle) free_handle(env, handle, 0);
+    return pending ? 0 : fail(env, why);
+  }
+  napi_create_object(env, &result);
+  napi_type_tag_object(env, result, &handle_tag);
+  napi_wrap(env, result, handle, free_handle, 0, 0);
+  int64_t total;
+  handle->reported = (int64_t)(handle->engine->bytes + handle->own->bytes);
+  napi_adjust_external_memory(env, handle->reported, &total);
+  return result;
+}
+
+/* What run and run_later take: (handle, planes, count, scores). */
+typedef struct {
+  Handle *handle;
+  const float *planes;
+  float *scores;
+  int32_t count;
+} Run;
+
+static int read_run(napi_env env, napi_callback_info info, napi_value argument[4], Run *run) {
+  size_t arguments = 4, planes = 0, scores = 0;
+  napi_get_cb_info(env, info, &arguments, argument, 0, 0);
+  run->handle = wrapped(env, argument[0], &handle_tag);
+  if (!run->handle) return 0;
+  run->planes = elements(env, argument[1], napi_float32_array, &planes);
+  if (!run->planes) return 0;
+  run->scores = elements(env, argument[3], napi_float32_array, &scores);
+  if (!run->scores) return 0;
+  napi_get_value_int32(env, argument[2], &run->count);
+  const RealEngine *engine = run->handle->engine;
+  if (run->count < 0 || planes != (size_t)run->count * engine->image || scores != (size_t)run->count * engine->classes) {
+    fail(env, "internal: planes or scores of another length were expected");
+    return 0;
+  }
+  return 1;
+}
+
+static napi_value run_now(napi_env env, napi_callback_info info) {
+  napi_value argument[4];
+  Run run = {0};
+  if (read_run(env, info, argument, &run)) run_real(run.handle->engine, run.handle->own, run.planes, run.count, run.scores);
+  return 0;
+}
+
+/* One run in the background, on a thread of libuv's pool, in a workspace of its own. */
+typedef struct {
+  Run run;
+  RealWorkspace *workspace;
+  napi_async_work work;
+  napi_deferred deferred;
+  napi_ref kept[3]; /* handle, planes, scores: alive until it is done */
+} Task;
+
+static void execute(napi_env env, void *data) {
+  (void)env;
+  Task *task = data;
+  run_real(task->run.handle->engine, task->workspace, task->run.planes, task->run.count, task->run.scores);
+}
+
+static void complete(napi_env env, napi_status status, void *data) {
+  Task *task = data;
+  napi_value nothing;
+  napi_get_undefined(env, &nothing);
+  if (status == napi_ok) napi_resolve_deferred(env, task->deferred, nothing);
+  else napi_reject_deferred(env, task->deferred, nothing);
+  for (int i = 0; i < 3; i++) napi_delete_reference(env, task->kept[i]);
+  napi_delete_async_work(env, task->work);
+  free_real_workspace(task->workspace);
+  free(task);
+}
+
+static napi_value run_later(napi_env env, napi_callback_info info) {
+  napi_value argument[4], promise = 0, name;
+  Task *task = calloc(1, sizeof *task);
+  if (!task) return fail(env, "there is no memory left");
+  if (!read_run(env, info, argument, &task->run)) {
+    free(task);
+    return 0;
+  }
+  task->workspace = make_real_workspace(task->run.handle->engine);
+  if (!task->workspace) {
+    free(task);
+    return fail(env, "there is no memory left for one more run");
+  }
+  const napi_value kept[3] = {argument[0], argument[1], argument[3]};
+  for (int i = 0; i < 3; i++) napi_create_reference(env, kept[i], 1, &task->kept[i]);
+  napi_create_promise(env, &task->deferred, &promise);
+  napi_create_string_utf8(env, "cbnn", NAPI_AUTO_LENGTH, &name);
+  napi_create_async_work(env, 0, name, execute, complete, task, &task->work);
+  napi_queue_async_work(env, task->work);
+  return promise;
+}
+
+void add_real(napi_env env, napi_value exports) {
+  const napi_property_descriptor all[] = {
+      {"createReal", 0, create, 0, 0, 0, napi_enumerable, 0},
+      {"runReal", 0, run_now, 0, 0, 0, napi_enumerable, 0},
+      {"runRealLater", 0, run_later, 0, 0, 0, napi_enumerable, 0},
+  };
+  napi_define_properties(env, exports, sizeof all / sizeof *all, all);
+}
