@@ -129,15 +129,19 @@ async function compareCommand(
       { header: '95 % interval', align: 'right' },
       { header: 'bytes', align: 'right' },
       { header: 'ms an image', align: 'right' },
-      { header: 'executor' },
+      { header: 'executor, one thread' },
+      { header: 'ms in batches', align: 'right' },
+      { header: 'executor, all threads' },
     ],
     found.techniques.map(({ name, test, bytes, times }) => [
       name,
       formatPercent(test.error),
       `${test.low.toFixed(2)} to ${test.high.toFixed(2)}`,
       formatBytes(bytes),
-      times[0]!.median.toPrecision(3),
-      times[0]!.executor,
+      ...times.flatMap(({ median, executor, threads }) => [
+        median.toPrecision(3),
+        `${executor}${threads > 1 ? `, ${threads}` : ''}`,
+      ]),
     ]),
   );
   result(

@@ -265,7 +265,7 @@ async function compacted(
   return tries.find(({ id }) => id === chosen)?.run ?? null;
 }
 
-/** One image at a time on one thread, and batches on all; everything in turns. */
+/** One image at a time on one thread, and batches on all; everything in turns. What a technique may run on competes. */
 async function timeAll(
   paths: readonly string[],
   { dataset, config }: PreparedRun,
@@ -285,13 +285,18 @@ async function timeAll(
       },
     );
     let at = 0;
-    return executors.map((own) =>
-      own.map(({ executor, threads, batch }) => {
+    return executors.map((own) => {
+      const measured = own.map(({ executor, threads, batch }) => {
         const calls = times[at++]!;
         const of = (share: number) => calls.at(share) / batch;
         return { executor, threads, batch, median: of(0.5), fast: of(0.1), slow: of(0.9) };
-      }),
-    );
+      });
+      return [...new Set(measured.map(({ batch }) => batch))].map((batch) => {
+        const alike = measured.filter((one) => one.batch === batch).sort((a, b) => a.median - b.median);
+        const others = alike.slice(1).map(({ executor, median }) => ({ executor, median }));
+        return { ...alike[0]!, others };
+      });
+    });
   } finally {
     for (const { close } of all) await close();
   }

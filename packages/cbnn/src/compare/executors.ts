@@ -1,24 +1,30 @@
 /**
- * The best executor for a finished network here: the packed engines for networks of bits, ONNX Runtime's float32 kernels for all
- * others (also for XNOR-Net, whose scales no packed engine has). One image at a time on one thread, and many on all.
+ * What may run a finished network here: the packed engines for networks of bits, ONNX Runtime's float32 kernels for all others, and
+ * beside those what a technique allows for: the native engine for XNOR-Net, and for the weights that pruning has left. Which is the
+ * best, timing says. One image at a time on one thread, and many on all.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { internalError, WasmEngine, wasmRefusal } from '@cbnn/runtime';
-import { finishedNetwork } from '../cost/finished-network.js';
+import { internalError, runReference, WasmEngine, wasmRefusal } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
 import { stretchSet } from '../data/stretch-set.js';
 import { openEngine } from '../engines/evaluate.js';
 import { openNative } from '../engines/packed-native.js';
+import { openStoredNative } from '../engines/stored-native.js';
 import { argmax } from '../predictions.js';
-import { decodeNetwork, openNetwork } from '../store/network-file.js';
+import { decodeNetwork, openNetwork, type StoredNetwork } from '../store/network-file.js';
+import { techniques } from '../techniques/index.js';
 import { readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 
 /** Images of a batch. */
 const BATCH = 32;
+/** Images whose scores are compared with an oracle in plain loops, to the bit. */
+const EXACT = 1;
+/** Otherwise float32 sums may have been added up in another order: difference of scores, beside an image's largest. */
+const TOLERANCE = 1e-4;
 /**
- * Of those, how many may get another class from ONNX Runtime than in a batch of another size: it adds up in another order, and a
- * rounded activation may fall to the other side. Packed models have none.
+ * Where activations are rounded, one that is next to a threshold may fall to the other side, and scores with it: those of half of the
+ * images must agree, and the classes of all but so many.
  */
 const MOST_DIFFERENT = 2;
 
@@ -27,87 +33,171 @@ export interface Executor {
   readonly threads: number;
   /** images a call */
   readonly batch: number;
-  /** the classes of the next images of the set, round and round */
-  run(): Promise<Uint16Array>;
+  /** scores `[batch][class]` of the next images of the set, round and round */
+  run(): Promise<Scores>;
   close(): Promise<void>;
 }
 
-/** Those of the network in `path`: single images, and batches on `threads` threads. Throws an internal error where answers differ. */
+type Scores = Float32Array | Int32Array;
+
+/** Those that the network in `path` has here, for single images and for batches. Throws an internal error where answers differ. */
 export async function openExecutors(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
   const some = takeImages(
     images,
     Uint32Array.from({ length: BATCH }, (_, n) => n % images.count),
   );
-  const network = finishedNetwork(path);
-  const { pixels } = stretchSet(some, network.input.stretch);
-  const expected = await network.predict(some, threads);
-  const open = existsSync(new RunFolder(path).model) ? openPacked : openStored;
-  const executors = [await open(path, pixels, 1, 1), await open(path, pixels, BATCH, threads)];
-  for (const { executor, batch, run } of executors) {
-    let different = 0;
-    for (let n = 0; n < BATCH; n += batch)
-      for (const [i, found] of (await run()).entries()) different += Number(found !== expected[n + i]);
-    if (different > (network.isPacked ? 0 : MOST_DIFFERENT))
-      throw internalError(
-        `compare: ${executor} gives ${different} of ${BATCH} images of ${path} other classes`,
-      );
-  }
-  return executors;
+  return existsSync(new RunFolder(path).model)
+    ? openPacked(path, some, threads)
+    : openStored(path, some, threads);
 }
 
-async function openPacked(
-  path: string,
-  pixels: Uint8Array,
-  batch: number,
-  threads: number,
-): Promise<Executor> {
+async function openPacked(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
   const model = readModel(path);
+  const { pixels } = stretchSet(images, model.input.stretch);
+  const engine = await openEngine(model, threads);
+  const executor = nameOf(engine.description);
+  const run = () => engine.scores(pixels, BATCH);
+  const many: Executor = { executor, threads, batch: BATCH, run, close: () => engine.close() };
+  const expected = await many.run();
   const classes = model.classes.length;
-  const classesOf = (scores: Int32Array) =>
-    Uint16Array.from({ length: batch }, (_, n) => argmax(scores, n, classes));
-  if (batch > 1) {
-    const engine = await openEngine(model, threads);
-    const run = async () => classesOf(await engine.scores(pixels, batch));
-    return { executor: nameOf(engine.description), threads, batch, run, close: () => engine.close() };
+  const next = nextOf(pixels);
+  for (let n = 0; n < EXACT; n++) {
+    const { scores } = runReference(model, next(), { stretched: true });
+    check(
+      executor,
+      'plain loops',
+      scores,
+      expected.subarray(n * classes, (n + 1) * classes),
+      classes,
+      'exact',
+    );
   }
+  const one = await openSingle(path, pixels);
+  check(one.executor, executor, expected, await allOf(one, classes), classes, 'exact');
+  return [one, many];
+}
+
+async function openSingle(path: string, pixels: Uint8Array): Promise<Executor> {
+  const model = readModel(path);
+  const next = nextOf(pixels);
   const native = await openNative(model);
   const engine = native ?? (wasmRefusal(model) === null ? await WasmEngine.create(model) : null);
+  const about = { threads: 1, batch: 1 };
   if (!engine) {
     const slow = await openEngine(model, 1);
-    const next = nextOf(pixels);
-    const run = async () => classesOf(await slow.scores(next(), 1));
-    return { executor: nameOf(slow.description), threads, batch, run, close: () => slow.close() };
+    const executor = nameOf(slow.description);
+    return { ...about, executor, run: () => slow.scores(next(), 1), close: () => slow.close() };
   }
-  const scores = new Int32Array(classes);
-  const next = nextOf(pixels);
+  const scores = new Int32Array(model.classes.length);
   return {
+    ...about,
     executor: native ? `native, ${native.kernels}` : 'wasm',
-    threads,
-    batch,
     async run() {
       engine.run(next(), scores, { stretched: true });
-      return classesOf(scores);
+      return scores;
     },
     close: async () => {},
   };
 }
 
-async function openStored(
-  path: string,
+async function openStored(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
+  const network = decodeNetwork(readFileSync(new RunFolder(path).network));
+  const { plan, classes } = network;
+  const { pixels } = stretchSet(images, plan.input.stretch);
+  const { binarySums, afterTraining } = techniques[plan.technique];
+  const own = await openNetwork(network, threads);
+  const expected = await own.scores({ count: BATCH, pixels });
+  await own.close();
+  const all = [
+    await openFloat32(network, pixels, 1, 1),
+    await openFloat32(network, pixels, BATCH, threads),
+    ...(await openNativeBoth(network, pixels, threads)),
+  ];
+  for (const one of all)
+    check(
+      one.executor,
+      path,
+      expected,
+      await allOf(one, classes.length),
+      classes.length,
+      binarySums || afterTraining ? 'rounded' : 'real',
+    );
+  return all;
+}
+
+async function openFloat32(
+  network: StoredNetwork,
   pixels: Uint8Array,
   batch: number,
   threads: number,
 ): Promise<Executor> {
-  const file = readFileSync(new RunFolder(path).network);
-  const network = await openNetwork(decodeNetwork(file), threads, batch);
+  const opened = await openNetwork(network, threads, batch);
   const next = nextOf(pixels);
   return {
-    executor: `${nameOf(network.description)}, float32`,
+    executor: `${nameOf(opened.description)}, float32`,
     threads,
     batch,
-    run: () => network.classify({ count: batch, pixels: batch > 1 ? pixels : next() }),
-    close: () => network.close(),
+    run: () => opened.scores({ count: batch, pixels: batch > 1 ? pixels : next() }),
+    close: () => opened.close(),
   };
+}
+
+/** None where it is not here, or not for this technique. */
+async function openNativeBoth(
+  network: StoredNetwork,
+  pixels: Uint8Array,
+  threads: number,
+): Promise<Executor[]> {
+  const engine = await openStoredNative(network);
+  if (!engine) return [];
+  const executor = `native, ${engine.kernels}${techniques[network.plan.technique].prunes ? ', sparse' : ''}`;
+  const next = nextOf(pixels);
+  const close = async () => {};
+  const one = { executor, threads: 1, batch: 1, run: async () => engine.run(next()), close };
+  const run = () => engine.runBatch(pixels, BATCH, threads);
+  const many = { executor, threads, batch: BATCH, run, close };
+  const classes = network.classes.length;
+  const [single, together] = [await allOf(one, classes), await many.run()];
+  check(executor, 'single images', single, together, classes, 'exact');
+  const image = nextOf(pixels);
+  for (let n = 0; n < EXACT; n++) {
+    const found = single.subarray(n * classes, (n + 1) * classes);
+    check(executor, 'plain loops', engine.reference(image()), found, classes, 'exact');
+  }
+  return [one, many];
+}
+
+/** Scores of all images, `[BATCH][class]`. */
+async function allOf({ batch, run }: Executor, classes: number): Promise<Float64Array> {
+  const all = new Float64Array(BATCH * classes);
+  for (let n = 0; n < BATCH; n += batch) all.set(await run(), n * classes);
+  return all;
+}
+
+/** Throws an internal error unless `found` are the scores `[image][class]` that were expected, as far as they can be. */
+function check(
+  executor: string,
+  of: string,
+  expected: ArrayLike<number>,
+  found: ArrayLike<number>,
+  classes: number,
+  how: 'exact' | 'real' | 'rounded',
+): void {
+  let [far, other] = [0, 0];
+  const images = found.length / classes;
+  for (let n = 0; n < images; n++) {
+    let [difference, largest] = [0, 0];
+    for (let i = n * classes; i < (n + 1) * classes; i++) {
+      difference = Math.max(difference, Math.abs(found[i]! - expected[i]!));
+      largest = Math.max(largest, Math.abs(expected[i]!));
+    }
+    far += Number(!(difference <= (how === 'exact' ? 0 : TOLERANCE * largest)));
+    other += Number(argmax(found, n, classes) !== argmax(expected, n, classes));
+  }
+  if (how === 'rounded' ? far > images / 2 || other > MOST_DIFFERENT : far > 0)
+    throw internalError(
+      `compare: ${executor} gives ${far} of ${images} images other scores than ${of}, and ${other} another class`,
+    );
 }
 
 /** `native, avx512` of `native: cbnn's own engine, avx512, 2 threads`; `ONNX Runtime 1.30.0 native` of ONNX Runtime's devices. */

@@ -51,7 +51,7 @@ export interface ErrorOf {
   readonly high: number;
 }
 
-/** Milliseconds an image: median, fastest and slowest tenth of calls. */
+/** Milliseconds an image on the fastest executor: median, fastest and slowest tenth of calls. */
 export interface TechniqueTime {
   readonly executor: string;
   readonly threads: number;
@@ -60,4 +60,6 @@ export interface TechniqueTime {
   readonly median: number;
   readonly fast: number;
   readonly slow: number;
+  /** executors that were slower, in the same turns: their medians */
+  readonly others: readonly { readonly executor: string; readonly median: number }[];
 }

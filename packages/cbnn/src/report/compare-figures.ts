@@ -131,25 +131,33 @@ function placeLabels(
   return placed;
 }
 
-/** Milliseconds an image of every technique, with the executor that they were measured on. */
+/** Executors of one kind have one colour: cbnn's own engines, and ONNX Runtime's kernels. */
+const executorKinds = [
+  { label: 'cbnn’s own engine', colour: familyShade('blue', 0.5), has: /^(native|wasm)/ },
+  { label: 'ONNX Runtime, int8', colour: familyShade('orange', 0.2), has: /, int8$/ },
+  { label: 'ONNX Runtime, float32', colour: familyShade('orange', 0.5), has: /^/ },
+] as const;
+
+const kindOf = (executor: string) => executorKinds.find(({ has }) => has.test(executor))!;
+
+/** Milliseconds an image of every technique, with the executor that was the fastest for it. */
 export function runtimeFigure(result: CompareResult): string {
-  const [others, packed] = [familyShade('orange', 0.5), familyShade('blue', 0.5)];
-  const bars = result.techniques.flatMap(({ name, technique, times }) =>
+  const bars = result.techniques.flatMap(({ name, times }) =>
     times.map((time) => ({
       ...time,
       name: `${name}, ${nameOf(time)}`,
-      fill: technique === 'bnn' ? packed : others,
-      text: milliseconds(time.median),
+      fill: kindOf(time.executor).colour,
+      text: `${milliseconds(time.median)}, ${time.executor.replace(/ONNX Runtime [\d.]+ (native|WebAssembly)/, 'ORT')}`,
     })),
   );
+  const fills = new Set(bars.map(({ fill }) => fill));
   return renderSvg(timeBars(bars, { label: 'milliseconds per image', isLogarithmic: true, rowHeight: 26 }), {
     heading: 'Time per image',
     subheading: `${result.architecture}; ${result.cpu}`,
-    legend: [
-      { label: 'packed model, cbnn’s own engine', colour: packed, symbol: 'area' },
-      { label: 'ONNX Runtime, float32', colour: others, symbol: 'area' },
-    ],
-    note: `${TIMES_NOTE}.`,
+    legend: executorKinds
+      .filter(({ colour }) => fills.has(colour))
+      .map(({ label, colour }) => ({ label, colour, symbol: 'area' as const })),
+    note: `${TIMES_NOTE}. Behind the bar: the fastest executor (ORT: ONNX Runtime).`,
   });
 }
 

@@ -71,7 +71,7 @@ function sections(
       id: 'runtime',
       title: 'Milliseconds',
       short: 'Milliseconds',
-      lead: `Each on the best executor that there is for it here, in turns, answers checked; ${result.cpu}.`,
+      lead: `Each on the fastest executor that there is for it here, in turns, answers checked; ${result.cpu}.${lost(result)}`,
       body: markup`${figureCard(figures['error-milliseconds'])}${figureCard(figures['fig5-runtime'])}<div class="card">${htmlTable(
         [
           { header: 'technique' },
@@ -80,6 +80,7 @@ function sections(
           { header: 'threads', align: 'right' },
           { header: 'ms an image', align: 'right' },
           { header: 'fastest, slowest tenth', align: 'right' },
+          { header: 'slower, ms an image', align: 'wrap' },
         ],
         techniques.flatMap(({ name, times }) =>
           times.map((time) => ({
@@ -90,6 +91,7 @@ function sections(
               String(time.threads),
               time.median.toPrecision(3),
               `${time.fast.toPrecision(3)} to ${time.slow.toPrecision(3)}`,
+              time.others.map(({ executor, median }) => `${executor}: ${median.toPrecision(3)}`).join('; '),
             ],
           })),
         ),
@@ -140,4 +142,14 @@ function sections(
         .join(', ')}.</p></div>`,
     },
   ];
+}
+
+/** Where ONNX Runtime's float32 kernels were faster than what a technique has of its own. */
+function lost({ techniques }: CompareResult): string {
+  const found = techniques.flatMap(({ technique, times }) =>
+    times
+      .filter(({ executor, others }) => /float32$/.test(executor) && others.length > 0)
+      .map(({ batch, others }) => `${technique} on ${others[0]!.executor} (batch ${batch})`),
+  );
+  return found.length > 0 ? ` Slower than float32: ${found.join(', ')}.` : '';
 }
