@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { finishedNetwork } from '../cost/finished-network.js';
+import { smallImages } from '../data/testing/small-images.js';
 import { reportComparison } from '../report/compare-report.js';
 import { precisionFigure } from '../report/precision-figure.js';
 import { loadRunImages } from '../train/run.js';
@@ -13,13 +14,14 @@ import { precisionOf } from './precision.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-compare-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-const out = join(folder, 'signs');
+const out = join(folder, 'small');
 
 const shared: SharedOptions = {
-  data: 'signs',
+  data: smallImages(folder),
   dataDir: folder,
-  limit: 400,
-  width: 0.25,
+  size: 8,
+  architecture: '16C3-MP2-32C3-MP2-96FC-3FC',
+  validation: 10,
   stretch: 'off',
   threads: 1,
 };
@@ -55,8 +57,9 @@ describe('a comparison', () => {
     );
     const trained: string[] = [];
     // What is left out is what it was begun with.
-    const result = await compare({ data: 'signs', dataDir: folder }, out, {
+    const result = await compare({ data: shared.data, dataDir: folder }, out, {
       resume: true,
+      turnSeconds: 0.02,
       onTraining: (name) => trained.push(name),
     });
     // bnn was finished before.

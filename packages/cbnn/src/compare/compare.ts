@@ -27,8 +27,7 @@ import { type Contender, contendersOf, usualContenders } from './contenders.js';
 import { type Executor, openExecutors } from './executors.js';
 import type { ComparedTechnique, CompareResult } from './result.js';
 
-/** Seconds of each executor's turn, and how often it has one. */
-const TURN_SECONDS = 0.7;
+/** Turns that each executor has. */
 const ROUNDS = 3;
 
 /** What is the same for all techniques. */
@@ -45,6 +44,8 @@ export interface CompareOptions {
   /** seconds that all trainings together may take, about */
   readonly budget?: number;
   readonly resume?: boolean;
+  /** of each executor's turns, when times are measured; 0.7 by default */
+  readonly turnSeconds?: number;
   readonly signal?: AbortSignal;
   readonly onNote?: (note: string) => void;
   readonly onTraining?: (contender: string, progress: TrainingProgress) => void;
@@ -269,7 +270,7 @@ async function compacted(
 async function timeAll(
   paths: readonly string[],
   { dataset, config }: PreparedRun,
-  { signal, onStage }: CompareOptions,
+  { signal, onStage, turnSeconds = 0.7 }: CompareOptions,
 ): Promise<ComparedTechnique['times'][]> {
   const executors: Executor[][] = [];
   for (const path of paths) executors.push(await openExecutors(path, dataset.test, config.threads));
@@ -279,7 +280,7 @@ async function timeAll(
       all.map(({ run }) => run),
       {
         rounds: ROUNDS,
-        seconds: TURN_SECONDS,
+        seconds: turnSeconds,
         signal,
         onTurn: (done, total) => onStage?.('timing', done, total),
       },

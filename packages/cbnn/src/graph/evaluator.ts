@@ -57,7 +57,6 @@ export async function openEvaluator(
     },
     close: () => session.close(),
   };
-  return evaluator;
 }
 
 /** What an evaluation graph needs beside the images: the trained tensors, and statistics in the form it takes them. */
