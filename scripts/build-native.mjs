@@ -55,6 +55,11 @@ const INSTRUCTIONS = {
   'train/dot-avxvnni.c': ['-mavx2', '-mavxvnni', '-mbmi', '-mbmi2'],
   'train/dot-avx2.c': ['-mavx2', '-mbmi', '-mbmi2'],
   'train/dot-neon-sdot.c': ['-march=armv8.2-a+dotprod'],
+  'train-real/dot-avx512.c': [
+    ...['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512bf16'],
+    ...['-mbmi', '-mbmi2', '-mprefer-vector-width=512'],
+  ],
+  'train-real/dot-avx2.c': ['-mavx2', '-mfma', '-mbmi', '-mbmi2'],
 };
 
 const version = spawnSync(compiler, ['--version'], { encoding: 'utf8' });
@@ -73,7 +78,7 @@ const gcc = [
   '-fvect-cost-model=dynamic',
 ];
 // A compiler may be too old for some instructions: then it does without them, and not without the addon.
-const OPTIONAL = { 'train/dot-avxvnni.c': 'NO_AVXVNNI' };
+const OPTIONAL = { 'train/dot-avxvnni.c': 'NO_AVXVNNI', 'train-real/dot-avx512.c': 'NO_AVX512BF16' };
 const left = Object.keys(OPTIONAL).filter((file) => {
   const probe = [...INSTRUCTIONS[file], '-E', '-x', 'c', '/dev/null'];
   return arch === 'x64' && spawnSync(compiler, probe).status !== 0;

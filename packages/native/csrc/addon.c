@@ -355,5 +355,6 @@ NAPI_MODULE_INIT() {
   napi_define_properties(env, exports, sizeof all / sizeof *all, all);
   add_training(env, exports);
   add_real(env, exports);
+  add_real_training(env, exports);
   return exports;
 }

@@ -1,4 +1,5 @@
-/* What the parts of the Node-API door share: addon.c is that of packed models, train/door.c of training, real/door.c of real sums. */
+/* What the parts of the Node-API door share: addon.c is that of packed models, real/door.c of
+ * networks of real sums, train/door.c and train-real/door.c of training. */
 #ifndef CBNN_ADDON_H
 #define CBNN_ADDON_H
 #define NAPI_VERSION 8
@@ -14,9 +15,9 @@ void *wrapped(napi_env env, napi_value value, const napi_type_tag *tag);
 /* Shapes as src/describe.ts writes them, weights left out; false where they do not fit together. To be freed either way. */
 int read_shapes(const int32_t *numbers, size_t count, ModelSpec *model);
 void free_shapes(ModelSpec *model);
-/* Adds the functions of train/door.c. */
+/* Add the functions of train/door.c, real/door.c and train-real/door.c. */
 void add_training(napi_env env, napi_value exports);
-/* And of real/door.c. */
 void add_real(napi_env env, napi_value exports);
+void add_real_training(napi_env env, napi_value exports);
 
 #endif

@@ -74,13 +74,46 @@ export interface TrainingAddon {
   dotLimit(kernels: string, steps: number): number;
 }
 
-/** The addon, or why there is none. */
-export const addon: (Addon & TrainingAddon) | string = load();
+/** A real training step laid out; the addon knows what is in it. */
+export type RealTrainerHandle = object & { readonly kind?: 'real trainer' };
 
-function load(): (Addon & TrainingAddon) | string {
+/** Training in bfloat16: csrc/train-real/door.c. */
+export interface RealTrainingAddon {
+  realTrainingKernels(): string[];
+  createRealTrainer(
+    shapes: Int32Array,
+    /** batch, threads, squared hinge, and the layers' activations */
+    numbers: Int32Array,
+    /** six per layer: weights that are multiplied with, gamma, beta, and their gradients */
+    layers: readonly Float32Array[],
+    /** four per trained tensor: value, first and second moment, gradient */
+    tensors: readonly Float32Array[],
+    /** two per trained tensor: what the rate is multiplied with, and 1 where it is latent */
+    tensorNumbers: Float32Array,
+    kernels: string,
+    mostBytes: number,
+  ): RealTrainerHandle;
+  realStep(
+    handle: RealTrainerHandle,
+    pixels: Uint8Array,
+    labels: Uint16Array,
+    learns: boolean,
+    results: Float64Array,
+    statistics: Float32Array,
+  ): Promise<void>;
+  realUpdate(handle: RealTrainerHandle, rates: Float32Array): Promise<void>;
+  realScores(handle: RealTrainerHandle, out: Float32Array): void;
+}
+
+type Everything = Addon & TrainingAddon & RealTrainingAddon;
+
+/** The addon, or why there is none. */
+export const addon: Everything | string = load();
+
+function load(): Everything | string {
   const require = createRequire(import.meta.url);
   try {
-    const find = require('node-gyp-build') as (folder: string) => Addon & TrainingAddon;
+    const find = require('node-gyp-build') as (folder: string) => Everything;
     return find(fileURLToPath(new URL('..', import.meta.url)));
   } catch (error) {
     const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');

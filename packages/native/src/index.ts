@@ -20,6 +20,15 @@ export { RealEngine } from './real.js';
 export type { RealLayer, RealNetwork } from './real-network.js';
 export { type RealReference, type Rounding, runRealReference } from './real-reference.js';
 export {
+  type RealLayer,
+  type RealStepResult,
+  type RealStepTimes,
+  type RealTensor,
+  RealTrainer,
+  type RealTrainerOptions,
+  realTrainingKernels,
+} from './real-trainer.js';
+export {
   type GradientReport,
   type NativeStepResult,
   NativeTrainer,

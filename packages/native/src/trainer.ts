@@ -107,7 +107,7 @@ export interface BatchStatistics {
 const MOST_GRADIENT = 127;
 const MOST_BIT = 2;
 const MOST_HALF = 15;
-const MOST_THREADS = 256;
+export const MOST_THREADS = 256;
 
 /** Why this step cannot train a network: sums over a batch that could leave their integers. Null where it can. */
 export function trainingRefusal({
@@ -131,10 +131,27 @@ export function trainingRefusal({
 }
 
 /** A trainer that needs more than this machine, or its container, has is refused. */
-const mostBytes = (): number => {
+export const mostBytes = (): number => {
   const allowed = process.constrainedMemory?.() ?? 0;
   return allowed > 0 && allowed < totalmem() ? allowed : totalmem();
 };
+
+/** Room for the statistics of all layers, as the addon writes them, and each layer's. */
+export function statisticsOf(shapes: readonly KernelShape[]): {
+  readonly all: Float32Array;
+  readonly layers: BatchStatistics[];
+} {
+  const channels = shapes.map(({ output }) => output.channels);
+  const all = new Float32Array(channels.reduce((sum, count) => sum + 2 * count, 0));
+  let at = 0;
+  const layers = channels.map((count) => {
+    const mean = all.subarray(at, at + count);
+    const variance = all.subarray(at + count, at + 2 * count);
+    at += 2 * count;
+    return { mean, variance };
+  });
+  return { all, layers };
+}
 
 export class NativeTrainer {
   readonly statistics: readonly BatchStatistics[];
@@ -148,16 +165,8 @@ export class NativeTrainer {
     /** the instruction set that it runs on */
     readonly kernels: string,
   ) {
-    const channels = options.shapes.map(({ output }) => output.channels);
-    this.results = new Float64Array(2 + TIMES.length + 3 * channels.length);
-    this.all = new Float32Array(channels.reduce((sum, count) => sum + 2 * count, 0));
-    let at = 0;
-    this.statistics = channels.map((count) => {
-      const mean = this.all.subarray(at, at + count);
-      const variance = this.all.subarray(at + count, at + 2 * count);
-      at += 2 * count;
-      return { mean, variance };
-    });
+    this.results = new Float64Array(2 + TIMES.length + 3 * options.shapes.length);
+    ({ all: this.all, layers: this.statistics } = statisticsOf(options.shapes));
   }
 
   /** Throws a config error where there is no addon, or the network is too large for it. */

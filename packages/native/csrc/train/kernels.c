@@ -21,3 +21,9 @@ const StepKernels *const all_step_kernels[] = {
     &portable_step_kernels,
     0,
 };
+
+Adam fastest_adam(void) {
+  int i = 0;
+  while (!all_step_kernels[i]->supported()) i++;
+  return all_step_kernels[i]->adam;
+}

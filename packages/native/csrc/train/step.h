@@ -12,7 +12,7 @@
 #define CBNN_STEP_H
 #include "../engine.h"
 #include "../windows.h"
-#include <time.h>
+#include "shared.h"
 
 /* Rows of a tile of sums of products; its lanes are a block. */
 enum { ROWS = 8 };
@@ -215,8 +215,6 @@ typedef struct {
   Segment *segments;
 } StepSpace;
 
-typedef struct Pool Pool;
-
 typedef struct {
   const StepKernels *kernels;
   int layers, batch, classes;
@@ -296,36 +294,12 @@ void gradient_report(const Step *step, int k, double out[3]);
 /* For tests: false where there is nothing of this length. */
 int inspect_step(const Step *step, int k, int what, int32_t *out, size_t length);
 
-/* Threads that share tasks out among them, the caller being one. Which one takes a task may not matter. */
-typedef void (*Task)(void *context, int index, int thread);
-Pool *make_pool(int threads);
-void free_pool(Pool *pool);
-void run_tasks(Pool *pool, Task task, void *context, int count);
-
-static inline double clock_seconds(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-/* Adds the time since `since` to `seconds`; returns the time now. */
-static inline double clocked(double *seconds, double since) {
-  const double now = clock_seconds();
-  *seconds += now - since;
-  return now;
-}
-
 /* To the nearest, halves to even; |x| < 2^22. */
 static inline int32_t rounded(float x) {
   const float shifted = x + 12582912.f;
   int32_t bits;
   __builtin_memcpy(&bits, &shifted, 4);
   return bits - 0x4b400000;
-}
-
-static inline uint16_t bfloat16(float x) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, 4);
-  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
 static inline void *p_at(const StepLayer *layer, int image, int pixel) {

@@ -233,8 +233,8 @@ function valueAt(
   return f(f(f(f(p) - trace.mean[c]!) * gain) + f(f(beta.value[c]! * GAIN) + 1));
 }
 
-function lossOf(
-  { loss, batch }: NativeTrainerOptions,
+export function lossOf(
+  { loss, batch }: Pick<NativeTrainerOptions, 'loss' | 'batch'>,
   scores: Float32Array,
   labels: ArrayLike<number>,
   classes: number,

@@ -1,0 +1,120 @@
+/*
+ * What a real step does to values one by one, in plain loops over the lanes of a block, which compilers turn into vectors. Every
+ * operation is one of IEEE 754's, rounded once, in the order written here.
+ */
+static const float SIGN_GAIN = 1e20f; /* packages/cbnn/src/graph/operations/batch-norm.ts */
+
+typedef int32_t Ints __attribute__((vector_size(LANES * 4)));
+
+static void NAME(pool)(const float *z, int height, int width, int size, float *p, uint8_t *winner) {
+  const size_t row = (size_t)width * size * BLOCK;
+  for (int y = 0; y < height; y++)
+    for (int x = 0; x < width; x++, p += BLOCK, winner += BLOCK) {
+      const float *window = z + y * size * row + (size_t)x * size * BLOCK;
+      float best[BLOCK];
+      int32_t place[BLOCK] = {0};
+      memcpy(best, window, sizeof best);
+      for (int j = 1; j < size * size; j++) {
+        const float *other = window + j / size * row + (size_t)(j % size) * BLOCK;
+        for (int i = 0; i < BLOCK; i++) {
+          const int wins = other[i] > best[i];
+          best[i] = wins ? other[i] : best[i];
+          place[i] = wins ? j : place[i];
+        }
+      }
+      memcpy(p, best, sizeof best);
+      for (int i = 0; i < BLOCK; i++) winner[i] = (uint8_t)place[i];
+    }
+}
+
+static void NAME(moments)(const float *p, int pixels, float share, float *sum, float *square) {
+  for (int lane = 0; lane < BLOCK; lane += LANES) {
+    Reals total = {0}, squares = {0};
+    for (int i = 0; i < pixels; i++) total += *(const UnalignedReals *)(p + i * BLOCK + lane);
+    const Reals mean = total * share;
+    for (int i = 0; i < pixels; i++) {
+      const Reals d = *(const UnalignedReals *)(p + i * BLOCK + lane) - mean;
+      squares += d * d;
+    }
+    *(UnalignedReals *)(sum + lane) = total;
+    *(UnalignedReals *)(square + lane) = squares;
+  }
+}
+
+INLINE uint16_t NAME(rounded)(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+INLINE void NAME(put)(const uint16_t *values, int lanes, uint16_t *out) {
+  if (lanes == BLOCK) memcpy(out, values, BLOCK * sizeof *values);
+  else memcpy(out, values, lanes * sizeof *values);
+}
+
+static void NAME(activate)(const float *p, int count, Line line, int lanes, uint16_t *x, size_t pixel) {
+  const float *restrict mean = line.mean, *restrict gain = line.gain, *restrict offset = line.offset;
+  for (int n = 0; n < count; n++, p += BLOCK, x += pixel) {
+    uint16_t out[BLOCK];
+    if (line.activation == SIGN)
+      for (int i = 0; i < BLOCK; i++) out[i] = (p[i] - mean[i]) * gain[i] + offset[i] >= 0 ? 0x3f80 : 0xbf80;
+    else
+      for (int i = 0; i < BLOCK; i++) {
+        const float y = (p[i] - mean[i]) * gain[i] + offset[i];
+        out[i] = NAME(rounded)(y > 0 ? y : 0.f);
+      }
+    NAME(put)(out, lanes, x);
+  }
+}
+
+static void NAME(estimate)(float *dy, const float *p, int pixels, Line line, float *first, float *second) {
+  for (int lane = 0; lane < BLOCK; lane += LANES) {
+    const Reals mean = *(const UnalignedReals *)(line.mean + lane), gain = *(const UnalignedReals *)(line.gain + lane);
+    const Reals offset = *(const UnalignedReals *)(line.offset + lane);
+    Reals total = {0}, products = {0};
+    for (int n = 0; n < pixels; n++) {
+      UnalignedReals *d = (UnalignedReals *)(dy + n * BLOCK + lane);
+      const Reals centred = *(const UnalignedReals *)(p + n * BLOCK + lane) - mean, y = centred * gain + offset;
+      Reals passed = *d;
+      if (line.activation != NO_ACTIVATION) {
+        const Ints open = line.activation == RELU ? y > 0 : (y >= -SIGN_GAIN) & (y <= SIGN_GAIN);
+        passed = (Reals)((Ints)passed & open);
+        *d = passed;
+      }
+      total += passed;
+      products += passed * centred;
+    }
+    *(UnalignedReals *)(first + lane) = total;
+    *(UnalignedReals *)(second + lane) = products;
+  }
+}
+
+static void NAME(gradient)(const float *dy, const float *p, const uint8_t *winner, int count, int size, GradientOf of, int lanes,
+                           uint16_t *dz, size_t row, size_t pixel) {
+  const float *restrict slope = of.slope, *restrict mean = of.mean, *restrict curve = of.curve, *restrict offset = of.offset;
+  for (int n = 0; n < count; n++, dy += BLOCK, p += BLOCK, dz += size * pixel) {
+    uint16_t value[BLOCK];
+    for (int i = 0; i < BLOCK; i++) value[i] = NAME(rounded)(dy[i] * slope[i] + (p[i] - mean[i]) * curve[i] + offset[i]);
+    if (size == 1) {
+      NAME(put)(value, lanes, dz);
+      continue;
+    }
+    for (int j = 0; j < size * size; j++) {
+      uint16_t own[BLOCK];
+      for (int i = 0; i < BLOCK; i++) own[i] = winner[i] == j ? value[i] : 0;
+      NAME(put)(own, lanes, dz + j / size * row + j % size * pixel);
+    }
+    winner += BLOCK;
+  }
+}
+
+static void NAME(pairs)(const uint16_t *in, size_t apart, size_t step, int count, uint32_t *out) {
+  for (int n = 0; n < count; n++, in += step, out += BLOCK) {
+    const uint16_t *restrict first = in, *restrict second = in + apart;
+    for (int i = 0; i < BLOCK; i++) out[i] = (uint32_t)first[i] | (uint32_t)second[i] << 16;
+  }
+}
+
+static void NAME(round)(const float *in, int count, uint16_t *out) {
+  for (int i = 0; i < count; i++) out[i] = NAME(rounded)(in[i]);
+}

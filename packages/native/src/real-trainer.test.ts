@@ -1,0 +1,174 @@
+/** The real training step against the plain one, bit for bit, on every instruction set and any number of threads. */
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { awkwardShapes } from '../../runtime/src/testing/awkward-shapes.js';
+import { Dice } from '../../runtime/src/testing/random-model.js';
+import {
+  type RealLayer,
+  type RealTensor,
+  RealTrainer,
+  type RealTrainerOptions,
+  realTrainingKernels,
+} from './index.js';
+import { trainingCase } from './testing/compare-training.js';
+import { plainRealStep } from './testing/plain-real-step.js';
+
+/** Every instruction set, the first with several numbers of threads. */
+const variants = realTrainingKernels().flatMap((kernels, i) =>
+  (i === 0 ? [1, 2, 5] : [2]).map((threads) => ({ kernels, threads })),
+);
+const FUZZES = process.env['CBNN_FUZZ'] === '1';
+
+/** A network with activations of both kinds, and a batch; the same for the same seed. */
+function realCase(
+  seed: number,
+  batch: number,
+  architecture?: string,
+  size?: { height: number; width: number },
+) {
+  const { options, images, labels } = trainingCase(seed, batch, architecture, size);
+  const dice = new Dice(seed ^ 0x51ed270b);
+  const { input, shapes, loss } = options;
+  const layers = options.layers.map(({ weights, gamma, beta }, k): RealLayer & { tensors: RealTensor[] } => {
+    const size = 1 / Math.sqrt(shapes[k]!.fanIn);
+    const tensors = [weights, gamma, beta].map((tensor, i) => ({
+      ...tensor,
+      value: i === 0 ? tensor.value.map((w) => w * size) : tensor.value,
+      gradient: new Float32Array(tensor.value.length),
+      isLatent: i === 0 && k % 2 === 1,
+      rateScale: 1 + k,
+    }));
+    const [w, g, b] = tensors as [RealTensor, RealTensor, RealTensor];
+    const activation = k === shapes.length - 1 ? 'none' : dice.chance(70) ? 'relu' : 'sign';
+    const gradients = { weights: w.gradient, gamma: g.gradient, beta: b.gradient };
+    return { weights: w.value, gamma: g.value, beta: b.value, gradients, activation, tensors };
+  });
+  const tensors = layers.flatMap((layer) => layer.tensors);
+  const own: RealTrainerOptions = { input, shapes, layers, tensors, loss, batch, threads: 1 };
+  return { options: own, pixels: images[0]!, labels: labels[0]! };
+}
+
+const bytes = ({ buffer, byteOffset, byteLength }: Float32Array) =>
+  Buffer.from(buffer, byteOffset, byteLength);
+
+function expectSame(found: Float32Array, expected: Float32Array, where: string): void {
+  if (bytes(found).equals(bytes(expected))) return;
+  const at = Array.from(expected).findIndex((value, i) => !Object.is(value, found[i]));
+  throw new Error(`${where}: ${found[at]} at ${at} of ${found.length}, expected ${expected[at]}`);
+}
+
+async function compare({ options, pixels, labels }: ReturnType<typeof realCase>): Promise<void> {
+  const expected = plainRealStep(options, pixels, labels);
+  const gradients = options.tensors.map(({ gradient }) => gradient.slice());
+  for (const { kernels, threads } of variants) {
+    for (const { gradient } of options.tensors) gradient.fill(Number.NaN);
+    const trainer = RealTrainer.create({ ...options, kernels, threads });
+    const { loss, correct } = await trainer.step(pixels, labels);
+    const where = `${kernels}, ${threads} threads`;
+    for (const [k, { mean, variance }] of expected.statistics.entries()) {
+      expectSame(trainer.statistics[k]!.mean, mean, `${where}: means of layer ${k}`);
+      expectSame(trainer.statistics[k]!.variance, variance, `${where}: variances of layer ${k}`);
+    }
+    expectSame(trainer.scores(), expected.scores, `${where}: scores`);
+    expect({ loss, correct }, where).toEqual({ loss: expected.loss, correct: expected.correct });
+    for (const [t, gradient] of [...gradients.entries()].toReversed())
+      expectSame(options.tensors[t]!.gradient, gradient, `${where}: gradient of tensor ${t}`);
+  }
+}
+
+describe.runIf(variants.length > 0)('the real training step', () => {
+  it(
+    'equals the plain one on random networks',
+    () =>
+      fc.assert(
+        fc.asyncProperty(
+          fc.integer({ min: 0, max: 0x7fffffff }),
+          fc.integer({ min: 1, max: 11 }),
+          (seed, batch) => compare(realCase(seed, batch)),
+        ),
+        { numRuns: FUZZES ? 1500 : 30 },
+      ),
+    FUZZES ? 900_000 : 60_000,
+  );
+
+  it.each(awkwardShapes.filter(([, height, width]) => height * width < 300))(
+    'equals the plain one on %s of %d x %d',
+    (architecture, height, width) => compare(realCase(height, 3, architecture, { height, width })),
+  );
+
+  it('ends with the same weights after many steps, whatever computes them', async () => {
+    const ends = new Set<string>();
+    for (const { kernels, threads } of [...variants, { kernels: variants[0]!.kernels, threads: 3 }]) {
+      const { options, pixels, labels } = realCase(3, 10, '40C3-64C3-MP2-33C3-50FC-7FC', {
+        height: 16,
+        width: 14,
+      });
+      const trainer = RealTrainer.create({ ...options, kernels, threads });
+      for (let i = 0; i < 15; i++) {
+        await trainer.step(pixels, labels);
+        await trainer.update({ latent: 0.01, float: 0.003 });
+      }
+      const hash = createHash('sha256');
+      for (const { value, first, second } of options.tensors)
+        for (const part of [value, first, second]) hash.update(part);
+      ends.add(hash.digest('hex'));
+    }
+    expect(ends.size).toBe(1);
+  });
+
+  it('updates by Adam, and clips what is latent', async () => {
+    const { options } = realCase(4, 2);
+    const before = options.tensors.map(({ value, first, second }) => ({
+      value: value.slice(),
+      first: first.slice(),
+      second: second.slice(),
+    }));
+    for (const { gradient } of options.tensors) gradient.fill(0.25);
+    await RealTrainer.create(options).update({ latent: 0.5, float: 0.25 });
+    for (const [t, { value, isLatent, rateScale }] of options.tensors.entries())
+      for (const [i, found] of value.entries()) {
+        const start = before[t]!;
+        const moment = 0.9 * start.first[i]! + 0.25;
+        const root = Math.sqrt(0.999 * start.second[i]! + 0.25 ** 2) + 1e-8 / Math.sqrt(0.001);
+        const next = start.value[i]! - ((isLatent ? 0.5 * rateScale : 0.25) * moment) / root;
+        expect(found).toBeCloseTo(isLatent ? Math.min(1, Math.max(-1, next)) : next, 4);
+      }
+  });
+
+  it('refuses what does not fit, and a second step while one is under way', async () => {
+    const { options, pixels, labels } = realCase(5, 4);
+    const create = (change: Partial<RealTrainerOptions>) => RealTrainer.create({ ...options, ...change });
+    expect(() => create({ kernels: 'abacus' })).toThrow('has not the instructions');
+    for (const threads of [0, 257, 1.5])
+      expect(() => create({ threads })).toThrow('expected threads as an integer of 1..256');
+    expect(() => create({ layers: options.layers.slice(1) })).toThrow('do not fit together');
+    const [first, ...rest] = options.tensors;
+    expect(() => create({ tensors: [{ ...first!, gradient: new Float32Array(1) }, ...rest] })).toThrow(
+      'do not fit together',
+    );
+    const trainer = create({});
+    await expect(trainer.step(pixels.subarray(1), labels)).rejects.toThrow('another length');
+    await expect(
+      trainer.step(
+        pixels,
+        labels.map(() => 99),
+      ),
+    ).rejects.toThrow('no class');
+    const step = trainer.step(pixels, labels);
+    await expect(trainer.step(pixels, labels)).rejects.toThrow('under way');
+    await expect(trainer.update({ latent: 0, float: 0 })).rejects.toThrow('under way');
+    await step;
+  });
+
+  it('computes no gradients in a forward pass', async () => {
+    const { options, pixels, labels } = realCase(8, 6);
+    for (const { gradient } of options.tensors) gradient.fill(5);
+    const trainer = RealTrainer.create(options);
+    await trainer.forward(pixels);
+    expect(options.tensors.every(({ gradient }) => gradient.every((value) => value === 5))).toBe(true);
+    const forward = trainer.statistics.map(({ mean }) => mean.slice());
+    await trainer.step(pixels, labels);
+    expect(trainer.statistics.map(({ mean }) => mean)).toEqual(forward);
+  });
+});

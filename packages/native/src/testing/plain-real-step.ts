@@ -1,0 +1,301 @@
+/**
+ * The step of docs/training-step.md 8 in plain loops, every operation rounded as it says there: what the native one has to equal in
+ * every bit. Written to be read beside the specification, not to be fast.
+ */
+import type { KernelShape } from '@cbnn/runtime';
+import type { RealTrainerOptions } from '../real-trainer.js';
+import { lossOf } from './plain-step.js';
+
+const SMALLEST = 2 ** -126;
+const EPSILON = Math.fround(1e-4);
+const GAIN = Math.fround(1e20);
+
+/** Single precision, numbers too small for its normal form being 0. */
+function f(value: number): number {
+  const single = Math.fround(value);
+  return Math.abs(single) < SMALLEST ? single * 0 : single;
+}
+
+const bits = new Uint32Array(1);
+const single = new Float32Array(bits.buffer);
+
+/** To the nearest, halves to even. */
+function bfloat16(value: number): number {
+  single[0] = value;
+  bits[0] = ((bits[0]! + 0x7fff + ((bits[0]! >>> 16) & 1)) >>> 16) << 16;
+  return f(single[0]);
+}
+
+/** A layer as a convolution: a dense one is of 1x1, on one map whose pixels are the images and whose channels all that they have. */
+interface Layer {
+  readonly images: number;
+  readonly input: { readonly height: number; readonly width: number; readonly channels: number };
+  readonly outputs: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly pad: number;
+  readonly pool: number;
+  /** of the sums that are pooled, and after that */
+  readonly height: number;
+  readonly width: number;
+  readonly pooled: { readonly height: number; readonly width: number };
+}
+
+interface Trace {
+  readonly layer: Layer;
+  /** `[image][y][x][channel]`, as all maps */
+  readonly x: Float64Array;
+  readonly q: Float64Array;
+  readonly p: Float64Array;
+  readonly winner: Int32Array;
+  readonly mean: Float32Array;
+  readonly variance: Float32Array;
+  readonly inverse: number[];
+  readonly gain: number[];
+  readonly offset: number[];
+}
+
+export interface PlainRealResult {
+  readonly loss: number;
+  readonly correct: number;
+  readonly scores: Float32Array;
+  readonly statistics: { readonly mean: Float32Array; readonly variance: Float32Array }[];
+}
+
+/** Forward, loss and backward; writes the gradients of `options.layers`. */
+export function plainRealStep(
+  options: RealTrainerOptions,
+  pixels: Uint8Array,
+  labels: ArrayLike<number>,
+): PlainRealResult {
+  const { shapes, layers } = options;
+  const traces: Trace[] = [];
+  let x: Float64Array = readImages(options, pixels);
+  for (const shape of shapes) {
+    const trace = forward(options, shape, x);
+    traces.push(trace);
+    x = trace.p.map((p, i) => activation(options, shape.index, valueAt(trace, i, p)));
+  }
+  const last = traces.at(-1)!;
+  const scores = Float32Array.from(last.p, (p, i) => valueAt(last, i, p));
+  const { loss, correct, gradient } = lossOf(options, scores, labels, last.layer.outputs);
+  let dy: Float64Array = Float64Array.from(gradient, f);
+  for (let k = shapes.length - 1; k >= 0; k--) {
+    const trace = traces[k]!;
+    const dz = sumGradient(options, k, trace, dy);
+    layers[k]!.gradients.weights.set(weightGradient(trace, dz));
+    if (k > 0) dy = inputGradient(trace, dz);
+  }
+  return { loss, correct, scores, statistics: traces.map(({ mean, variance }) => ({ mean, variance })) };
+}
+
+/** Of the sums before pooling, from that of the activations; and of gamma and beta. */
+function sumGradient(
+  options: RealTrainerOptions,
+  k: number,
+  trace: Trace,
+  handed: Float64Array,
+): Float64Array {
+  const { layer, p, mean, inverse } = trace;
+  const { outputs, pooled, images } = layer;
+  const area = pooled.height * pooled.width;
+  const passed = handed.map((d, i) => (isOpen(options, k, valueAt(trace, i, p[i]!)) ? d : 0));
+  const dz = new Float64Array(images * layer.height * layer.width * outputs);
+  for (let c = 0; c < outputs; c++) {
+    let [first, second] = [0, 0];
+    for (let n = 0; n < images; n++) {
+      let [sum, product] = [0, 0];
+      for (let i = 0; i < area; i++) {
+        const at = (n * area + i) * outputs + c;
+        sum = f(sum + passed[at]!);
+        product = f(product + f(passed[at]! * f(p[at]! - mean[c]!)));
+      }
+      first += sum;
+      second += product;
+    }
+    const { gamma, gradients } = options.layers[k]!;
+    gradients.beta[c] = f(first);
+    gradients.gamma[c] = f(second * inverse[c]!);
+    const scale = gamma[c]! * inverse[c]!;
+    const slope = f(scale);
+    const curve = f((-scale * inverse[c]! * inverse[c]! * second) / (images * area));
+    const constant = f((-scale * first) / (images * area));
+    for (let i = 0; i < images * area; i++) {
+      const at = i * outputs + c;
+      const curved = f(f(p[at]! - mean[c]!) * curve);
+      dz[placeOf(layer, i, trace.winner[at]!) * outputs + c] = bfloat16(
+        f(f(f(passed[at]! * slope) + curved) + constant),
+      );
+    }
+  }
+  return dz;
+}
+
+function layerOf({ kind, input, output, pooled, ...shape }: KernelShape, batch: number): Layer {
+  if (kind === 'dense')
+    return {
+      ...{ images: 1, kernel: 1, stride: 1, pad: 0, pool: 1, outputs: output.channels },
+      input: { height: 1, width: batch, channels: shape.fanIn },
+      ...{ height: 1, width: batch, pooled: { height: 1, width: batch } },
+    };
+  const { kernel, stride, padStart: pad, pool } = shape;
+  const [height, width] = [pooled.height * pool, pooled.width * pool];
+  return { images: batch, kernel, stride, pad, pool, outputs: output.channels, input, height, width, pooled };
+}
+
+function readImages({ input, batch }: RealTrainerOptions, pixels: Uint8Array): Float64Array {
+  const values: number[] = [];
+  for (let at = 0; at < batch * input.height * input.width * input.channels; at += input.channels) {
+    const pixel = pixels.subarray(at, at + input.channels);
+    if (input.encoding === '8-bit') for (const value of pixel) values.push(2 * value - 255);
+    else for (const { channel, bit } of input.slices) values.push(((pixel[channel]! >> bit) & 1) * 2 - 1);
+  }
+  return Float64Array.from(values);
+}
+
+/** Where pixel (y, x) of an image begins in the layer's input; -1 outside. */
+function inputAt({ input }: Layer, n: number, y: number, x: number): number {
+  const isInside = y >= 0 && x >= 0 && y < input.height && x < input.width;
+  return isInside ? ((n * input.height + y) * input.width + x) * input.channels : -1;
+}
+
+/** Index in the map before pooling of place `j` of the window of pixel `i` of all images. */
+function placeOf({ pooled, pool, height, width }: Layer, i: number, j: number): number {
+  const [row, column] = [Math.floor(i / pooled.width), i % pooled.width];
+  const n = Math.floor(row / pooled.height);
+  const y = (row % pooled.height) * pool + Math.floor(j / pool);
+  return (n * height + y) * width + column * pool + (j % pool);
+}
+
+/** sum + second product + first product, each addition rounded. */
+const addPair = (sum: number, first: number, second: number): number => f(f(sum + second) + first);
+
+function forward({ layers, batch }: RealTrainerOptions, shape: KernelShape, x: Float64Array): Trace {
+  const layer = layerOf(shape, batch);
+  const { images, outputs, kernel, stride, pad, height, width, pool, pooled } = layer;
+  const { weights, gamma, beta, activation } = layers[shape.index]!;
+  const q = Float64Array.from(weights, bfloat16);
+  const run = kernel * layer.input.channels;
+  const z = new Float64Array(images * height * width * outputs);
+  for (let i = 0; i < images * height * width; i++) {
+    const [n, y, left] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width];
+    for (let o = 0; o < outputs; o++) {
+      let sum = 0;
+      for (let ky = 0; ky < kernel; ky++) {
+        const product = (j: number): number => {
+          const kx = Math.floor(j / layer.input.channels);
+          const at = inputAt(layer, n, y * stride + ky - pad, left * stride + kx - pad);
+          return j < run && at >= 0
+            ? x[at + (j % layer.input.channels)]! * q[(o * kernel + ky) * run + j]!
+            : 0;
+        };
+        for (let j = 0; j < run; j += 2) sum = addPair(sum, product(j), product(j + 1));
+      }
+      z[i * outputs + o] = sum;
+    }
+  }
+  const area = pooled.height * pooled.width;
+  const p = new Float64Array(images * area * outputs);
+  const winner = new Int32Array(p.length);
+  for (let at = 0; at < p.length; at++)
+    for (let j = 0; j < pool * pool; j++) {
+      const sum = z[placeOf(layer, Math.floor(at / outputs), j) * outputs + (at % outputs)]!;
+      if (j === 0 || sum > p[at]!) [p[at], winner[at]] = [sum, j];
+    }
+  const mean = new Float32Array(outputs);
+  const variance = new Float32Array(outputs);
+  const share = f(1 / area);
+  for (let c = 0; c < outputs; c++) {
+    const sums: number[] = [];
+    const squares: number[] = [];
+    for (let n = 0; n < images; n++) {
+      const own = Array.from({ length: area }, (_, i) => p[(n * area + i) * outputs + c]!);
+      const sum = own.reduce((total, value) => f(total + value), 0);
+      sums.push(sum);
+      squares.push(
+        own.reduce((total, value) => f(total + f(f(value - f(sum * share)) * f(value - f(sum * share)))), 0),
+      );
+    }
+    const centre = sums.reduce((total, sum) => total + sum, 0) / (images * area);
+    let square = 0;
+    for (const [n, sum] of sums.entries()) {
+      const apart = f(sum * share) - centre;
+      square += squares[n]! + apart * apart * area;
+    }
+    mean[c] = f(centre);
+    variance[c] = f(square / (images * area));
+  }
+  const inverse = Array.from(variance, (value) => f(1 / f(Math.sqrt(f(value + EPSILON)))));
+  const scale = inverse.map((value, c) => f(gamma[c]! * value));
+  const isSign = activation === 'sign';
+  return {
+    ...{ layer, x, q, p, winner, mean, variance, inverse },
+    gain: isSign ? scale.map((value) => f(value * GAIN)) : scale,
+    offset: Array.from(beta, (value) => (isSign ? f(f(value * GAIN) + 1) : value)),
+  };
+}
+
+/** Batch norm's value; in 1e20ths and shifted by one, where a sign follows. */
+function valueAt({ layer, mean, gain, offset }: Trace, i: number, p: number): number {
+  const c = i % layer.outputs;
+  return f(f(f(p - mean[c]!) * gain[c]!) + offset[c]!);
+}
+
+function activation({ layers }: RealTrainerOptions, k: number, value: number): number {
+  if (layers[k]!.activation === 'sign') return value >= 0 ? 1 : -1;
+  return bfloat16(Math.max(value, 0));
+}
+
+/** Whether the activation passes the gradient on. */
+function isOpen({ layers }: RealTrainerOptions, k: number, value: number): boolean {
+  const { activation } = layers[k]!;
+  return activation === 'none' || (activation === 'relu' ? value > 0 : Math.abs(value) <= GAIN);
+}
+
+function weightGradient({ layer, x, q }: Trace, dz: Float64Array): Float64Array {
+  const { images, outputs, kernel, stride, pad, height, width, input } = layer;
+  return Float64Array.from(q, (_, w) => {
+    const c = w % input.channels;
+    const tap = Math.floor(w / input.channels) % kernel ** 2;
+    const o = Math.floor(w / (input.channels * kernel ** 2));
+    const product = (n: number, y: number, left: number): number => {
+      const row = y * stride + Math.floor(tap / kernel) - pad;
+      const at = inputAt(layer, n, row, left * stride + (tap % kernel) - pad);
+      return left < width && at >= 0 ? dz[((n * height + y) * width + left) * outputs + o]! * x[at + c]! : 0;
+    };
+    let sum = 0;
+    for (let n = 0; n < images; n++)
+      for (let y = 0; y < height; y++)
+        for (let left = 0; left < width; left += 2)
+          sum = addPair(sum, product(n, y, left), product(n, y, left + 1));
+    return sum;
+  });
+}
+
+function inputGradient({ layer, q }: Trace, dz: Float64Array): Float64Array {
+  const { images, outputs, kernel, stride, pad, height, width, input } = layer;
+  const dx = new Float64Array(images * input.height * input.width * input.channels);
+  return dx.map((_, at) => {
+    const c = at % input.channels;
+    const pixel = Math.floor(at / input.channels);
+    const [n, row, column] = [
+      Math.floor(pixel / (input.height * input.width)),
+      Math.floor(pixel / input.width) % input.height,
+      pixel % input.width,
+    ];
+    let sum = 0;
+    for (let tap = 0; tap < kernel ** 2; tap++) {
+      const [y, left] = [row + pad - Math.floor(tap / kernel), column + pad - (tap % kernel)];
+      if (y % stride || left % stride) continue;
+      const [from, to] = [y / stride, left / stride];
+      if (from < 0 || to < 0 || from >= height || to >= width) continue;
+      const product = (o: number): number =>
+        o < outputs
+          ? dz[((n * height + from) * width + to) * outputs + o]! *
+            q[(o * kernel ** 2 + tap) * input.channels + c]!
+          : 0;
+      for (let o = 0; o < outputs; o += 2) sum = addPair(sum, product(o), product(o + 1));
+    }
+    return sum;
+  });
+}
