@@ -20,12 +20,12 @@ export { RealEngine } from './real.js';
 export type { RealLayer, RealNetwork } from './real-network.js';
 export { type RealReference, type Rounding, runRealReference } from './real-reference.js';
 export {
-  type RealLayer,
   type RealStepResult,
   type RealStepTimes,
   type RealTensor,
   RealTrainer,
   type RealTrainerOptions,
+  type RealTrainingLayer,
   realTrainingKernels,
 } from './real-trainer.js';
 export {

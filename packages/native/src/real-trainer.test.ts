@@ -5,10 +5,10 @@ import { describe, expect, it } from 'vitest';
 import { awkwardShapes } from '../../runtime/src/testing/awkward-shapes.js';
 import { Dice } from '../../runtime/src/testing/random-model.js';
 import {
-  type RealLayer,
   type RealTensor,
   RealTrainer,
   type RealTrainerOptions,
+  type RealTrainingLayer,
   realTrainingKernels,
 } from './index.js';
 import { trainingCase } from './testing/compare-training.js';
@@ -30,20 +30,22 @@ function realCase(
   const { options, images, labels } = trainingCase(seed, batch, architecture, size);
   const dice = new Dice(seed ^ 0x51ed270b);
   const { input, shapes, loss } = options;
-  const layers = options.layers.map(({ weights, gamma, beta }, k): RealLayer & { tensors: RealTensor[] } => {
-    const size = 1 / Math.sqrt(shapes[k]!.fanIn);
-    const tensors = [weights, gamma, beta].map((tensor, i) => ({
-      ...tensor,
-      value: i === 0 ? tensor.value.map((w) => w * size) : tensor.value,
-      gradient: new Float32Array(tensor.value.length),
-      isLatent: i === 0 && k % 2 === 1,
-      rateScale: 1 + k,
-    }));
-    const [w, g, b] = tensors as [RealTensor, RealTensor, RealTensor];
-    const activation = k === shapes.length - 1 ? 'none' : dice.chance(70) ? 'relu' : 'sign';
-    const gradients = { weights: w.gradient, gamma: g.gradient, beta: b.gradient };
-    return { weights: w.value, gamma: g.value, beta: b.value, gradients, activation, tensors };
-  });
+  const layers = options.layers.map(
+    ({ weights, gamma, beta }, k): RealTrainingLayer & { tensors: RealTensor[] } => {
+      const size = 1 / Math.sqrt(shapes[k]!.fanIn);
+      const tensors = [weights, gamma, beta].map((tensor, i) => ({
+        ...tensor,
+        value: i === 0 ? tensor.value.map((w) => w * size) : tensor.value,
+        gradient: new Float32Array(tensor.value.length),
+        isLatent: i === 0 && k % 2 === 1,
+        rateScale: 1 + k,
+      }));
+      const [w, g, b] = tensors as [RealTensor, RealTensor, RealTensor];
+      const activation = k === shapes.length - 1 ? 'none' : dice.chance(70) ? 'relu' : 'sign';
+      const gradients = { weights: w.gradient, gamma: g.gradient, beta: b.gradient };
+      return { weights: w.value, gamma: g.value, beta: b.value, gradients, activation, tensors };
+    },
+  );
   const tensors = layers.flatMap((layer) => layer.tensors);
   const own: RealTrainerOptions = { input, shapes, layers, tensors, loss, batch, threads: 1 };
   return { options: own, pixels: images[0]!, labels: labels[0]! };

@@ -20,7 +20,7 @@ export const realTrainingKernels = (): string[] =>
   typeof addon === 'string' ? [] : addon.realTrainingKernels();
 
 /** Arrays of a layer that a step reads, and gradients that it writes; weights are `[output][ky][kx][channel]`. */
-export interface RealLayer {
+export interface RealTrainingLayer {
   /** that are multiplied with, after they are rounded to bfloat16 */
   readonly weights: Float32Array;
   readonly gamma: Float32Array;
@@ -45,7 +45,7 @@ export interface RealTensor extends TrainedTensor {
 export interface RealTrainerOptions {
   readonly input: InputSpec;
   readonly shapes: readonly KernelShape[];
-  readonly layers: readonly RealLayer[];
+  readonly layers: readonly RealTrainingLayer[];
   readonly tensors: readonly RealTensor[];
   readonly loss: 'cross-entropy' | 'squared-hinge';
   readonly batch: number;
@@ -68,7 +68,7 @@ export interface RealStepResult {
   readonly seconds: RealStepTimes;
 }
 
-const ACTIVATIONS = ['none', 'relu', 'sign'] as const satisfies readonly RealLayer['activation'][];
+const ACTIVATIONS = ['none', 'relu', 'sign'] as const satisfies readonly RealTrainingLayer['activation'][];
 /** Numbers that the addon writes: loss, right answers, seconds. */
 const RESULTS = 6;
 

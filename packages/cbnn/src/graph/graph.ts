@@ -163,12 +163,15 @@ export class Graph {
     return output;
   }
 
-  /** Adds the nodes that compute d(loss)/d(parameter) for every parameter; `loss` is a scalar. */
-  gradients(loss: Value, parameters: readonly Value[]): Value[] {
+  /**
+   * Adds the nodes that compute d(loss)/d(parameter) for every parameter; `loss` is a scalar, or a tensor whose own gradient is
+   * `gradient`.
+   */
+  gradients(loss: Value, parameters: readonly Value[], gradient = this.scalar(1)): Value[] {
     const dependent = new Set(parameters.map((parameter) => parameter.name));
     for (const { inputs, output } of this.tape)
       if (inputs.some((input) => dependent.has(input.name))) dependent.add(output.name);
-    const gradients = new Map<string, Value>([[loss.name, this.scalar(1)]]);
+    const gradients = new Map<string, Value>([[loss.name, gradient]]);
     for (const { inputs, output, rule } of this.tape.toReversed()) {
       const gradient = gradients.get(output.name);
       if (!gradient) continue;
@@ -185,6 +188,19 @@ export class Graph {
       if (!gradient) throw internalError(`gradients: the loss does not depend on ${parameter.name}`);
       return gradient;
     });
+  }
+
+  /** Leaves out what no output needs: a runtime would compute it all the same, and refuses inputs that lead nowhere. */
+  prune(): void {
+    const needed = new Set(this.outputs.map(({ name }) => name));
+    const nodes = this.nodes.splice(0).toReversed();
+    for (const node of nodes) {
+      if (!node.outputs.some((name) => needed.has(name))) continue;
+      this.nodes.unshift(node);
+      for (const name of node.inputs) needed.add(name);
+    }
+    for (const values of [this.inputs, this.constants])
+      values.splice(0, values.length, ...values.filter(({ name }) => needed.has(name)));
   }
 
   encode(): Uint8Array {

@@ -13,6 +13,8 @@ export const names = {
   inverse: (layer: number): string => `layers.${layer}.inverse`,
   /** gamma * inverse */
   scale: (layer: number): string => `layers.${layer}.scale`,
+  /** weights that a layer multiplies with */
+  quantized: (layer: number): string => `layers.${layer}.quantized`,
   sums: (layer: number): string => `layers.${layer}.sums`,
   activations: (layer: number): string => `layers.${layer}.activations`,
   gradient: (parameter: string): string => `gradient.${parameter}`,

@@ -3,13 +3,26 @@ import type { KernelShape } from '@cbnn/runtime';
 import { inputChannels, type Parameter, type Plan, planShapes, type ScaleRole } from '../nn/plan.js';
 import { Graph, type Value } from './graph.js';
 import { names } from './names.js';
-import { batchNorm, type Normalization } from './operations/batch-norm.js';
+import {
+  batchNorm,
+  type Normalization,
+  normalizeAndRelu,
+  normalizeAndSign,
+} from './operations/batch-norm.js';
 import { convolution } from './operations/convolution.js';
 import { dense, flatten } from './operations/dense.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool } from './operations/pooling.js';
 import type { Feeds } from './session.js';
-import { type Activated, optimizerOf, parametersOf, type Technique } from './technique.js';
+import {
+  type Activate,
+  type Activated,
+  type ActivationName,
+  type LayerContext,
+  optimizerOf,
+  parametersOf,
+  type Technique,
+} from './technique.js';
 
 export interface NetworkGraph {
   readonly bytes: Uint8Array;
@@ -22,6 +35,11 @@ export interface NetworkGraph {
   readonly usesProgress: boolean;
 }
 
+const activations: Readonly<Record<ActivationName, Activate>> = {
+  relu: normalizeAndRelu,
+  sign: normalizeAndSign,
+};
+
 interface Forward {
   readonly g: Graph;
   readonly parameters: readonly Parameter[];
@@ -31,6 +49,27 @@ interface Forward {
   readonly sums: readonly Value[];
   /** what every layer hands to the next; the scores of the last */
   readonly activations: readonly Value[];
+}
+
+/** A layer's parameters as inputs, and the weights that it multiplies with. */
+export function layerInputs(
+  g: Graph,
+  plan: Plan,
+  technique: Technique,
+  shape: KernelShape,
+  phase: LayerContext['phase'],
+) {
+  const last = planShapes(plan).length - 1;
+  const parameters = parametersOf(technique, plan, shape);
+  const values = parameters.map((parameter) => g.input(parameter.name, parameter.shape));
+  const [weights, gamma, beta] = values as [Value, Value, Value];
+  const scales: Partial<Record<ScaleRole, Value>> = {};
+  for (const [i, { role }] of parameters.entries())
+    if (role !== 'weights' && role !== 'gamma' && role !== 'beta') scales[role] = values[i]!;
+  const beforeReal = technique.realLast && shape.index === last - 1;
+  const context: LayerContext = { plan, shape, isLast: shape.index === last, beforeReal, phase, scales };
+  const quantized = technique.quantizeWeights(g, weights, context);
+  return { parameters, values, gamma, beta, context, quantized };
 }
 
 /**
@@ -51,23 +90,15 @@ function forward(
   const parameters: Parameter[] = [];
   const values: Value[] = [];
   const sums: Value[] = [];
-  const activations: Value[] = [];
+  const outputs: Value[] = [];
   let magnitude: Value | undefined;
   let x = g.input(names.images, [batch, inputChannels(plan.input), plan.input.height, plan.input.width]);
   for (const shape of shapes) {
     const { index } = shape;
-    const last = index === shapes.length - 1;
-    const own = parametersOf(technique, plan, shape);
-    const inputs = own.map((parameter) => g.input(parameter.name, parameter.shape));
-    const [weights, gamma, beta] = inputs as [Value, Value, Value];
-    parameters.push(...own);
-    values.push(...inputs);
-    const scales: Partial<Record<ScaleRole, Value>> = {};
-    for (const [i, { role }] of own.entries())
-      if (role !== 'weights' && role !== 'gamma' && role !== 'beta') scales[role] = inputs[i]!;
-    const beforeReal = technique.realLast && index === shapes.length - 2;
-    const layer = { plan, shape, isLast: last, beforeReal, phase, scales };
-    const quantized = technique.quantizeWeights(g, weights, layer);
+    const layer = layerInputs(g, plan, technique, shape, phase);
+    const { gamma, beta, quantized, context } = layer;
+    parameters.push(...layer.parameters);
+    values.push(...layer.values);
     const given = magnitude;
     const scaled = (z: Value): Value =>
       given && technique.scaleSums ? technique.scaleSums(g, z, given, shape) : z;
@@ -84,18 +115,20 @@ function forward(
       mode === 'batch'
         ? { mode, ...(technique.shiftNormalization && { shifts: true }) }
         : { mode, mean: g.input(names.mean(index), channels), scale: g.input(names.scale(index), channels) };
-    const normalized: Activated = last
+    const activation = technique.activation(context);
+    const activate = typeof activation === 'string' ? activations[activation] : activation;
+    const normalized: Activated = context.isLast
       ? batchNorm(g, p, gamma, beta, normalization)
-      : technique.activate(g, p, gamma, beta, normalization, layer);
+      : activate(g, p, gamma, beta, normalization);
     if (normalized.variance) {
       g.output(names.mean(index), normalized.mean);
       g.output(names.variance(index), normalized.variance);
     }
     x = normalized.output;
     magnitude = normalized.magnitude;
-    activations.push(x);
+    outputs.push(x);
   }
-  return { g, parameters, values, shapes, scores: x, sums, activations };
+  return { g, parameters, values, shapes, scores: x, sums, activations: outputs };
 }
 
 export interface GraphOptions {

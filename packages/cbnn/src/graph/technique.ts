@@ -28,6 +28,18 @@ export interface Activated extends Normalized {
   readonly magnitude?: Value;
 }
 
+/** Batch norm and what follows it, as nodes. */
+export type Activate = (
+  g: Graph,
+  p: Value,
+  gamma: Value,
+  beta: Value,
+  normalization: Normalization,
+) => Activated;
+
+/** Those that every trainer knows. */
+export type ActivationName = 'relu' | 'sign';
+
 export interface Technique {
   readonly name: TechniqueName;
   readonly title: string;
@@ -68,19 +80,15 @@ export interface Technique {
   readonly binarySums: boolean;
   /** layer sums are integers: pooling can break ties exactly, and the network can be packed */
   readonly integerSums: boolean;
-  /** the native step trains it: hidden weights and activations are bits, and gradients pass as straight-through */
-  readonly nativeStep: boolean;
+  /**
+   * the native step that trains it: in integers, where hidden weights and activations are bits and gradients pass as straight-through;
+   * in bfloat16, where its activations have names; null: the graph alone
+   */
+  readonly nativeStep: 'integers' | 'bfloat16' | null;
   /** the weights that the layer multiplies with, from its trained ones */
   quantizeWeights(g: Graph, weights: Value, layer: LayerContext): Value;
-  /** batch norm and what follows it in a hidden layer */
-  activate(
-    g: Graph,
-    p: Value,
-    gamma: Value,
-    beta: Value,
-    normalization: Normalization,
-    layer: LayerContext,
-  ): Activated;
+  /** what follows batch norm in a hidden layer: one that every trainer knows, or batch norm and nodes of its own */
+  activation(layer: LayerContext): ActivationName | Activate;
   /** the layer's sums, scaled by the magnitude of its input, before pooling */
   scaleSums?(g: Graph, sums: Value, magnitude: Value, shape: KernelShape): Value;
 }

@@ -1,7 +1,6 @@
 import { binarize, binarizeAtRandom } from '../graph/operations/quantizers.js';
 import type { Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
-import { normalizeAndRelu } from './float.js';
 
 /** Binary weights in every layer, real activations; forward and backward with sign(w), updates of the latent weights. */
 export const binaryConnect: Technique = {
@@ -15,10 +14,10 @@ export const binaryConnect: Technique = {
   weightBits: 1,
   binarySums: false,
   integerSums: false,
-  nativeStep: false,
+  nativeStep: 'bfloat16',
   quantizeWeights: (g, weights, { plan, shape }) =>
     shape.index > 0 ? binarize(g, weights) : firstLayerWeights(g, weights, plan),
-  activate: normalizeAndRelu,
+  activation: () => 'relu',
 };
 
 /** Weights drawn anew in every step, +1 with probability (w + 1) / 2; the real weights answer (section 2.6, method 2). */

@@ -42,8 +42,7 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
     weightBits: 1,
     binarySums: true,
     integerSums: true,
-    // The native step knows the published training alone.
-    nativeStep: Object.keys(training).length === 0,
+    nativeStep: nativeStepOf(training),
     ...((scaled || stochasticActivations) && { answersOtherwise: true }),
     ...(prepare && { packsQuantized: true }),
     ...(shiftNormalization && { shiftNormalization }),
@@ -53,12 +52,22 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
       shape.index > 0
         ? bits(g, weights, phase)
         : firstLayerWeights(g, weights, plan, (_, latent) => bits(g, latent, phase)),
-    activate: (g, p, gamma, beta, normalization, { phase }) =>
-      normalizeAndSign(g, p, gamma, beta, normalization, {
-        ...(estimator && { estimator }),
-        atRandom: stochasticActivations && phase === 'training',
-      }),
+    activation({ phase }) {
+      const atRandom = stochasticActivations && phase === 'training';
+      if (!estimator && !atRandom) return 'sign';
+      const options = { ...(estimator && { estimator }), atRandom };
+      return (...inputs) => normalizeAndSign(...inputs, options);
+    },
   };
+}
+
+/** What is about weights alone, the step in bfloat16 leaves to their graph; of the rest it knows nothing. */
+const OF_WEIGHTS: readonly (keyof BinaryTraining)[] = ['prepare', 'weightEstimator', 'scaled', 'latentRate'];
+
+function nativeStepOf(training: BinaryTraining): Technique['nativeStep'] {
+  const keys = Object.keys(training) as (keyof BinaryTraining)[];
+  if (keys.length === 0) return 'integers';
+  return keys.every((key) => OF_WEIGHTS.includes(key)) ? 'bfloat16' : null;
 }
 
 export const bnn = binaryNetwork();
@@ -73,7 +82,7 @@ export const binaryActivations: Technique = {
   weightBits: 32,
   binarySums: false,
   integerSums: false,
-  nativeStep: false,
+  nativeStep: 'bfloat16',
   firstLayers: ['integer', 'real'],
   quantizeWeights: (g, weights, { plan, shape }) =>
     shape.index > 0 ? weights : firstLayerWeights(g, weights, plan),

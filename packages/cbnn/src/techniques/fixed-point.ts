@@ -1,7 +1,8 @@
+import { normalizeAndRelu } from '../graph/operations/batch-norm.js';
 import { toFixedPoint } from '../graph/operations/fixed-point.js';
 import type { Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
-import { float, normalizeAndRelu } from './float.js';
+import { float } from './float.js';
 
 /**
  * A trained network of full precision, its weights and activations rounded to fixed point without training again; every layer has a
@@ -15,17 +16,19 @@ export const fixedPoint: Technique = {
   realLast: false,
   startsFrom: 'float',
   afterTraining: true,
+  nativeStep: null,
   scales: (isLast) => (isLast ? ['weightStep'] : ['weightStep', 'activationStep']),
   quantizeWeights(g, weights, { plan, shape, scales }) {
     const real = shape.index === 0 ? firstLayerWeights(g, weights, plan) : weights;
     return toFixedPoint(g, real, scales.weightStep!, plan.precision!.weights);
   },
-  activate(g, p, gamma, beta, normalization, layer) {
-    const real = normalizeAndRelu(g, p, gamma, beta, normalization, layer);
-    const { plan, scales } = layer;
-    return {
-      ...real,
-      output: toFixedPoint(g, real.output, scales.activationStep!, plan.precision!.activations),
-    };
-  },
+  activation:
+    ({ plan, scales }) =>
+    (g, ...inputs) => {
+      const real = normalizeAndRelu(g, ...inputs);
+      return {
+        ...real,
+        output: toFixedPoint(g, real.output, scales.activationStep!, plan.precision!.activations),
+      };
+    },
 };

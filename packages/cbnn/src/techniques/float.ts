@@ -1,13 +1,5 @@
-import { batchNorm } from '../graph/operations/batch-norm.js';
-import { relu } from '../graph/operations/quantizers.js';
 import type { Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
-
-/** Batch norm and ReLU: the activation of every technique that keeps activations real. */
-export const normalizeAndRelu: Technique['activate'] = (g, p, gamma, beta, normalization) => {
-  const normalized = batchNorm(g, p, gamma, beta, normalization);
-  return { ...normalized, output: relu(g, normalized.output) };
-};
 
 /** Full precision: the same network with real weights and ReLU. */
 export const float: Technique = {
@@ -21,8 +13,8 @@ export const float: Technique = {
   weightBits: 32,
   binarySums: false,
   integerSums: false,
-  nativeStep: false,
+  nativeStep: 'bfloat16',
   quantizeWeights: (g, weights, { plan, shape }) =>
     shape.index === 0 ? firstLayerWeights(g, weights, plan) : weights,
-  activate: normalizeAndRelu,
+  activation: () => 'relu',
 };

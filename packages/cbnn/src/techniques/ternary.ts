@@ -1,7 +1,6 @@
 import { ternarize, ternarizeTrained } from '../graph/operations/quantizers.js';
 import { hasRealWeights, type Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
-import { normalizeAndRelu } from './float.js';
 
 /** Weights of -alpha, 0, +alpha between the first and the last layer; real activations. */
 export const ternary: Technique = {
@@ -15,12 +14,12 @@ export const ternary: Technique = {
   weightBits: 2,
   binarySums: false,
   integerSums: false,
-  nativeStep: false,
+  nativeStep: 'bfloat16',
   quantizeWeights(g, weights, layer) {
     if (layer.shape.index === 0) return firstLayerWeights(g, weights, layer.plan);
     return hasRealWeights(ternary, layer) ? weights : ternarize(g, weights);
   },
-  activate: normalizeAndRelu,
+  activation: () => 'relu',
 };
 
 /** Weights of -negative, 0, +positive, both scales trained; begins with a trained network of full precision. */

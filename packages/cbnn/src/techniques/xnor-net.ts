@@ -1,10 +1,9 @@
 import type { Graph, Value } from '../graph/graph.js';
-import { batchNorm, normalizeAndSign } from '../graph/operations/batch-norm.js';
+import { batchNorm, type Normalization } from '../graph/operations/batch-norm.js';
 import { convolution } from '../graph/operations/convolution.js';
 import { binarizeScaled, signThrough } from '../graph/operations/quantizers.js';
-import { hasRealWeights, type LayerContext, type Technique } from '../graph/technique.js';
+import { type Activated, hasRealWeights, type LayerContext, type Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
-import { normalizeAndRelu } from './float.js';
 
 /** alpha * sign(w) in the layers between the first and the last, which stay real. */
 const scaledWeights =
@@ -29,9 +28,9 @@ export const bwn: Technique = {
   weightBits: 1,
   binarySums: false,
   integerSums: false,
-  nativeStep: false,
+  nativeStep: 'bfloat16',
   quantizeWeights: scaledWeights(realEnds),
-  activate: normalizeAndRelu,
+  activation: () => 'relu',
 };
 
 /** Binary weights and activations, scaled by alpha per output alone. */
@@ -41,8 +40,7 @@ export const xnorNetWithoutK: Technique = {
   title: 'XNOR-Net without its map of input scales',
   binarySums: true,
   source: 'Rastegari, Ordonez, Redmon, Farhadi 2016, section 3.2; K left out as in their table 3',
-  activate: (g, p, gamma, beta, normalization, layer) =>
-    (layer.beforeReal ? normalizeAndRelu : normalizeAndSign)(g, p, gamma, beta, normalization, layer),
+  activation: ({ beforeReal }) => (beforeReal ? 'relu' : 'sign'),
 };
 
 /**
@@ -56,15 +54,8 @@ export const xnorNet: Technique = {
   name: 'xnor-net',
   title: 'XNOR-Net',
   source: 'Rastegari, Ordonez, Redmon, Farhadi 2016, section 3.2',
-  activate(g, p, gamma, beta, normalization, layer) {
-    if (layer.beforeReal) return normalizeAndRelu(g, p, gamma, beta, normalization, layer);
-    const normalized = batchNorm(g, p, gamma, beta, normalization);
-    return {
-      ...normalized,
-      output: signThrough(g, normalized.output),
-      magnitude: meanMagnitude(g, normalized.output),
-    };
-  },
+  nativeStep: null,
+  activation: ({ beforeReal }) => (beforeReal ? 'relu' : signWithMagnitude),
   scaleSums,
 };
 
@@ -77,6 +68,15 @@ export const xnorNetBinary: Technique = {
   firstLayers: ['binary'],
   quantizeWeights: scaledWeights(binaryEnds),
 };
+
+function signWithMagnitude(g: Graph, ...inputs: [Value, Value, Value, Normalization]): Activated {
+  const normalized = batchNorm(g, ...inputs);
+  return {
+    ...normalized,
+    output: signThrough(g, normalized.output),
+    magnitude: meanMagnitude(g, normalized.output),
+  };
+}
 
 /** Mean |y| over channels: `[N][1][H][W]` of a map, `[N][1]` of a vector. */
 function meanMagnitude(g: Graph, y: Value): Value {

@@ -2,19 +2,19 @@
 import { configError } from '@cbnn/runtime';
 import { openDevice } from '../graph/session.js';
 import { planOf, type RunConfig } from './config.js';
-import { nativeTrainingRefusal, networkRefusal, type Trained } from './native-trainer.js';
+import { isNativeFastest, nativeTrainingRefusal, networkRefusal, type Trained } from './native-trainer.js';
 
 export const trainingDevices = ['auto', 'native', 'cpu', 'wasm', 'webgpu'] as const;
 export type TrainingDevice = (typeof trainingDevices)[number];
 
 /**
- * The device that `name` stands for: `auto` is the native step where it can train that here, then ONNX Runtime's
+ * The device that `name` stands for: `auto` is the native step where it trains that here faster than others, then ONNX Runtime's
  * native CPU kernels, then its WebAssembly. Throws a config error where what was asked for is not there.
  */
 export async function chooseDevice(name: TrainingDevice, trained: Trained): Promise<RunConfig['device']> {
   if (name === 'auto' || name === 'native') {
     const refusal = await nativeTrainingRefusal(trained);
-    if (refusal === null) return 'native';
+    if (refusal === null && (name === 'native' || (await isNativeFastest(trained)))) return 'native';
     if (name === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
   }
   return (await openDevice(name, 1)).name;

@@ -242,7 +242,9 @@ function cosine(a: Float32Array, b: Float32Array): number {
 
 describe('what the native trainer refuses', () => {
   it('names the technique, or what is missing', async () => {
-    expect(await nativeTrainingRefusal({ technique: 'float' })).toContain('technique float is not binary');
+    expect(await nativeTrainingRefusal({ technique: 'xnor-net' })).toContain(
+      'technique xnor-net has no native step',
+    );
     const refusal = await nativeTrainingRefusal({ technique: 'bnn' });
     if (here) expect(refusal).toBeNull();
     else expect(refusal).toContain('@cbnn/native');

@@ -31,21 +31,28 @@ export interface Trained extends Pick<Plan, 'technique' | 'variations'> {
 
 /** Why the native step cannot train that here; null where it can. */
 export async function nativeTrainingRefusal(trained: Trained): Promise<string | null> {
-  const { technique, variations, teacher } = trained;
+  const { technique, variations = [], teacher } = trained;
   if (teacher) return 'it learns labels, not what a teacher says; the other devices can';
-  if (!techniqueOf(trained).nativeStep)
-    return variations
-      ? `it trains bnn as published, not with ${variations.join()}; the other devices can`
-      : `technique ${technique} is not binary: the native step cannot train it, the other devices can`;
+  const { nativeStep } = techniqueOf(trained);
+  if (nativeStep === null)
+    return `technique ${[technique, ...variations].join(' with ')} has no native step; the other devices train it`;
   const native = await nativePackage();
   if (!native) return NOT_HERE;
-  return native.trainingKernels().length > 0 ? null : '@cbnn/native trains nothing on this machine';
+  const kernels = nativeStep === 'integers' ? native.trainingKernels() : native.realTrainingKernels();
+  return kernels.length > 0 ? null : '@cbnn/native trains nothing on this machine';
 }
 
-/** Why sums of this network are too large for the native step; null where they are not. */
+/** Whether the native step is the fastest for that engine here: in bfloat16 it takes a CPU that multiplies it. */
+export async function isNativeFastest(trained: Trained): Promise<boolean> {
+  const native = await nativePackage();
+  return techniqueOf(trained).nativeStep === 'integers' || native?.realTrainingKernels()[0] === 'avx512-bf16';
+}
+
+/** Why sums of this network are too large for the native step in integers; null where they are not. */
 export async function networkRefusal(plan: Plan, batch: number): Promise<string | null> {
   const native = await nativePackage();
   if (!native) return NOT_HERE;
+  if (techniqueOf(plan).nativeStep !== 'integers') return null;
   return native.trainingRefusal({
     input: plan.input,
     shapes: planShapes(plan),

@@ -11,9 +11,9 @@ import { inputChannels, type Plan, planShapes } from '../nn/plan.js';
 import type { StepRates } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
 import { argmax } from '../predictions.js';
-import { Random } from '../random.js';
 import { techniqueOf } from '../techniques/index.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
+import { StepNoise } from './step-noise.js';
 import type { ImageBatch, StepResult, Trainer } from './trainer.js';
 
 export interface OnnxTrainerOptions {
@@ -46,9 +46,6 @@ function refuseWrongConvolutions(plan: Plan, device: Device, batch: number): voi
   }
 }
 
-/** Stream number of a step's random numbers (random.ts). */
-const NOISE = 6;
-
 interface Tensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -65,10 +62,7 @@ export async function createOnnxTrainer(
   const graph = trainingGraph(plan, technique, batch, device);
   const classes = graph.shapes.at(-1)!.output.channels;
   const groups = new Set(graph.parameters.flatMap(({ group }) => (group === 'fixed' ? [] : [group])));
-  const noises = graph.noises.map(({ shape }) => ({
-    shape,
-    data: new Float32Array(shape.reduce((product, size) => product * size, 1)),
-  }));
+  const noise = new StepNoise(graph.noises, seed);
   const training = await device.open(graph.bytes);
   // Opened when first needed: a run that only evaluates never pays for the rest.
   let statistics: Session | null = null;
@@ -138,15 +132,11 @@ export async function createOnnxTrainer(
         [names.targets]: targets,
         ...Object.fromEntries(current),
         ...Object.fromEntries(fixed),
+        ...noise.draw(step),
       };
       for (const group of groups)
         feeds[names.rate[group]] = scalar(optimizerOf(technique, group).stepRate(rates[group], step));
       if (graph.usesProgress) feeds[names.progress] = scalar(rates.progress);
-      for (const [i, tensor] of noises.entries()) {
-        const random = new Random(seed, NOISE, step, i);
-        for (let j = 0; j < tensor.data.length; j++) tensor.data[j] = random.uniform24();
-        feeds[graph.noises[i]!.name] = tensor;
-      }
       const outputs: Record<string, Tensor> = {
         [names.loss]: loss,
         [names.scores]: scores,

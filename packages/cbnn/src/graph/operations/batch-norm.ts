@@ -13,6 +13,7 @@
 import type { Graph, Value } from '../graph.js';
 import type { Estimator } from './estimators.js';
 import { powersOfTwo } from './powers-of-two.js';
+import { relu } from './quantizers.js';
 
 /** Variance floor of the paper's code. */
 export const BATCH_NORM_EPSILON = 1e-4;
@@ -53,6 +54,18 @@ export function batchNorm(
   if (parts.variance)
     g.differentiable([p, gamma, beta], output, (dy) => normalizationGradients(g, dy, p, parts));
   return { output, mean: parts.mean, variance: parts.variance };
+}
+
+/** max(BN(p), 0): the activation of every technique that keeps activations real. */
+export function normalizeAndRelu(
+  g: Graph,
+  p: Value,
+  gamma: Value,
+  beta: Value,
+  normalization: Normalization,
+): Normalized {
+  const normalized = batchNorm(g, p, gamma, beta, normalization);
+  return { ...normalized, output: relu(g, normalized.output) };
 }
 
 export interface SignOptions {
