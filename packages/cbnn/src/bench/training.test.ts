@@ -31,6 +31,18 @@ describe('cbnn bench train', () => {
     for (const { engine } of found.times) expect(figure).toContain(engine);
   });
 
+  it.runIf(native)('times a step in bfloat16', async () => {
+    const found = await benchTraining({
+      ...{ technique: 'float', widths: [8], batch: 12, threads: [1], rounds: 1, seconds: 0.01 },
+      kernels: native!.realTrainingKernels(),
+    });
+    expect(found.times.map(({ kind }) => kind)).toEqual([
+      ...native!.realTrainingKernels().map(() => 'native'),
+      'onnx',
+    ]);
+    expect(trainingBenchFigure(found)).toContain('bfloat16');
+  });
+
   it.runIf(native)('refuses instruction sets that are not here', async () => {
     await expect(benchTraining({ kernels: ['abacus'] })).rejects.toThrow('kernels: expected one of ');
   });

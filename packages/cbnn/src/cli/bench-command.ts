@@ -2,10 +2,12 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { benchModel } from '../bench/bench.js';
 import { benchTraining } from '../bench/training.js';
+import { type TechniqueName, techniqueNames } from '../nn/plan.js';
 import { benchFigure } from '../report/bench-figure.js';
 import { writeFigure } from '../report/figure.js';
 import { textTable } from '../report/table.js';
 import { trainingBenchFigure } from '../report/training-bench-figure.js';
+import { techniques } from '../techniques/index.js';
 import { readModel } from '../train/run.js';
 import { writeJsonAtomic } from '../train/run-folder.js';
 import { progressBar, result } from './console.js';
@@ -29,7 +31,7 @@ export function addBenchCommand(program: Command): void {
     .option('--out <folder>', 'where to write bench.json and the figure')
     .addHelpText(
       'after',
-      '\nExamples:\n  cbnn bench runs/cifar10\n  cbnn bench model.safetensors --out results\nNothing else should run meanwhile. Compare ratios of one run, not milliseconds of two machines.',
+      '\nExamples:\n  cbnn bench runs/cifar10\n  cbnn bench model.safetensors --out results\n  cbnn bench train --technique float\nNothing else should run meanwhile. Compare ratios of one run, not milliseconds of two machines.',
     )
     .action(async (path: string, { rounds, threads, out }: BenchFlags) => {
       const model = readModel(path);
@@ -88,14 +90,17 @@ export function addBenchCommand(program: Command): void {
 }
 
 interface TrainingBenchFlags {
+  readonly technique: TechniqueName;
   readonly widths?: readonly number[];
   readonly threads?: readonly number[];
   readonly kernels?: readonly string[];
   readonly batch: number;
-  readonly input: 'bit-slices' | '8-bit';
+  readonly input?: 'bit-slices' | '8-bit';
   readonly rounds: number;
   readonly out?: string;
 }
+
+const trained = techniqueNames.filter((name) => !techniques[name].afterTraining);
 
 const listOf =
   <Item>(read: (text: string) => Item) =>
@@ -106,6 +111,7 @@ function addTrainingBench(bench: Command): void {
   bench
     .command('train')
     .description("milliseconds of a training step on the paper's network, by width and engine")
+    .option('--technique <name>', 'whose step', oneOf(trained), 'bnn')
     .option(
       '--widths <list>',
       "channels of the first convolutions, the paper's 128 (default: 32,64)",
@@ -118,7 +124,11 @@ function addTrainingBench(bench: Command): void {
       listOf(String),
     )
     .option('--batch <n>', 'images per step', positiveInteger, 50)
-    .option('--input <form>', 'bit-slices or 8-bit', oneOf(['bit-slices', '8-bit'] as const), 'bit-slices')
+    .option(
+      '--input <form>',
+      "bit-slices or 8-bit (default: the technique's)",
+      oneOf(['bit-slices', '8-bit'] as const),
+    )
     .option('--rounds <n>', 'turns of every engine', positiveInteger, 3)
     .option('--out <folder>', 'where to write bench-train.json and the figure')
     .addHelpText(
@@ -161,7 +171,7 @@ function addTrainingBench(bench: Command): void {
         ]),
       );
       result(
-        `batch ${found.batch}, ${found.input}; ${found.cpu}\n${table}${out === undefined ? '' : `\nbench-train.json and bench-train.svg in ${out}`}`,
+        `${found.technique}, batch ${found.batch}, ${found.input}; ${found.cpu}\n${table}${out === undefined ? '' : `\nbench-train.json and bench-train.svg in ${out}`}`,
         found,
       );
     });

@@ -10,7 +10,7 @@ const nameOf = ({ width, engine, threads }: StepTime): string =>
 const fills = { native: familyShade('blue', 0.5), onnx: familyShade('orange', 0.5) };
 
 /** Median milliseconds a step, with the span from the fastest to the slowest tenth. */
-export function trainingBenchFigure({ cpu, batch, input, times }: TrainingBenchResult): string {
+export function trainingBenchFigure({ cpu, technique, batch, input, times }: TrainingBenchResult): string {
   const bars = times.map((one) => ({
     ...one,
     name: nameOf(one),
@@ -19,9 +19,13 @@ export function trainingBenchFigure({ cpu, batch, input, times }: TrainingBenchR
   }));
   return renderSvg(timeBars(bars, { label: 'milliseconds per step', isLogarithmic: false, rowHeight: 30 }), {
     heading: 'Time of a training step',
-    subheading: `batch ${batch}, 32x32x3 ${input === '8-bit' ? '8-bit images' : 'images as 24 bit slices'}; ${cpu}`,
+    subheading: `${technique}, batch ${batch}, 32x32x3 ${input === '8-bit' ? '8-bit images' : 'images as 24 bit slices'}; ${cpu}`,
     legend: [
-      { label: 'native step, int8 gradients', colour: fills.native, symbol: 'area' },
+      {
+        label: technique === 'bnn' ? 'native step, int8 gradients' : 'native step, bfloat16',
+        colour: fills.native,
+        symbol: 'area',
+      },
       { label: 'ONNX graph, float32', colour: fills.onnx, symbol: 'area' },
     ],
     note: `${TIMES_NOTE}.`,
