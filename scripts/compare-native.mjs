@@ -7,8 +7,11 @@ import {
   NativeTrainer,
   nativeKernels,
   nativeRefusal,
+  RealTrainer,
+  realTrainingKernels,
   trainingKernels,
 } from '../packages/native/dist/index.js';
+import { compareRealTraining, realCase } from '../packages/native/src/testing/compare-real-training.ts';
 import { compareTraining, trainingCase } from '../packages/native/src/testing/compare-training.ts';
 import { decodeModel, parseArchitecture, runReference } from '../packages/runtime/dist/index.js';
 import { randomCase } from '../packages/runtime/src/testing/random-model.ts';
@@ -68,4 +71,12 @@ await compareTraining(
 );
 console.log(
   `${process.arch}, training on ${trainingKernels().join(', ')}: two steps of ${networks + 1} networks, every bit equals the plain step's`,
+);
+
+const realVariants = realTrainingKernels().map((kernels) => ({ kernels, threads: 2 }));
+const createReal = (options) => RealTrainer.create(options);
+for (let seed = 0; seed < networks; seed++)
+  await compareRealTraining(realCase(seed, 1 + (seed % 7)), realVariants, createReal);
+console.log(
+  `${process.arch}, training in bfloat16 on ${realTrainingKernels().join(', ')}: a step of ${networks} networks, every bit equals the plain step's`,
 );

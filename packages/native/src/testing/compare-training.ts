@@ -90,7 +90,7 @@ export function copyOf(
 type Numbers = Int32Array | Float32Array;
 
 /** Throws an error that says where they differ first. */
-function expectSame(found: Numbers, expected: Numbers, where: string): void {
+export function expectSame(found: Numbers, expected: Numbers, where: string): void {
   const bytes = ({ buffer, byteOffset, byteLength }: Numbers) => Buffer.from(buffer, byteOffset, byteLength);
   if (bytes(found).equals(bytes(expected))) return;
   const at = Array.from(expected).findIndex((value, i) => !Object.is(value, found[i]));

@@ -1,0 +1,69 @@
+/** The real training step against the plain one: random networks, and every bit of what a step leaves. */
+import { Dice } from '../../../runtime/src/testing/random-model.js';
+import type { RealTensor, RealTrainer, RealTrainerOptions, RealTrainingLayer } from '../real-trainer.js';
+import { expectSame, trainingCase, type Variant } from './compare-training.js';
+import { plainRealStep } from './plain-real-step.js';
+
+export interface RealTrainingCase {
+  readonly options: RealTrainerOptions;
+  readonly pixels: Uint8Array;
+  readonly labels: Uint16Array;
+}
+
+/** A network with activations of both kinds, and a batch; the same for the same seed. */
+export function realCase(
+  seed: number,
+  batch: number,
+  architecture?: string,
+  size?: { height: number; width: number },
+): RealTrainingCase {
+  const { options, images, labels } = trainingCase(seed, batch, architecture, size);
+  const dice = new Dice(seed ^ 0x51ed270b);
+  const { input, shapes, loss } = options;
+  const layers = options.layers.map(
+    ({ weights, gamma, beta }, k): RealTrainingLayer & { tensors: RealTensor[] } => {
+      const size = 1 / Math.sqrt(shapes[k]!.fanIn);
+      const tensors = [weights, gamma, beta].map((tensor, i) => ({
+        ...tensor,
+        value: i === 0 ? tensor.value.map((w) => w * size) : tensor.value,
+        gradient: new Float32Array(tensor.value.length),
+        isLatent: i === 0 && k % 2 === 1,
+        rateScale: 1 + k,
+      }));
+      const [w, g, b] = tensors as [RealTensor, RealTensor, RealTensor];
+      const activation = k === shapes.length - 1 ? 'none' : dice.chance(70) ? 'relu' : 'sign';
+      const gradients = { weights: w.gradient, gamma: g.gradient, beta: b.gradient };
+      return { weights: w.value, gamma: g.value, beta: b.value, gradients, activation, tensors };
+    },
+  );
+  const tensors = layers.flatMap((layer) => layer.tensors);
+  const own: RealTrainerOptions = { input, shapes, layers, tensors, loss, batch, threads: 1 };
+  return { options: own, pixels: images[0]!, labels: labels[0]! };
+}
+
+/** One step of every variant against the plain one; throws at the first difference. */
+export async function compareRealTraining(
+  { options, pixels, labels }: RealTrainingCase,
+  variants: readonly Variant[],
+  create: (options: RealTrainerOptions) => RealTrainer,
+): Promise<void> {
+  const expected = plainRealStep(options, pixels, labels);
+  const gradients = options.tensors.map(({ gradient }) => gradient.slice());
+  for (const variant of variants) {
+    for (const { gradient } of options.tensors) gradient.fill(Number.NaN);
+    const trainer = create({ ...options, ...variant });
+    const { loss, correct } = await trainer.step(pixels, labels);
+    const where = `${variant.kernels}, ${variant.threads} threads`;
+    for (const [k, { mean, variance }] of expected.statistics.entries()) {
+      expectSame(trainer.statistics[k]!.mean, mean, `${where}: means of layer ${k}`);
+      expectSame(trainer.statistics[k]!.variance, variance, `${where}: variances of layer ${k}`);
+    }
+    expectSame(trainer.scores(), expected.scores, `${where}: scores`);
+    if (loss !== expected.loss || correct !== expected.correct)
+      throw new Error(
+        `${where}: loss ${loss}, ${correct} right, expected ${expected.loss}, ${expected.correct}`,
+      );
+    for (const [t, gradient] of [...gradients.entries()].toReversed())
+      expectSame(options.tensors[t]!.gradient, gradient, `${where}: gradient of tensor ${t}`);
+  }
+}
