@@ -246,37 +246,26 @@ static napi_value run_now(napi_env env, napi_callback_info info) {
   return 0;
 }
 
-/* One run in the background, on a thread of libuv's pool. */
+/* One run in the background. */
 typedef struct {
   Run run;
   Workspace *workspace;
-  napi_async_work work;
-  napi_deferred deferred;
-  napi_ref kept[3]; /* handle, pixels, scores: alive until it is done */
 } Task;
 
-static void execute(napi_env env, void *data) {
-  (void)env;
-  Task *task = data;
+static void execute(void *data) {
+  const Task *task = data;
   const Run *run = &task->run;
   run_images(run->handle->engine, task->workspace, run->pixels, run->count, run->stretched, run->scores);
 }
 
-static void complete(napi_env env, napi_status status, void *data) {
-  Task *task = data;
+static void complete(void *data) {
+  const Task *task = data;
   Handle *handle = task->run.handle;
   if (handle->free_count < IDLE) handle->free[handle->free_count++] = task->workspace;
   else {
     free_workspace(task->workspace);
     handle->workspaces--;
   }
-  napi_value nothing;
-  napi_get_undefined(env, &nothing);
-  if (status == napi_ok) napi_resolve_deferred(env, task->deferred, nothing);
-  else napi_reject_deferred(env, task->deferred, nothing);
-  for (int i = 0; i < 3; i++) napi_delete_reference(env, task->kept[i]);
-  napi_delete_async_work(env, task->work);
-  free(task);
 }
 
 /* A workspace that no other run has; room to give it back is made before. */
@@ -291,7 +280,7 @@ static Workspace *borrow_workspace(Handle *handle) {
 }
 
 static napi_value run_later(napi_env env, napi_callback_info info) {
-  napi_value argument[5], promise = 0, name;
+  napi_value argument[5];
   Task *task = calloc(1, sizeof *task);
   if (!task) return fail(env, "there is no memory left");
   if (!read_run(env, info, argument, &task->run)) {
@@ -304,12 +293,7 @@ static napi_value run_later(napi_env env, napi_callback_info info) {
     return fail(env, "there is no memory left for one more run");
   }
   const napi_value kept[3] = {argument[0], argument[1], argument[4]};
-  for (int i = 0; i < 3; i++) napi_create_reference(env, kept[i], 1, &task->kept[i]);
-  napi_create_promise(env, &task->deferred, &promise);
-  napi_create_string_utf8(env, "cbnn", NAPI_AUTO_LENGTH, &name);
-  napi_create_async_work(env, 0, name, execute, complete, task, &task->work);
-  napi_queue_async_work(env, task->work);
-  return promise;
+  return run_in_background(env, execute, complete, task, kept, 3);
 }
 
 /* bits(handle, hidden layer, out): after run */

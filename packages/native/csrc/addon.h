@@ -15,6 +15,11 @@ void *wrapped(napi_env env, napi_value value, const napi_type_tag *tag);
 /* Shapes as src/describe.ts writes them, weights left out; false where they do not fit together. To be freed either way. */
 int read_shapes(const int32_t *numbers, size_t count, ModelSpec *model);
 void free_shapes(ModelSpec *model);
+/*
+ * A promise of work(data) on a thread of libuv's pool; then done(data) on this one, and `data`, from malloc, is freed. The values are kept
+ * alive until then. Where there is no memory, data is done with and freed at once, and an exception thrown.
+ */
+napi_value run_in_background(napi_env env, void (*work)(void *data), void (*done)(void *data), void *data, const napi_value *kept, int count);
 /* Add the functions of train/door.c, real/door.c and train-real/door.c. */
 void add_training(napi_env env, napi_value exports);
 void add_real(napi_env env, napi_value exports);

@@ -129,35 +129,22 @@ static napi_value run_now(napi_env env, napi_callback_info info) {
   return 0;
 }
 
-/* One run in the background, on a thread of libuv's pool, in a workspace of its own. */
+/* One run in the background, in a workspace of its own. */
 typedef struct {
   Run run;
   RealWorkspace *workspace;
-  napi_async_work work;
-  napi_deferred deferred;
-  napi_ref kept[3]; /* handle, planes, scores: alive until it is done */
 } Task;
 
-static void execute(napi_env env, void *data) {
-  (void)env;
-  Task *task = data;
-  run_real(task->run.handle->engine, task->workspace, task->run.planes, task->run.count, task->run.scores);
+static void execute(void *data) {
+  const Task *task = data;
+  const Run *run = &task->run;
+  run_real(run->handle->engine, task->workspace, run->planes, run->count, run->scores);
 }
 
-static void complete(napi_env env, napi_status status, void *data) {
-  Task *task = data;
-  napi_value nothing;
-  napi_get_undefined(env, &nothing);
-  if (status == napi_ok) napi_resolve_deferred(env, task->deferred, nothing);
-  else napi_reject_deferred(env, task->deferred, nothing);
-  for (int i = 0; i < 3; i++) napi_delete_reference(env, task->kept[i]);
-  napi_delete_async_work(env, task->work);
-  free_real_workspace(task->workspace);
-  free(task);
-}
+static void complete(void *data) { free_real_workspace(((const Task *)data)->workspace); }
 
 static napi_value run_later(napi_env env, napi_callback_info info) {
-  napi_value argument[4], promise = 0, name;
+  napi_value argument[4];
   Task *task = calloc(1, sizeof *task);
   if (!task) return fail(env, "there is no memory left");
   if (!read_run(env, info, argument, &task->run)) {
@@ -170,12 +157,7 @@ static napi_value run_later(napi_env env, napi_callback_info info) {
     return fail(env, "there is no memory left for one more run");
   }
   const napi_value kept[3] = {argument[0], argument[1], argument[3]};
-  for (int i = 0; i < 3; i++) napi_create_reference(env, kept[i], 1, &task->kept[i]);
-  napi_create_promise(env, &task->deferred, &promise);
-  napi_create_string_utf8(env, "cbnn", NAPI_AUTO_LENGTH, &name);
-  napi_create_async_work(env, 0, name, execute, complete, task, &task->work);
-  napi_queue_async_work(env, task->work);
-  return promise;
+  return run_in_background(env, execute, complete, task, kept, 3);
 }
 
 void add_real(napi_env env, napi_value exports) {

@@ -141,15 +141,10 @@ typedef struct {
   Handle *handle;
   double *results;
   float *statistics;
-  napi_async_work work;
-  napi_deferred deferred;
-  int kept;
-  napi_ref keep[5];
-} Later;
+} Background;
 
-static void execute_step(napi_env env, void *data) {
-  (void)env;
-  Later *task = data;
+static void execute_step(void *data) {
+  const Background *task = data;
   RealStep *step = task->handle->step;
   run_real_step(step);
   float *statistics = task->statistics;
@@ -164,37 +159,16 @@ static void execute_step(napi_env env, void *data) {
   for (int i = 0; i < REAL_TIMES; i++) task->results[2 + i] = step->seconds[i];
 }
 
-static void execute_update(napi_env env, void *data) {
-  (void)env;
-  update_real_step(((Later *)data)->handle->step);
-}
+static void execute_update(void *data) { update_real_step(((Background *)data)->handle->step); }
 
-static void complete(napi_env env, napi_status status, void *data) {
-  Later *task = data;
-  task->handle->busy = false;
-  napi_value nothing;
-  napi_get_undefined(env, &nothing);
-  if (status == napi_ok) napi_resolve_deferred(env, task->deferred, nothing);
-  else napi_reject_deferred(env, task->deferred, nothing);
-  for (int i = 0; i < task->kept; i++) napi_delete_reference(env, task->keep[i]);
-  napi_delete_async_work(env, task->work);
-  free(task);
-}
+static void complete(void *data) { ((Background *)data)->handle->busy = false; }
 
-/* A promise of `execute`, until which `kept` values are kept. */
-static napi_value begin(napi_env env, Handle *handle, napi_async_execute_callback execute, double *results, float *statistics,
-                        const napi_value *values, int kept) {
-  napi_value promise = 0, name;
-  Later *task = calloc(1, sizeof *task);
+static napi_value begin(napi_env env, void (*work)(void *data), Background run, const napi_value *kept, int count) {
+  Background *task = malloc(sizeof *task);
   if (!task) return fail(env, "there is no memory left");
-  handle->busy = true;
-  *task = (Later){.handle = handle, .results = results, .statistics = statistics, .kept = kept};
-  for (int i = 0; i < kept; i++) napi_create_reference(env, values[i], 1, &task->keep[i]);
-  napi_create_promise(env, &task->deferred, &promise);
-  napi_create_string_utf8(env, "cbnn real step", NAPI_AUTO_LENGTH, &name);
-  napi_create_async_work(env, 0, name, execute, complete, task, &task->work);
-  napi_queue_async_work(env, task->work);
-  return promise;
+  *task = run;
+  run.handle->busy = true;
+  return run_in_background(env, work, complete, task, kept, count);
 }
 
 /* realStep(handle, pixels, labels, learns, results, statistics): a promise */
@@ -224,7 +198,7 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
   step->labels = label;
   step->learns = learns;
   const napi_value kept[5] = {argument[0], argument[1], argument[2], argument[4], argument[5]};
-  return begin(env, handle, execute_step, result, statistic, kept, 5);
+  return begin(env, execute_step, (Background){handle, result, statistic}, kept, 5);
 }
 
 /* realUpdate(handle, [latent rate, float rate]): a promise */
@@ -238,7 +212,7 @@ static napi_value update_later(napi_env env, napi_callback_info info) {
   if (rates != 2 || handle->busy) return fail(env, "internal: two rates were expected, or a step is still under way");
   handle->step->latent_rate = rate[0];
   handle->step->float_rate = rate[1];
-  return begin(env, handle, execute_update, 0, 0, argument, 1);
+  return begin(env, execute_update, (Background){handle, 0, 0}, argument, 1);
 }
 
 /* realScores(handle, out): of the last batch, [batch][classes] */

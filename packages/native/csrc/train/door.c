@@ -124,14 +124,10 @@ typedef struct {
   Handle *handle;
   double *results;
   float *statistics;
-  napi_async_work work;
-  napi_deferred deferred;
-  napi_ref kept[5];
 } Run;
 
-static void execute(napi_env env, void *data) {
-  (void)env;
-  Run *task = data;
+static void execute(void *data) {
+  const Run *task = data;
   Step *step = task->handle->step;
   run_step(step);
   const bool learns = step->number > 0;
@@ -153,22 +149,12 @@ static void execute(napi_env env, void *data) {
   }
 }
 
-static void complete(napi_env env, napi_status status, void *data) {
-  Run *task = data;
-  task->handle->busy = false;
-  napi_value nothing;
-  napi_get_undefined(env, &nothing);
-  if (status == napi_ok) napi_resolve_deferred(env, task->deferred, nothing);
-  else napi_reject_deferred(env, task->deferred, nothing);
-  for (int i = 0; i < 5; i++) napi_delete_reference(env, task->kept[i]);
-  napi_delete_async_work(env, task->work);
-  free(task);
-}
+static void complete(void *data) { ((Run *)data)->handle->busy = false; }
 
 /* step(handle, pixels, labels, [latent rate, float rate], number, results, statistics): a promise; nothing is learned in step 0 */
 static napi_value step_later(napi_env env, napi_callback_info info) {
   size_t count = 7, pixels = 0, labels = 0, rates = 0, results = 0, statistics = 0;
-  napi_value argument[7], promise = 0, name;
+  napi_value argument[7];
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   Handle *handle = handle_of(env, argument[0]);
   if (!handle) return 0;
@@ -199,12 +185,7 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
   step->latent_rate = rate[0];
   step->float_rate = rate[1];
   const napi_value kept[5] = {argument[0], argument[1], argument[2], argument[5], argument[6]};
-  for (int i = 0; i < 5; i++) napi_create_reference(env, kept[i], 1, &task->kept[i]);
-  napi_create_promise(env, &task->deferred, &promise);
-  napi_create_string_utf8(env, "cbnn step", NAPI_AUTO_LENGTH, &name);
-  napi_create_async_work(env, 0, name, execute, complete, task, &task->work);
-  napi_queue_async_work(env, task->work);
-  return promise;
+  return run_in_background(env, execute, complete, task, kept, 5);
 }
 
 /* units(handle, values, sets): each layer's unit of the int8 gradient, read or set */
