@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MODEL_NUMBERS = 9, SLICE_NUMBERS = 3, LAYER_NUMBERS = 17 };
+enum { MODEL_NUMBERS = 10, SLICE_NUMBERS = 3, LAYER_NUMBERS = 17 };
 
 static const napi_type_tag handle_tag = {0x6a1c41b2d0574e0full, 0x9b0f5f0d3c5a7731ull};
 
@@ -89,6 +89,7 @@ int read_shapes(const int32_t *numbers, size_t count, ModelSpec *model) {
   model->width = next(reader);
   model->channels = next(reader);
   model->is_sliced = next(reader);
+  model->is_coded = next(reader);
   model->slices = next(reader);
   model->low = next(reader);
   model->high = next(reader);
@@ -148,6 +149,10 @@ static const void *array_at(napi_env env, napi_value arrays, uint32_t index, nap
 static int read_model(napi_env env, const int32_t *numbers, size_t count, napi_value arrays, ModelSpec *model) {
   if (!read_shapes(numbers, count, model)) return 0;
   uint32_t array = 0;
+  if (model->is_coded) {
+    model->code = array_at(env, arrays, array++, napi_uint8_array, 256);
+    if (!model->code) return 0;
+  }
   for (int k = 0; k < model->layers; k++) {
     LayerSpec *layer = (LayerSpec *)model->layer + k;
     const size_t outputs = (size_t)layer->outputs;
@@ -209,13 +214,13 @@ static napi_value create(napi_env env, napi_callback_info info) {
   return result;
 }
 
-/* What run and run_later take: (handle, pixels, count, stretched, scores). */
+/* What run and run_later take: (handle, pixels, count, prepared, scores). */
 typedef struct {
   Handle *handle;
   const uint8_t *pixels;
   int32_t *scores;
   int32_t count;
-  bool stretched;
+  bool prepared;
 } Run;
 
 static int read_run(napi_env env, napi_callback_info info, napi_value argument[5], Run *run) {
@@ -228,7 +233,7 @@ static int read_run(napi_env env, napi_callback_info info, napi_value argument[5
   run->scores = elements(env, argument[4], napi_int32_array, &scores);
   if (!run->scores) return 0;
   napi_get_value_int32(env, argument[2], &run->count);
-  napi_get_value_bool(env, argument[3], &run->stretched);
+  napi_get_value_bool(env, argument[3], &run->prepared);
   const Engine *engine = run->handle->engine;
   if (run->count < 0 || pixels != (size_t)run->count * engine->height * engine->width * engine->channels ||
       scores != (size_t)run->count * engine->classes) {
@@ -242,7 +247,7 @@ static napi_value run_now(napi_env env, napi_callback_info info) {
   napi_value argument[5];
   Run run = {0};
   if (read_run(env, info, argument, &run))
-    run_images(run.handle->engine, run.handle->own, run.pixels, run.count, run.stretched, run.scores);
+    run_images(run.handle->engine, run.handle->own, run.pixels, run.count, run.prepared, run.scores);
   return 0;
 }
 
@@ -255,7 +260,7 @@ typedef struct {
 static void execute(void *data) {
   const Task *task = data;
   const Run *run = &task->run;
-  run_images(run->handle->engine, task->workspace, run->pixels, run->count, run->stretched, run->scores);
+  run_images(run->handle->engine, task->workspace, run->pixels, run->count, run->prepared, run->scores);
 }
 
 static void complete(void *data) {

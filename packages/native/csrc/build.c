@@ -319,6 +319,8 @@ Engine *build_engine(const ModelSpec *model, const Kernels *kernels, size_t most
   engine->slice = TAKE(sizeof(SliceSpec) * model->slices);
   engine->layer = TAKE(sizeof(Layer) * model->layers);
   int done = engine->slice && engine->layer;
+  if (done && model->code) done = !!(engine->code = TAKE(256));
+  if (done && model->code) memcpy(engine->code, model->code, 256);
   if (done) memcpy(engine->slice, model->slice, sizeof(SliceSpec) * model->slices);
   for (int k = 0; done && k < model->layers; k++) done = build_layer(engine, most, model, k);
   if (done) return engine;

@@ -37,6 +37,8 @@ typedef struct {
 typedef struct {
   int height, width, channels;
   int is_sliced; /* else 2x - 255 */
+  int is_coded; /* else plain binary */
+  const uint8_t *code; /* what the 256 values then become; not owned */
   int slices;
   const SliceSpec *slice;
   int low, high; /* percentiles of the stretch; low is -1 where there is none */
@@ -95,6 +97,7 @@ typedef struct Allocation Allocation;
 typedef struct {
   const Kernels *kernels;
   int height, width, channels, is_sliced, low, high, classes;
+  uint8_t *code; /* null where there is none */
   int slices;
   SliceSpec *slice;
   int parts;
@@ -126,8 +129,8 @@ void free_engine(Engine *engine);
 Workspace *make_workspace(const Engine *engine);
 void free_workspace(Workspace *workspace);
 
-/* Scores [count][classes] of images [count][height][width][channels], raw or stretched already. */
-void run_images(const Engine *engine, Workspace *workspace, const uint8_t *pixels, int count, int stretched,
+/* Scores [count][classes] of images [count][height][width][channels], raw or prepared already. */
+void run_images(const Engine *engine, Workspace *workspace, const uint8_t *pixels, int count, int prepared,
                 int32_t *scores);
 
 /* The first image of the last run, or what it left, through layer `k` alone. */

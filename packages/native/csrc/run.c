@@ -43,9 +43,8 @@ void free_workspace(Workspace *workspace) {
   free(workspace);
 }
 
-/* Section 5 of docs/model-format.md. */
-static void stretch(const Engine *engine, const uint8_t *pixels, uint8_t *out) {
-  const int64_t count = (int64_t)engine->height * engine->width * engine->channels;
+/* What each value of an image becomes when it is stretched: section 5 of docs/model-format.md. */
+static void stretch(const Engine *engine, const uint8_t *pixels, int64_t count, uint8_t *map) {
   uint32_t histogram[256] = {0};
   for (int64_t i = 0; i < count; i++) histogram[pixels[i]]++;
   const int64_t ranks[2] = {count * engine->low / 100 + 1, (count * engine->high + 99) / 100};
@@ -56,15 +55,21 @@ static void stretch(const Engine *engine, const uint8_t *pixels, uint8_t *out) {
     ends[i] = value;
   }
   const int low = ends[0], range = ends[1] - ends[0];
-  if (range <= 0) {
-    memcpy(out, pixels, (size_t)count);
-    return;
-  }
-  uint8_t map[256];
+  if (range <= 0) return;
   for (int value = 0; value < 256; value++) {
     const int above = value < low ? 0 : value - low > range ? range : value - low;
     map[value] = (uint8_t)((above * 255 + (range >> 1)) / range);
   }
+}
+
+/* Stretched, then coded. */
+static void prepare(const Engine *engine, const uint8_t *pixels, uint8_t *out) {
+  const int64_t count = (int64_t)engine->height * engine->width * engine->channels;
+  uint8_t map[256];
+  for (int value = 0; value < 256; value++) map[value] = (uint8_t)value;
+  if (engine->low >= 0) stretch(engine, pixels, count, map);
+  if (engine->code)
+    for (int value = 0; value < 256; value++) map[value] = engine->code[map[value]];
   for (int64_t i = 0; i < count; i++) out[i] = map[pixels[i]];
 }
 
@@ -171,23 +176,23 @@ static void run_map(const Engine *engine, Workspace *workspace, int k, int n) {
 }
 
 /* The first layer's input of image `n`. */
-static void take_image(const Engine *engine, Workspace *workspace, const uint8_t *image, int n, int stretched) {
+static void take_image(const Engine *engine, Workspace *workspace, const uint8_t *image, int n, int prepared) {
   const size_t input = n % MAPS * input_values(engine);
-  if (!stretched && engine->low >= 0) {
-    stretch(engine, image, workspace->image);
+  if (!prepared && (engine->low >= 0 || engine->code)) {
+    prepare(engine, image, workspace->image);
     image = workspace->image;
   }
   if (engine->layer->kind == PRODUCTS) value_image(engine, workspace->values + input, image);
   else index_image(engine, workspace->indices + input, image);
 }
 
-static void run_batch(const Engine *engine, Workspace *workspace, const uint8_t *pixels, int count, int stretched,
+static void run_batch(const Engine *engine, Workspace *workspace, const uint8_t *pixels, int count, int prepared,
                       int32_t *scores) {
   const size_t size = (size_t)engine->height * engine->width * engine->channels;
   const Layer *first = engine->layer, *last = engine->layer + engine->layers - 1;
   if (first == last) {
     for (int n = 0; n < count; n++) {
-      take_image(engine, workspace, pixels + n * size, 0, stretched);
+      take_image(engine, workspace, pixels + n * size, 0, prepared);
       engine->kernels->products(&first->products, first->places, 1, workspace->values, workspace->sums);
       for (int c = 0; c < engine->classes; c++)
         scores[(size_t)n * engine->classes + c] = workspace->sums[c] * last->scale[c] + last->bias[c];
@@ -196,7 +201,7 @@ static void run_batch(const Engine *engine, Workspace *workspace, const uint8_t 
   }
   for (int start = 0; start < count; start += MAPS) {
     const int end = start + MAPS < count ? start + MAPS : count;
-    for (int n = start; n < end; n++) take_image(engine, workspace, pixels + n * size, n, stretched);
+    for (int n = start; n < end; n++) take_image(engine, workspace, pixels + n * size, n, prepared);
     for (int k = 0; k == 0 || !engine->layer[k].is_dense; k++)
       for (int n = start; n < end; n++) run_map(engine, workspace, k, n);
   }
@@ -216,12 +221,12 @@ static void run_batch(const Engine *engine, Workspace *workspace, const uint8_t 
   }
 }
 
-void run_images(const Engine *engine, Workspace *workspace, const uint8_t *pixels, int count, int stretched,
+void run_images(const Engine *engine, Workspace *workspace, const uint8_t *pixels, int count, int prepared,
                 int32_t *scores) {
   const size_t size = (size_t)engine->height * engine->width * engine->channels;
   for (int start = 0; start < count; start += BATCH) {
     const int n = count - start < BATCH ? count - start : BATCH;
-    run_batch(engine, workspace, pixels + start * size, n, stretched, scores + (size_t)start * engine->classes);
+    run_batch(engine, workspace, pixels + start * size, n, prepared, scores + (size_t)start * engine->classes);
   }
 }
 

@@ -13,13 +13,13 @@ export interface Addon {
   kernels(): string[];
   /** Throws an error that says why, e.g. that it needs more than `mostBytes`. */
   create(numbers: Int32Array, arrays: readonly unknown[], kernels: string, mostBytes: number): Handle;
-  run(handle: Handle, pixels: Uint8Array, count: number, stretched: boolean, scores: Int32Array): void;
+  run(handle: Handle, pixels: Uint8Array, count: number, prepared: boolean, scores: Int32Array): void;
   /** The same on a thread of its own. */
   runLater(
     handle: Handle,
     pixels: Uint8Array,
     count: number,
-    stretched: boolean,
+    prepared: boolean,
     scores: Int32Array,
   ): Promise<void>;
   /** What hidden layer `k` gave for the first image of the last `run`. */

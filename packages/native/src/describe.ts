@@ -15,7 +15,7 @@ export function describeShapes(
 ): Int32Array {
   const numbers = [
     ...[input.height, input.width, input.channels],
-    ...[input.encoding === 'bit-slices' ? 1 : 0, input.slices.length],
+    ...[input.encoding === 'bit-slices' ? 1 : 0, input.code ? 1 : 0, input.slices.length],
     ...[input.stretch?.low ?? -1, input.stretch?.high ?? -1],
     ...[shapes.at(-1)!.output.channels, shapes.length],
     ...input.slices.flatMap(({ channel, bit }, i) => [channel, bit, input.shifts[i]!]),

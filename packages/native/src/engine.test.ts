@@ -78,24 +78,24 @@ describe.each(nativeKernels())('the native engine on %s', (kernels) => {
     compare({ ...model, kernels: changed }, [new Uint8Array(81).fill(200)], kernels);
   });
 
-  it('gives batches on threads the scores of single images, raw and stretched', async () => {
+  it('gives batches on threads the scores of single images, raw and prepared', async () => {
     const { model } = randomCase(3, {
-      input: { height: 12, width: 10, channels: 3, stretch: { low: 5, high: 90 } },
+      input: { height: 12, width: 10, channels: 3, stretch: { low: 5, high: 90 }, code: 'thermometer' },
       layers: parseArchitecture('33C3-MP2-40C3-70FC-65FC-6FC'),
     });
     const engine = NativeEngine.create(model, { kernels });
     const size = 12 * 10 * 3;
     const count = 71;
     const pixels = Uint8Array.from({ length: count * size }, (_, i) => (i * 7919) % 251);
-    for (const stretched of [false, true]) {
+    for (const prepared of [false, true]) {
       const single = new Int32Array(count * 6);
       for (let n = 0; n < count; n++)
         engine.run(pixels.subarray(n * size, (n + 1) * size), single.subarray(n * 6, n * 6 + 6), {
-          stretched,
+          prepared,
         });
       for (const threads of [1, 3])
-        expect(await engine.runBatch(pixels, count, { stretched, threads })).toEqual(single);
-      const together = await Promise.all([1, 2].map(() => engine.runBatch(pixels, count, { stretched })));
+        expect(await engine.runBatch(pixels, count, { prepared, threads })).toEqual(single);
+      const together = await Promise.all([1, 2].map(() => engine.runBatch(pixels, count, { prepared })));
       expect(together).toEqual([single, single]);
     }
     expect(await engine.runBatch(new Uint8Array(0), 0)).toEqual(new Int32Array(0));

@@ -6,6 +6,7 @@
  */
 import {
   checkPixels,
+  codeTable,
   configError,
   layerBound,
   modelShapes,
@@ -55,8 +56,8 @@ export interface NativeOptions {
 }
 
 export interface NativeRunOptions {
-  /** the pixels have already been through the model's stretch; default false */
-  readonly stretched?: boolean;
+  /** the pixels have already been through the model's stretch and code; default false */
+  readonly prepared?: boolean;
 }
 
 export class NativeEngine {
@@ -87,9 +88,9 @@ export class NativeEngine {
   }
 
   /** Scores of one image, uint8 `[height][width][channel]`, into `scores`. Throws a data error for another size. */
-  run(pixels: Uint8Array, scores: Int32Array, { stretched = false }: NativeRunOptions = {}): void {
+  run(pixels: Uint8Array, scores: Int32Array, { prepared = false }: NativeRunOptions = {}): void {
     checkPixels(pixels, this.model.input);
-    this.addon.run(this.handle, pixels, 1, stretched, scores);
+    this.addon.run(this.handle, pixels, 1, prepared, scores);
   }
 
   /**
@@ -100,7 +101,7 @@ export class NativeEngine {
   async runBatch(
     pixels: Uint8Array,
     count: number,
-    { stretched = false, threads = 1 }: NativeRunOptions & { readonly threads?: number } = {},
+    { prepared = false, threads = 1 }: NativeRunOptions & { readonly threads?: number } = {},
   ): Promise<Int32Array> {
     const { height, width, channels } = this.model.input;
     const size = height * width * channels;
@@ -122,7 +123,7 @@ export class NativeEngine {
           this.handle,
           pixels.subarray(start * size, end * size),
           end - start,
-          stretched,
+          prepared,
           scores.subarray(start * classes, end * classes),
         ),
       );
@@ -165,7 +166,7 @@ function describe(model: PackedModel): { numbers: Int32Array; arrays: unknown[] 
       bound: layerBound(input, shapes[k]!, weights),
     })),
   );
-  const arrays: unknown[] = [];
+  const arrays: unknown[] = input.code ? [codeTable(input.code)] : [];
   for (const kernel of kernels) {
     const { weights } = kernel;
     arrays.push(weights.type === 'integer' ? weights.values : weights.bits);

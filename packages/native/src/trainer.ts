@@ -206,7 +206,7 @@ export class NativeTrainer {
   }
 
   /**
-   * One step on `batch` images `[height][width][channel]`, already stretched, in the background; `rates` are Adam's, bias
+   * One step on `batch` images `[height][width][channel]`, already prepared, in the background; `rates` are Adam's, bias
    * correction included; `number` is the step's, from 1, which its rounding depends on. `statistics` are then those of the batch. One call at a time, and nobody may touch pixels, labels and
    * the layers' tensors meanwhile.
    */

@@ -8,6 +8,7 @@ export {
 } from './architecture.js';
 export { packRows, popcount32, rowBytes, unpackRows } from './bits.js';
 export { inputMagnitudes, inputShape, layerBound, modelShapes, sumBound } from './bounds.js';
+export { codeNames, codeTable, type InputCode, thermometerThresholds } from './codes.js';
 export * from './errors.js';
 export { limits } from './limits.js';
 export {
@@ -22,6 +23,7 @@ export {
 } from './load.js';
 export * from './model.js';
 export { decodeModel, encodeModel, MODEL_FORMAT_VERSION } from './model-file.js';
+export { type Preparation, prepareImage, prepareInto } from './prepare.js';
 export {
   classify,
   type LayerTrace,
@@ -47,6 +49,5 @@ export {
   parseSlices,
   unpackSlices,
 } from './slices.js';
-export { stretchImage, stretchInto } from './stretch.js';
 export { checkStructure, validateModel } from './validate.js';
 export { WasmEngine, wasmRefusal } from './wasm/engine.js';

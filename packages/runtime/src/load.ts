@@ -28,7 +28,7 @@ export interface RgbaImage {
   readonly height: number;
 }
 
-/** uint8 `[height][width][channel]`, or an `ImageData`. Not stretched, not scaled: the model says how it sees pixels. */
+/** uint8 `[height][width][channel]`, or an `ImageData`. Not stretched, not coded, not scaled: the model says how it sees pixels. */
 export type Image = Uint8Array | Uint8ClampedArray | RgbaImage;
 
 export interface Classification {

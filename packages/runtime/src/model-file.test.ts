@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { codeNames } from './codes.js';
 import { CbnnError } from './errors.js';
 import type { PackedModel } from './model.js';
 import { decodeModel, encodeModel } from './model-file.js';
@@ -57,6 +58,34 @@ describe('encodeModel and decodeModel', () => {
       provenance: { ...small.provenance, technique: 'ä', seed: -3, validationError: 1.25, testError: 0.1 },
     };
     expect(decodeModel(encodeModel(model))).toEqual(model);
+  });
+
+  it('write the oldest version that says it, and read plain binary in both', () => {
+    const textOf = (model: PackedModel) => decodeSafetensors(encodeModel(model)).metadata['cbnn'];
+    expect(textOf(small)).toMatch(/^\{"formatVersion":1,.*"encoding":"bit-slices","slices"/);
+    for (const code of codeNames) {
+      const model: PackedModel = { ...small, input: { ...small.input, code } };
+      expect(textOf(model)).toMatch(/^\{"formatVersion":2,/);
+      expect(decodeModel(encodeModel(model))).toEqual(model);
+    }
+    const input = {
+      height: 2,
+      width: 2,
+      channels: 1,
+      encoding: 'bit-slices',
+      slices: [
+        [0, 6],
+        [0, 7],
+      ],
+    };
+    const rest = { shifts: [0, 1], stretch: { low: 0, high: 100 } };
+    const written = (formatVersion: number, code: string) =>
+      decodeModel(
+        forge((json) => Object.assign(json, { formatVersion, input: { ...input, code, ...rest } })),
+      );
+    expect(written(2, 'binary')).toEqual(small);
+    // Readers of version 1 knew no codes.
+    expect(written(1, 'gray')).toEqual(small);
   });
 
   it('write the tensors of docs/model-format.md', () => {
@@ -171,6 +200,12 @@ describe('a hostile file', () => {
     (change: Record<string, unknown>): Edit =>
     (json) =>
       Object.assign(json, change);
+  const coded =
+    (code: unknown): Edit =>
+    (json) => {
+      json['formatVersion'] = 2;
+      json['input'] = { ...(json['input'] as object), code };
+    };
   const tensor =
     (name: string, value: Tensor): Edit =>
     (_, tensors) =>
@@ -179,8 +214,22 @@ describe('a hostile file', () => {
   it.each<[string, Edit, RegExp]>([
     [
       'a newer version',
-      member({ formatVersion: 2 }),
-      /expected format version 1, got 2; use the version of cbnn that wrote it/,
+      member({ formatVersion: 3 }),
+      /expected format version 1 to 2, got 3; use the version of cbnn that wrote it/,
+    ],
+    ['version 0', member({ formatVersion: 0 }), /expected format version 1 to 2, got 0/],
+    ['a version between', member({ formatVersion: 1.5 }), /expected format version 1 to 2, got 1\.5/],
+    ['version 2 and no code', member({ formatVersion: 2 }), /cbnn\.input\.code: expected a text/],
+    ['an unknown code', coded('grey'), /input: expected code binary, gray or thermometer, got grey/],
+    ['a code that is a number', coded(1), /cbnn\.input\.code: expected a text/],
+    ['a code of an object', coded('__proto__'), /expected code binary, gray or thermometer, got __proto__/],
+    [
+      'a code of 8-bit values',
+      (json) => {
+        coded('gray')(json, new Map());
+        input({ encoding: '8-bit', slices: [], shifts: [] })(json, new Map());
+      },
+      /input: expected no code with 8-bit encoding, got gray/,
     ],
     ['no version', member({ formatVersion: undefined }), /cbnn\.formatVersion: expected a number/],
     ['a version in quotes', member({ formatVersion: '1' }), /cbnn\.formatVersion: expected a number/],

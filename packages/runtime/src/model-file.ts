@@ -13,6 +13,7 @@
 import { formatArchitecture, parseArchitecture } from './architecture.js';
 import { rowBytes } from './bits.js';
 import { modelShapes } from './bounds.js';
+import { codeNames, type InputCode } from './codes.js';
 import { CbnnError, modelError } from './errors.js';
 import type { InputSpec, KernelLayer, LayerSpec, PackedModel, Provenance, Weights } from './model.js';
 import { dataStart, decodeSafetensors, encodeSafetensors, type Tensor } from './safetensors.js';
@@ -20,8 +21,11 @@ import { sha256 } from './sha256.js';
 import type { KernelShape } from './shapes.js';
 import { checkStructure, validateModel } from './validate.js';
 
-/** Raised when an engine for the old version would compute something else from a new file. */
-export const MODEL_FORMAT_VERSION = 1;
+/**
+ * The newest version that is read. It is raised when an engine for the old one would compute something else from a new file; a
+ * file is written in the oldest version that can say what is in it.
+ */
+export const MODEL_FORMAT_VERSION = 2;
 
 const KEY = 'cbnn';
 const DIGITS = 64;
@@ -49,16 +53,16 @@ export function decodeModel(bytes: Uint8Array): PackedModel {
   if (text === undefined) throw modelError(`model: expected metadata \`${KEY}\`, got none; not a cbnn model`);
   const json = parseJson(text);
   const version = json.number('formatVersion');
-  if (version !== MODEL_FORMAT_VERSION)
+  if (!(Number.isInteger(version) && version >= 1 && version <= MODEL_FORMAT_VERSION))
     throw modelError(
-      `model: expected format version ${MODEL_FORMAT_VERSION}, got ${version}; use the version of cbnn that wrote it`,
+      `model: expected format version 1 to ${MODEL_FORMAT_VERSION}, got ${version}; use the version of cbnn that wrote it`,
     );
   const stated = json.text('sha256');
   const found = checksum(text, bytes);
   if (stated !== found)
     throw modelError(`model: expected SHA-256 ${stated}, got ${found}; the file is damaged`);
 
-  const input = readInput(json.object('input'));
+  const input = readInput(json.object('input'), version);
   const layers = readArchitecture(json.text('architecture'));
   const classes = json.list('classes', isText, 'texts');
   const provenance = readProvenance(json.object('provenance'));
@@ -110,16 +114,17 @@ function checksum(text: string, file: Uint8Array): string {
 
 /** The `cbnn` text. Members are named one by one: their order is part of what the checksum covers. */
 function describe({ input, layers, classes, provenance }: PackedModel, sha256: string): string {
-  const { height, width, channels, encoding, slices, shifts, stretch } = input;
+  const { height, width, channels, encoding, code, slices, shifts, stretch } = input;
   const { technique, recipe, dataset, epochs, seed, validationError, testError } = provenance;
   return JSON.stringify({
-    formatVersion: MODEL_FORMAT_VERSION,
+    formatVersion: code === undefined ? 1 : 2,
     architecture: formatArchitecture(layers),
     input: {
       height,
       width,
       channels,
       encoding,
+      code,
       slices: slices.map(({ channel, bit }) => [channel, bit]),
       shifts,
       stretch: stretch && { low: stretch.low, high: stretch.high },
@@ -213,20 +218,32 @@ function readArchitecture(notation: string): LayerSpec[] {
   }
 }
 
-function readInput(json: JsonObject): InputSpec {
+function readInput(json: JsonObject, version: number): InputSpec {
   const encoding = json.text('encoding');
   if (encoding !== 'bit-slices' && encoding !== '8-bit')
     throw modelError(`input: expected encoding bit-slices or 8-bit, got ${encoding.slice(0, 80)}`);
+  const code = readCode(json, version);
   const stretch = json.isNull('stretch') ? null : json.object('stretch');
   return {
     height: json.number('height'),
     width: json.number('width'),
     channels: json.number('channels'),
     encoding,
+    ...(code && { code }),
     slices: json.list('slices', isPair, 'pairs [channel, bit]').map(([channel, bit]) => ({ channel, bit })),
     shifts: json.list('shifts', isNumber, 'numbers'),
     stretch: stretch && { low: stretch.number('low'), high: stretch.number('high') },
   };
+}
+
+/** Version 1 knew no other than plain binary. */
+function readCode(json: JsonObject, version: number): InputCode | null {
+  const name = version < 2 ? 'binary' : json.text('code');
+  if (name === 'binary') return null;
+  const code = codeNames.find((known) => known === name);
+  if (!code)
+    throw modelError(`input: expected code binary, ${codeNames.join(' or ')}, got ${name.slice(0, 80)}`);
+  return code;
 }
 
 function readProvenance(json: JsonObject): Provenance {

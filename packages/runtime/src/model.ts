@@ -1,13 +1,14 @@
 /**
  * The packed model in memory: what docs/model-format.md specifies, and what every engine runs.
  *
- * Vocabulary. A *slice* is bit b of one input channel (b = 0 is the least significant); bit 1 means +1,
+ * Vocabulary. A *slice* is bit b of the code of one input channel (b = 0 is the least significant); bit 1 means +1,
  * bit 0 means -1. A *sum* is the integer a layer computes before its threshold. A *threshold* T turns a sum
  * into the next layer's bit: sum >= T. *Kernel layers* are convolutions and dense layers; pooling layers carry
  * no data.
  */
+import type { InputCode } from './codes.js';
 
-/** Bit `bit` (0 = least significant .. 7) of input channel `channel`. */
+/** Bit `bit` (0 = least significant .. 7) of the code of input channel `channel`. */
 export interface Slice {
   readonly channel: number;
   readonly bit: number;
@@ -32,6 +33,8 @@ export interface InputSpec {
    * `8-bit`: it sees `channels` channels of 2x - 255 (x = the pixel, 0..255).
    */
   readonly encoding: 'bit-slices' | '8-bit';
+  /** what a (stretched) value becomes before its bits are slices (codes.ts); absent: it stays, in plain binary */
+  readonly code?: InputCode;
   /** kept slices, sorted channel-major, least significant first; empty for `8-bit` */
   readonly slices: readonly Slice[];
   /** left shift of each kept slice's product (0..7), one per slice; empty for `8-bit` */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { prepareImage } from './prepare.js';
 import { classify, runReference } from './reference.js';
-import { stretchImage } from './stretch.js';
 import { workedExample } from './testing/golden.js';
 import { runOracle } from './testing/plain-oracle.js';
 import { modelCases, randomCase } from './testing/random-model.js';
@@ -30,12 +30,12 @@ describe('runReference', () => {
     expect([...runReference(workedExample.model, constant!).scores]).toEqual(WORKED.constantScores);
   });
 
-  it('takes pixels that have been stretched before', () => {
+  it('takes pixels that have been prepared before', () => {
     const { model, images } = workedExample;
-    const stretched = stretchImage(images[0]!, model.input.stretch);
-    expect(stretched).not.toEqual(images[0]);
-    expect(runReference(model, stretched, { stretched: true })).toEqual(runReference(model, images[0]!));
-    expect(runReference(model, images[0]!, { stretched: true })).not.toEqual(runReference(model, images[0]!));
+    const prepared = prepareImage(images[0]!, model.input);
+    expect(prepared).not.toEqual(images[0]);
+    expect(runReference(model, prepared, { prepared: true })).toEqual(runReference(model, images[0]!));
+    expect(runReference(model, images[0]!, { prepared: true })).not.toEqual(runReference(model, images[0]!));
   });
 
   it('refuses an image of another size', () => {
@@ -78,7 +78,10 @@ describe('randomCase', () => {
     const seen = new Set<string>();
     for (let seed = 0; seed < 300; seed++) {
       const { model, images } = randomCase(seed);
-      seen.add(model.input.encoding).add(`first ${model.kernels[0]!.weights.type}`);
+      seen
+        .add(model.input.encoding)
+        .add(model.input.code ?? 'binary')
+        .add(`first ${model.kernels[0]!.weights.type}`);
       seen.add(model.input.stretch ? 'stretched' : 'plain').add(`${model.kernels.length} kernel layers`);
       for (const layer of model.layers)
         if (layer.kind === 'conv') seen.add(`C${layer.kernel}`).add(`S${layer.stride}`).add(layer.padding);
@@ -89,6 +92,9 @@ describe('randomCase', () => {
     const expected = [
       '8-bit',
       'bit-slices',
+      'binary',
+      'gray',
+      'thermometer',
       'first integer',
       'first binary',
       'stretched',

@@ -10,9 +10,9 @@
 import { unpackRows } from './bits.js';
 import { modelShapes } from './bounds.js';
 import type { InputSpec, PackedModel, Weights } from './model.js';
+import { prepareImage } from './prepare.js';
 import type { KernelShape } from './shapes.js';
 import { checkPixels } from './slices.js';
-import { stretchImage } from './stretch.js';
 
 /** What one kernel layer computed. */
 export interface LayerTrace {
@@ -30,8 +30,8 @@ export interface ReferenceResult {
 }
 
 export interface ReferenceOptions {
-  /** the pixels have already been through the model's stretch; default false */
-  readonly stretched?: boolean;
+  /** the pixels have already been through the model's stretch and code; default false */
+  readonly prepared?: boolean;
 }
 
 /**
@@ -44,7 +44,7 @@ export function runReference(
   options: ReferenceOptions = {},
 ): ReferenceResult {
   checkPixels(pixels, model.input);
-  const image = options.stretched ? pixels : stretchImage(pixels, model.input.stretch);
+  const image = options.prepared ? pixels : prepareImage(pixels, model.input);
   const shapes = modelShapes(model);
   const trace: LayerTrace[] = [];
   let values: Int32Array | Int8Array = inputValues(image, model.input);

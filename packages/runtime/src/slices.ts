@@ -1,13 +1,13 @@
 /**
  * Bit slices: an image of C channels of 8 bits is 8C binary images (Fig 3 of the paper), of which a model keeps some.
  *
- * Slice (channel, bit) of a pixel x is +1 where bit `bit` of x[channel] is 1, and -1 where it is 0; bit 0 is the
+ * Slice (channel, bit) of a pixel x is +1 where bit `bit` of x[channel]'s code is 1, and -1 where it is 0; bit 0 is the
  * least significant. Slices are ordered channel-major, least significant first, as in the paper's code
  * (MATLAB's de2bi): channel 0 bits 0..7, then channel 1 bits 0..7, ...
  *
  * Two layouts: `unpackSlices` gives +-1 planes `[slices][height][width]`, the way a training framework wants them;
  * `packSlices` gives one bit per slice, `[height][width][words of 32 slices]`, the way an engine wants them.
- * Both take pixels that have already been stretched (stretch.ts).
+ * Both take pixels that have already been prepared (prepare.ts).
  */
 import { configError, dataError } from './errors.js';
 import type { InputSpec, Slice } from './model.js';

@@ -11,30 +11,10 @@
  *
  * so lo becomes 0, hi becomes 255, and the rest is rounded to the nearest (halves up).
  */
-import { internalError } from './errors.js';
 import type { Stretch } from './model.js';
 
-/** `pixels` (one image, any layout) stretched, as a new array; `null` copies. */
-export function stretchImage(pixels: Uint8Array, stretch: Stretch | null): Uint8Array {
-  return stretchInto(pixels, stretch, new Uint8Array(pixels.length));
-}
-
-/** Stretches one image into `out`, which may be `pixels` itself, and returns `out`. */
-export function stretchInto<Out extends Uint8Array>(
-  pixels: Uint8Array,
-  stretch: Stretch | null,
-  out: Out,
-): Out {
-  if (out.length !== pixels.length)
-    throw internalError(`stretch: expected room for ${pixels.length} values, got ${out.length}`);
-  const map = stretch && pixels.length > 0 ? stretchMap(pixels, stretch) : null;
-  if (map) for (let i = 0; i < pixels.length; i++) out[i] = map[pixels[i]!]!;
-  else if (out !== (pixels as Uint8Array)) out.set(pixels);
-  return out;
-}
-
-/** What each of the 256 values becomes; null when nothing changes. */
-function stretchMap(pixels: Uint8Array, { low, high }: Stretch): Uint8Array | null {
+/** What each of the 256 values becomes in this image (not empty, any layout); null when nothing changes. */
+export function stretchMap(pixels: Uint8Array, { low, high }: Stretch): Uint8Array | null {
   const histogram = new Uint32Array(256);
   for (let i = 0; i < pixels.length; i++) histogram[pixels[i]!]!++;
 

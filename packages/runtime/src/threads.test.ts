@@ -7,7 +7,8 @@ import { answerTasks, type StartThread, type ThreadAnswer, Threads } from './thr
 
 const layers = parseArchitecture('5C3-MP2-6FC-4FC');
 const stretch = { low: 5, high: 95 };
-const { model, images } = randomCase(7, { layers, input: { height: 8, width: 6, channels: 3, stretch } }, 40);
+const input = { height: 8, width: 6, channels: 3, stretch, code: 'gray' } as const;
+const { model, images } = randomCase(7, { layers, input }, 40);
 const file = encodeModel(model);
 const size = 8 * 6 * 3;
 const pixels = Uint8Array.from(images.flatMap((image) => [...image]));
@@ -36,14 +37,14 @@ function fakeThread(fate: (task: number) => 'answer' | 'die' = () => 'answer') {
   return { start, log };
 }
 
-it.each([1, 2, 3])('gives the scores of single images on %d threads, raw and stretched', async (count) => {
+it.each([1, 2, 3])('gives the scores of single images on %d threads, raw and prepared', async (count) => {
   const { start, log } = fakeThread();
   const threads = await Threads.open(start, count, file, size, 4);
-  for (const stretched of [false, true]) {
-    const expected = images.flatMap((image) => [...runReference(model, image, { stretched }).scores]);
-    expect([...(await threads.run(pixels, images.length, stretched))]).toEqual(expected);
+  for (const prepared of [false, true]) {
+    const expected = images.flatMap((image) => [...runReference(model, image, { prepared }).scores]);
+    expect([...(await threads.run(pixels, images.length, prepared))]).toEqual(expected);
     // Two at once, and one of nothing.
-    const both = await Promise.all([1, 2].map(() => threads.run(pixels, images.length, stretched)));
+    const both = await Promise.all([1, 2].map(() => threads.run(pixels, images.length, prepared)));
     expect(both.map((scores) => [...scores])).toEqual([expected, expected]);
   }
   expect(await threads.run(new Uint8Array(0), 0)).toEqual(new Int32Array(0));

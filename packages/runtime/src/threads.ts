@@ -8,7 +8,7 @@ import { WasmEngine } from './wasm/engine.js';
 /** What a thread is told: the model's file once, then parts of batches. */
 export type ThreadTask =
   | { readonly file: Uint8Array }
-  | { readonly pixels: Uint8Array; readonly count: number; readonly stretched: boolean };
+  | { readonly pixels: Uint8Array; readonly count: number; readonly prepared: boolean };
 
 /** What it answers, in the order of its tasks. */
 export type ThreadAnswer = { readonly scores: Int32Array } | { readonly error: string };
@@ -37,7 +37,7 @@ export function answerTasks(): (
   let engine: WasmEngine | null = null;
   let last: Promise<unknown> = Promise.resolve();
   const work = async (task: ThreadTask): Promise<Int32Array> => {
-    if (!('file' in task)) return engine!.runAll(task.pixels, task.count, { stretched: task.stretched });
+    if (!('file' in task)) return engine!.runAll(task.pixels, task.count, { prepared: task.prepared });
     engine = await WasmEngine.create(decodeModel(task.file));
     return new Int32Array(0);
   };
@@ -86,8 +86,8 @@ export class Threads {
     return new Threads(threads, size, classes);
   }
 
-  /** int32 scores `[count][classes]` of `count` images, one behind the other, raw or stretched already. */
-  async run(pixels: Uint8Array, count: number, stretched = false): Promise<Int32Array> {
+  /** int32 scores `[count][classes]` of `count` images, one behind the other, raw or prepared already. */
+  async run(pixels: Uint8Array, count: number, prepared = false): Promise<Int32Array> {
     const { size, classes } = this;
     const scores = new Int32Array(count * classes);
     const share = Math.max(1, Math.min(MOST_IMAGES, Math.ceil(count / this.threads.length)));
@@ -98,7 +98,7 @@ export class Threads {
         next = Math.min(count, start + share);
         // A copy, also of a Buffer, whose own `slice` is none: what is transferred is gone here.
         const part = new Uint8Array(pixels.subarray(start * size, next * size));
-        const task = { pixels: part, count: next - start, stretched };
+        const task = { pixels: part, count: next - start, prepared };
         scores.set(await thread.ask(task, [part.buffer]), start * classes);
       }
     };

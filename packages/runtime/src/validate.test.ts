@@ -98,6 +98,16 @@ describe('validateModel', () => {
       /expected no slices and no shifts with 8-bit encoding, got 3 and 3/,
     ],
     [
+      'a code with 8 bits',
+      withInput({ encoding: '8-bit', slices: [], shifts: [], code: 'gray' }),
+      /expected no code with 8-bit encoding, got gray/,
+    ],
+    [
+      'an unknown code',
+      withInput({ code: 'binary' as 'gray' }),
+      /input: expected code gray or thermometer, or none, got binary/,
+    ],
+    [
       'a slice too many for the shifts',
       withInput({ shifts: [0, 0] }),
       /expected 3 shifts, one per slice, got 2/,

@@ -5,6 +5,7 @@
 
 import { rowBytes } from './bits.js';
 import { layerBound, modelShapes } from './bounds.js';
+import { codeNames } from './codes.js';
 import { CbnnError, modelError } from './errors.js';
 import { limits } from './limits.js';
 import type { InputSpec, KernelLayer, LayerSpec, PackedModel, Provenance } from './model.js';
@@ -52,7 +53,7 @@ export function checkStructure(model: Pick<PackedModel, 'input' | 'layers' | 'cl
 }
 
 function checkInput(input: InputSpec): void {
-  const { height, width, channels, encoding, slices, shifts, stretch } = input;
+  const { height, width, channels, encoding, code, slices, shifts, stretch } = input;
   checkInteger('input: height', height, 1, limits.side);
   checkInteger('input: width', width, 1, limits.side);
   checkInteger('input: channels', channels, 1, limits.imageChannels);
@@ -61,11 +62,15 @@ function checkInput(input: InputSpec): void {
       throw modelError(
         `input: expected no slices and no shifts with 8-bit encoding, got ${slices.length} and ${shifts.length}`,
       );
+    if (code !== undefined)
+      throw modelError(`input: expected no code with 8-bit encoding, got ${String(code)}`);
   } else if (encoding === 'bit-slices') {
     if (slices.length === 0) throw modelError('input: expected at least one slice, got none');
     if (shifts.length !== slices.length)
       throw modelError(`input: expected ${slices.length} shifts, one per slice, got ${shifts.length}`);
   } else throw modelError(`input: expected encoding bit-slices or 8-bit, got ${String(encoding)}`);
+  if (code !== undefined && !codeNames.includes(code))
+    throw modelError(`input: expected code ${codeNames.join(' or ')}, or none, got ${String(code)}`);
 
   for (const [i, slice] of slices.entries()) {
     checkInteger(`slice ${i}: channel`, slice.channel, 0, channels - 1);

@@ -6,7 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { internalError, runReference, WasmEngine, wasmRefusal } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { openEngine } from '../engines/evaluate.js';
 import { openNative } from '../engines/packed-native.js';
 import { openStoredNative } from '../engines/stored-native.js';
@@ -53,7 +53,7 @@ export async function openExecutors(path: string, images: ImageSet, threads: num
 
 async function openPacked(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
   const model = readModel(path);
-  const { pixels } = stretchSet(images, model.input.stretch);
+  const { pixels } = preparedSet(images, model.input);
   const engine = await openEngine(model, threads);
   const executor = nameOf(engine.description);
   const run = () => engine.scores(pixels, BATCH);
@@ -62,7 +62,7 @@ async function openPacked(path: string, images: ImageSet, threads: number): Prom
   const classes = model.classes.length;
   const next = nextOf(pixels);
   for (let n = 0; n < EXACT; n++) {
-    const { scores } = runReference(model, next(), { stretched: true });
+    const { scores } = runReference(model, next(), { prepared: true });
     check(
       executor,
       'plain loops',
@@ -93,7 +93,7 @@ async function openSingle(path: string, pixels: Uint8Array): Promise<Executor> {
     ...about,
     executor: native ? `native, ${native.kernels}` : 'wasm',
     async run() {
-      engine.run(next(), scores, { stretched: true });
+      engine.run(next(), scores, { prepared: true });
       return scores;
     },
     close: async () => {},
@@ -103,7 +103,7 @@ async function openSingle(path: string, pixels: Uint8Array): Promise<Executor> {
 async function openStored(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
   const network = decodeNetwork(readFileSync(new RunFolder(path).network));
   const { plan, classes } = network;
-  const { pixels } = stretchSet(images, plan.input.stretch);
+  const { pixels } = preparedSet(images, plan.input);
   const { binarySums, afterTraining } = techniques[plan.technique];
   const own = await openNetwork(network, threads);
   const expected = await own.scores({ count: BATCH, pixels });

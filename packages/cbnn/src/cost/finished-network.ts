@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { configError, type InputSpec, type LayerSpec } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { predictPacked } from '../engines/evaluate.js';
 import type { ImagesOptions } from '../engines/packed-engine.js';
 import { decodeNetwork, openNetwork } from '../store/network-file.js';
@@ -61,12 +61,12 @@ function realNetwork(folder: RunFolder): FinishedNetwork {
     async predict(images, threads, { signal, onProgress } = {}) {
       const network = await openNetwork(stored, threads);
       try {
-        const stretched = stretchSet(images, input.stretch);
+        const prepared = preparedSet(images, input);
         const predictions = new Uint16Array(images.count);
         for (let start = 0; start < images.count; start += PART) {
           signal?.throwIfAborted();
           const part = takeImages(
-            stretched,
+            prepared,
             Uint32Array.from({ length: Math.min(PART, images.count - start) }, (_value, n) => start + n),
           );
           predictions.set(await network.classify(part), start);

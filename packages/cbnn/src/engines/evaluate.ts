@@ -1,7 +1,7 @@
 /** Packed models on whole image sets, with the fastest exact engine that is there. */
 import { type PackedModel, wasmRefusal } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { openDevice } from '../graph/session.js';
 import { argmax } from '../predictions.js';
 import type { ImagesOptions, PackedEngine } from './packed-engine.js';
@@ -26,7 +26,7 @@ export async function predictPacked(
 ): Promise<Uint16Array> {
   const engine = await openEngine(model, threads);
   try {
-    return await classesOf(engine, stretchSet(images, model.input.stretch).pixels, images.count, options);
+    return await classesOf(engine, preparedSet(images, model.input).pixels, images.count, options);
   } finally {
     await engine.close();
   }
@@ -42,7 +42,7 @@ export async function wrongOf(
   return marks(await predictPacked(model, images, threads, options), images.labels);
 }
 
-/** 1 per image whose `pixels`, already stretched, the engine does not give its label. */
+/** 1 per image whose `pixels`, already prepared, the engine does not give its label. */
 export async function wrongImages(
   engine: PackedEngine,
   images: ImageSet,

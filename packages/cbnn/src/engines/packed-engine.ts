@@ -11,7 +11,7 @@ export interface ImagesOptions {
 export interface PackedEngine {
   readonly description: string;
   /**
-   * int32 scores `[count][classes]` of images that are already stretched, `[count][height][width][channels]`. One call at a
+   * int32 scores `[count][classes]` of images that are already prepared, `[count][height][width][channels]`. One call at a
    * time.
    */
   scores(pixels: Uint8Array, count: number, options?: ImagesOptions): Promise<Int32Array>;

@@ -17,7 +17,7 @@ afterAll(async () => {
 describe.each([1, 2, 3, 4, 5, 6])('random model %d', (seed) => {
   const { model, images } = randomCase(seed, {}, 5);
   const pixels = Uint8Array.from(images.flatMap((image) => [...image]));
-  const expected = images.flatMap((image) => [...runReference(model, image, { stretched: true }).scores]);
+  const expected = images.flatMap((image) => [...runReference(model, image, { prepared: true }).scores]);
 
   it.each([
     ['WebAssembly', () => openPackedWasm(model, 1)],

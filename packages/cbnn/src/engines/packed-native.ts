@@ -36,7 +36,7 @@ export async function openPackedNative(model: PackedModel, threads: number): Pro
   return {
     description: `native: cbnn's own engine, ${engine.kernels}, ${used} thread${used === 1 ? '' : 's'}`,
     scores: inParts(model, PART * used, (pixels, count) =>
-      engine.runBatch(pixels, count, { stretched: true, threads: used }),
+      engine.runBatch(pixels, count, { prepared: true, threads: used }),
     ),
     close: async () => {},
   };

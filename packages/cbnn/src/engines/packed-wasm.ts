@@ -23,7 +23,7 @@ export async function openPackedWasm(model: PackedModel, threads: number): Promi
       if (workers) return workers.run(pixels, count, true);
       // Timers and signals have their turn between two parts.
       await setImmediate();
-      return engine!.runAll(pixels, count, { stretched: true });
+      return engine!.runAll(pixels, count, { prepared: true });
     }),
     close: async () => workers?.end(),
   };

@@ -5,7 +5,7 @@ import { formatArchitecture } from '@cbnn/runtime';
 import type { CompactionResult } from '../compact/result.js';
 import { type FinishedNetwork, finishedNetwork } from '../cost/finished-network.js';
 import type { ImageSet } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import type { ImagesOptions } from '../engines/packed-engine.js';
 import { errorRate } from '../predictions.js';
 import { channelNames } from '../sensitivity/analyze.js';
@@ -64,7 +64,7 @@ export async function reportRun(
   const before = await evaluated('baseline', baseline);
   const after = compacted ? await evaluated('compact', compacted) : null;
   const shown = after ?? before;
-  const picture = pictureOf(stretchSet(images.validation, baseline.input.stretch), 0);
+  const picture = pictureOf(preparedSet(images.validation, { stretch: baseline.input.stretch }), 0);
   const classes = images.dataset.classes;
   const metrics = readMetrics(path);
   const slices = {

@@ -4,7 +4,7 @@
  */
 import { allSlices, compareSlices, configError, type PackedModel, type Slice } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { wrongImages } from '../engines/evaluate.js';
 import type { PackedEngine } from '../engines/packed-engine.js';
 import { percentWrong } from '../predictions.js';
@@ -75,11 +75,11 @@ export async function analyzeSensitivity(
   options: SensitivityOptions = {},
 ): Promise<SensitivityResult> {
   if (images.count < 2) throw configError(`sensitivity: expected at least 2 images, got ${images.count}`);
-  const { channels } = model.input;
+  const { channels, code } = model.input;
   const seeds = Array.from({ length: options.seeds ?? 3 }, (_, i) => i + 1);
   const kept =
     model.input.encoding === '8-bit' ? allSlices(channels) : model.input.slices.toSorted(compareSlices);
-  const prepared = stretchSet(images, model.input.stretch);
+  const prepared = preparedSet(images, model.input);
   const cleanWrong = await wrongImages(engine, prepared, prepared.pixels);
   const list = experiments(kept, channels);
   const measured = new Map(options.known);
@@ -105,6 +105,7 @@ export async function analyzeSensitivity(
     noiseSeeds: seeds,
     channels,
     channelNames: channelNames(channels),
+    ...(code && { code }),
     keptSlices: kept,
     cleanError: percentWrong(cleanWrong),
     points: list.map(

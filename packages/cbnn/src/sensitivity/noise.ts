@@ -9,7 +9,7 @@ import { Random } from '../random.js';
 
 const NOISE = 4;
 
-/** A copy of `images` (already stretched) with each of `slices` randomized. */
+/** A copy of `images` (already prepared) with each of `slices` randomized. */
 export function randomizeSlices(images: ImageSet, slices: readonly Slice[], seed: number): Uint8Array {
   const pixels = images.pixels.slice();
   for (const { channel, bit } of slices) {

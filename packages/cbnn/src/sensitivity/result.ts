@@ -1,5 +1,5 @@
 /** What a sensitivity analysis found: plain data, written as JSON, drawn by report/. */
-import type { Slice } from '@cbnn/runtime';
+import type { InputCode, Slice } from '@cbnn/runtime';
 
 /** Which slices were replaced by random bits together. */
 export type NoiseScope =
@@ -38,6 +38,8 @@ export interface SensitivityResult {
   readonly noiseSeeds: readonly number[];
   readonly channels: number;
   readonly channelNames: readonly string[];
+  /** that the slices are bits of; absent: plain binary */
+  readonly code?: InputCode;
   readonly keptSlices: readonly Slice[];
   /** error rate in percent without noise */
   readonly cleanError: number;

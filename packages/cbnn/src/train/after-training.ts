@@ -1,7 +1,7 @@
 /** Techniques that follow training: a finished network, its scalars taken from its weights and from what it makes of some images. */
 import type { ImageSet } from '../data/dataset.js';
 import { spreadImages } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
 import { names } from '../graph/names.js';
 import { evaluationGraph } from '../graph/network.js';
@@ -38,7 +38,7 @@ export async function layerValues(
   const { precision: _, ...rest } = plan;
   const real: Plan = { ...rest, technique: 'float' };
   // Spread over the set: folders of images lie in it class by class.
-  const images = stretchSet(spreadImages(train, CALIBRATION_IMAGES), plan.input.stretch);
+  const images = preparedSet(spreadImages(train, CALIBRATION_IMAGES), plan.input);
   const { count } = images;
   const graph = evaluationGraph(real, techniques.float, count, { ...device, expose: true });
   const shape = [count, inputChannels(plan.input), plan.input.height, plan.input.width];
@@ -99,7 +99,7 @@ export async function evaluatedError(
   const feeds = evaluationFeeds({ parameters, shapes }, state, technique);
   const evaluator = await openEvaluator(plan, technique, device, 200, feeds);
   try {
-    const found = await evaluator.classify(stretchSet(images, plan.input.stretch));
+    const found = await evaluator.classify(preparedSet(images, plan.input));
     return errorRate(found, images.labels);
   } finally {
     await evaluator.close();

@@ -14,7 +14,7 @@ export class TrainingBatches {
   private order: Uint32Array = new Uint32Array();
   private epoch = -1;
 
-  /** `images` are already stretched. The last, incomplete batch of an epoch is left out. */
+  /** `images` are already prepared. The last, incomplete batch of an epoch is left out. */
   constructor(
     private readonly images: ImageSet,
     private readonly batch: number,

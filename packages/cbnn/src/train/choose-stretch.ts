@@ -1,7 +1,7 @@
 /** Decides by two short trainings whether the contrast stretch helps: recipe `modern` asks validation images. */
 import type { Stretch } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { ratesAt } from '../nn/recipes.js';
 import { errorRate } from '../predictions.js';
 import { Random } from '../random.js';
@@ -42,7 +42,7 @@ export async function chooseStretch(
     const trainer = await openTrainer(config);
     try {
       const batches = new TrainingBatches(
-        stretchSet(train, tried),
+        preparedSet(train, { ...config.input, stretch: tried }),
         config.batch,
         config.augmentation,
         config.seed,
@@ -56,7 +56,8 @@ export async function chooseStretch(
       }
       options.onProgress?.((number + 1) * EPOCHS * steps, 2 * EPOCHS * steps);
       await trainer.calibrate(Array.from({ length: Math.min(10, steps) }, (_, i) => batches.get(0, i)));
-      return errorRate(await trainer.classify(stretchSet(validation, tried)), validation.labels);
+      const prepared = preparedSet(validation, { ...config.input, stretch: tried });
+      return errorRate(await trainer.classify(prepared), validation.labels);
     } finally {
       await trainer.close();
     }

@@ -16,8 +16,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { finishedNetwork } from '../cost/finished-network.js';
 import type { ImageSet } from '../data/dataset.js';
 import { generateSigns } from '../data/generated.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { splitValidation } from '../data/split.js';
-import { stretchSet } from '../data/stretch-set.js';
 import { nativePackage } from '../engines/packed-native.js';
 import { openPackedOnnx } from '../engines/packed-onnx.js';
 import { openDevice } from '../graph/session.js';
@@ -186,7 +186,7 @@ describe('a training run', () => {
         // Guessing among twelve classes errs by 91.7 %.
         expect(lines.at(-1)!.trainError).toBeLessThan(90);
       }
-      const prepared = stretchSet(images.dataset.test, own.input.stretch);
+      const prepared = preparedSet(images.dataset.test, own.input);
       const trainer = await loadTrainer(path);
       const expected = await trainer.classify(prepared);
       await trainer.close();
@@ -316,7 +316,7 @@ describe('a training run', () => {
     const model = decodeModel(readFileSync(join(path, 'model.safetensors')));
     const trainer = await loadTrainer(path);
     const raw = images.dataset.test;
-    const prepared = stretchSet(raw, config.input.stretch);
+    const prepared = preparedSet(raw, config.input);
     const graph = await trainer.classify(prepared);
     const engine = await openPackedOnnx(model, await openDevice('cpu', 1), 32);
     const packed = await engine.scores(prepared.pixels, raw.count);

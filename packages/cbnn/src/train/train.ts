@@ -7,7 +7,7 @@
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { configError, dataError } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { names } from '../graph/names.js';
 import { ratesAt } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
@@ -131,13 +131,8 @@ async function runEpochs(
   options: TrainOptions,
 ): Promise<TrainingResult> {
   const { epochs, batch, augmentation, seed, schedule, calibrationBatches } = config;
-  const batches = new TrainingBatches(
-    stretchSet(images.train, config.input.stretch),
-    batch,
-    augmentation,
-    seed,
-  );
-  const validation = stretchSet(images.validation, config.input.stretch);
+  const batches = new TrainingBatches(preparedSet(images.train, config.input), batch, augmentation, seed);
+  const validation = preparedSet(images.validation, config.input);
   const { steps } = batches;
   let { epoch, step, lossSum, correct, best, metricsLines } = start;
   let last = truncateMetrics(folder, metricsLines);

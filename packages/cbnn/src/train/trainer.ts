@@ -5,7 +5,7 @@
 import type { StepRates } from '../nn/recipes.js';
 import type { TrainingState } from '../nn/state.js';
 
-/** Images as they enter a network: already stretched and augmented. */
+/** Images as they enter a network: already prepared (stretched, coded) and augmented. */
 export interface ImageBatch {
   readonly count: number;
   /** `[count][height][width][channels]` */

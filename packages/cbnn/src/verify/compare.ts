@@ -4,7 +4,7 @@ import { classify, modelShapes, type PackedModel, runReference } from '@cbnn/run
 /** Outputs of the training graph in evaluation mode, for `count` images. Plain data: it crosses threads. */
 export interface GraphOutputs {
   readonly count: number;
-  /** not stretched, `[count][height][width][channels]` */
+  /** raw, `[count][height][width][channels]` */
   readonly pixels: Uint8Array;
   readonly classes: Uint16Array;
   readonly layers: readonly {

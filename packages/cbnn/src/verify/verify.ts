@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { configError, decodeModel } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
-import { stretchSet } from '../data/stretch-set.js';
+import { preparedSet } from '../data/prepared-set.js';
 import { evaluationFeeds } from '../graph/evaluator.js';
 import { names } from '../graph/names.js';
 import { evaluationGraph, type NetworkGraph } from '../graph/network.js';
@@ -107,7 +107,7 @@ export async function verifyRun(
     const session = await device.open(graph.bytes);
     const { state } = readCheckpoint(from.best);
     const weights = evaluationFeeds(graph, state, technique);
-    const prepared = stretchSet(raw, config.input.stretch);
+    const prepared = preparedSet(raw, config.input);
     const size = raw.height * raw.width * raw.channels;
     let turn: Promise<unknown> = Promise.resolve();
 

@@ -5,12 +5,13 @@
  *     NAME.safetensors   the model
  *     NAME.json          {"about", "cases": [{"pixels", "sums", "bits", "scores", "class"}]}
  *
- * `pixels` are not yet stretched; `sums` and `bits` hold one list per kernel layer (after pooling, `[y][x][channel]`;
+ * `pixels` are not yet stretched and coded; `sums` and `bits` hold one list per kernel layer (after pooling, `[y][x][channel]`;
  * no bits for the last layer). golden.test.ts checks the files; to write them anew, after a change of the format:
  *
  *     CBNN_MAKE_GOLDEN=1 npx vitest run packages/runtime/src/golden.test.ts && npx biome format --write test/golden
  */
 import { parseArchitecture } from '../architecture.js';
+import type { InputCode } from '../codes.js';
 import type { InputSpec, PackedModel } from '../model.js';
 import { classify, runReference } from '../reference.js';
 import { allSlices, parseSlices } from '../slices.js';
@@ -129,6 +130,37 @@ const placeValue = (input: InputSpec, slices: string): InputSpec => {
 
 const eightBit = (input: InputSpec): InputSpec => ({ ...input, encoding: '8-bit', slices: [], shifts: [] });
 
+/** Of each pixel all slices, by their place values: its code c is the score of its own class, 2c - 255. */
+function codeExample(code: InputCode): ModelCase {
+  const pixels = 16;
+  const input = { ...placeValue(plain(4, 4, 1), 'all'), code };
+  const fanIn = pixels * input.slices.length;
+  const isOwn = (i: number) => Math.floor(i / fanIn) === Math.floor((i % fanIn) / input.slices.length);
+  return {
+    seed: 0,
+    model: {
+      input,
+      layers: parseArchitecture(`${pixels}FC`),
+      kernels: [
+        {
+          weights: {
+            type: 'integer',
+            values: Int8Array.from({ length: pixels * fanIn }, (_, i) => (isOwn(i) ? 1 : 0)),
+          },
+          output: 'scores',
+          scale: new Int32Array(pixels).fill(1),
+          bias: new Int32Array(pixels),
+        },
+      ],
+      classes: Array.from({ length: pixels }, (_, i) => `pixel ${i}`),
+      provenance: { technique: 'by hand', recipe: 'none', dataset: 'none', epochs: 0, seed: 0 },
+    },
+    images: Array.from({ length: 256 / pixels }, (_, n) =>
+      Uint8Array.from({ length: pixels }, (_value, i) => pixels * n + i),
+    ),
+  };
+}
+
 const drawn = (
   seed: number,
   input: InputSpec,
@@ -169,6 +201,17 @@ export const goldenModels: Readonly<Record<string, readonly [about: string, Mode
   'wide-sums': [
     'sums beyond 16 bits, weights up to 127, scores that take several scales and biases; 6x6 kernel, stride 2',
     drawn(79, eightBit(plain(5, 6, 3)), '6C6S2-MP2-9FC-5FC', 'integer'),
+  ],
+  gray: ['scores that are the Gray codes of all 256 values', codeExample('gray')],
+  thermometer: ['scores that are the thermometer codes of all 256 values', codeExample('thermometer')],
+  'gray-stretched': [
+    'Gray code of stretched values, some of its slices, place-value shifts, binary first layer',
+    drawn(
+      8,
+      { ...placeValue(plain(6, 5, 3), '0:3-7,1:5-7,2:4-7'), code: 'gray', stretch: { low: 1, high: 99 } },
+      '7C3-MP2-9FC-4FC',
+      'binary',
+    ),
   ],
   'one-layer': ['the first layer is the last one', drawn(7, eightBit(plain(3, 3, 1)), '4FC', 'integer')],
 };

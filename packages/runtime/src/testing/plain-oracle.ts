@@ -4,6 +4,7 @@
  * input value is scattered to the outputs it reaches instead of gathered; stretch percentiles come from sorting;
  * hidden maps are pooled as bits (OR) instead of as integers. It shares nothing with the runtime but the types.
  */
+import type { InputCode } from '../codes.js';
 import type { LayerSpec, PackedModel, Stretch, Weights } from '../model.js';
 
 /** A feature map of float64 values, `[y][x][channel]`. */
@@ -22,10 +23,9 @@ export function runOracle(model: PackedModel, pixels: Uint8Array): OracleResult 
     const pixel = (channel: number) => image[(y * input.width + x) * input.channels + channel]!;
     if (input.encoding === '8-bit')
       return Array.from({ length: input.channels }, (_, channel) => 2 * pixel(channel) - 255);
-    return input.slices.map(({ channel, bit }, i) => {
-      const digit = Math.floor(pixel(channel) / 2 ** bit) % 2;
-      return (digit === 1 ? 1 : -1) * 2 ** input.shifts[i]!;
-    });
+    return input.slices.map(
+      ({ channel, bit }, i) => (oracleBit(pixel(channel), bit, input.code) ? 1 : -1) * 2 ** input.shifts[i]!,
+    );
   });
 
   const bits: number[][] = [];
@@ -66,6 +66,14 @@ export function oracleStretch(values: readonly number[], stretch: Stretch | null
     const clamped = Math.min(Math.max(v, lo), hi);
     return Math.round(((clamped - lo) * 255) / (hi - lo));
   });
+}
+
+/** A bit of Gray's code says whether two neighbouring digits differ; one of a thermometer, whether a threshold is reached. */
+export function oracleBit(value: number, bit: number, code: InputCode | undefined): boolean {
+  const digit = (place: number) => Math.floor(value / 2 ** place) % 2;
+  if (code === 'gray') return digit(bit) !== digit(bit + 1);
+  if (code === 'thermometer') return value >= [16, 144, 208, 80, 240, 48, 176, 112][bit]!;
+  return digit(bit) === 1;
 }
 
 const grid = (height: number, width: number, cell: (y: number, x: number) => number[]): FloatMap =>

@@ -6,6 +6,7 @@
 import fc from 'fast-check';
 import { packRows } from '../bits.js';
 import { layerBound, modelShapes } from '../bounds.js';
+import { codeNames, type InputCode } from '../codes.js';
 import { limits } from '../limits.js';
 import type { InputSpec, KernelLayer, LayerSpec, PackedModel, Weights } from '../model.js';
 import type { KernelShape } from '../shapes.js';
@@ -45,7 +46,9 @@ export function randomModel(seed: number, options: RandomModelOptions = {}): Pac
   const maxMacs = options.maxMacs ?? 200_000;
   // Draw until one fits; every draw uses the same stream, so the seed still names the result.
   for (;;) {
-    const input = { ...randomInput(dice), ...options.input };
+    const drawn = randomInput(dice);
+    const code = drawn.encoding === 'bit-slices' && !options.input?.encoding ? randomCode(seed) : undefined;
+    const input = { ...drawn, ...(code && { code }), ...options.input };
     const layers = options.layers ?? randomLayers(dice);
     const shapes = shapesOrNull(input, layers);
     if (!shapes || (!options.layers && macs(shapes) > maxMacs)) continue;
@@ -111,6 +114,10 @@ function randomInput(dice: Dice): InputSpec {
   const shifts = slices.map(({ bit }) => [0, bit, dice.range(0, 7)][shiftRule]!);
   return { ...size, encoding: 'bit-slices', slices, shifts, stretch };
 }
+
+/** From dice of its own: what a seed named before there were codes is otherwise the same. */
+const randomCode = (seed: number): InputCode | undefined =>
+  new Dice(seed ^ 0x2f6b13d5).pick([undefined, ...codeNames]);
 
 function randomLayers(dice: Dice): LayerSpec[] {
   const width = () => dice.pick([1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 70]);

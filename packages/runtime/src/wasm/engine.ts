@@ -5,8 +5,8 @@
 import { modelShapes } from '../bounds.js';
 import { configError, internalError } from '../errors.js';
 import type { PackedModel } from '../model.js';
+import { prepareInto } from '../prepare.js';
 import { checkPixels } from '../slices.js';
-import { stretchInto } from '../stretch.js';
 import { ConvLayer, MOST_FAN_IN, tableBytes } from './conv.js';
 import { DENSE_GROUP, DenseLayer, thresholdBits } from './dense.js';
 import { type WasmFunction, wasmModule } from './emitter.js';
@@ -118,17 +118,17 @@ export class WasmEngine {
   }
 
   /**
-   * Scores of one image, uint8 `[height][width][channel]`, into `scores`: raw, or `stretched` already. Throws a data error
+   * Scores of one image, uint8 `[height][width][channel]`, into `scores`: raw, or `prepared` already. Throws a data error
    * for another size.
    */
   run(
     pixels: Uint8Array,
     scores: Int32Array,
-    { stretched = false }: { readonly stretched?: boolean } = {},
+    { prepared = false }: { readonly prepared?: boolean } = {},
   ): void {
     const { model, first, layers, kernels, views } = this;
     checkPixels(pixels, model.input);
-    stretchInto(pixels, stretched ? null : model.input.stretch, this.image);
+    prepareInto(pixels, prepared ? null : model.input, this.image);
     first.run(kernels, views, this.image);
     let source: FirstConvolution | FirstDense | ConvLayer | DenseLayer = first;
     for (const [i, layer] of layers.entries()) {
@@ -149,7 +149,7 @@ export class WasmEngine {
   }
 
   /** int32 scores `[count][classes]` of `count` images, one behind the other. */
-  runAll(pixels: Uint8Array, count: number, options: { readonly stretched?: boolean } = {}): Int32Array {
+  runAll(pixels: Uint8Array, count: number, options: { readonly prepared?: boolean } = {}): Int32Array {
     const { input, classes } = this.model;
     const size = input.height * input.width * input.channels;
     const scores = new Int32Array(count * classes.length);

@@ -156,7 +156,7 @@ export class FirstConvolution {
     u16.fill(NOTHING * ENTRY, this.index / 2, this.index / 2 + pixels * nibbles);
   }
 
-  /** `image`: stretched, `[y][x][channel]`, in the engine's memory. */
+  /** `image`: prepared, `[y][x][channel]`, in the engine's memory. */
   run(kernels: Kernels, _: Views, image: Uint8Array): void {
     const { shape, pitch, nibbles, output, pixelBytes } = this;
     this.indexImage(kernels, image.byteOffset);
@@ -254,7 +254,7 @@ export class FirstDense {
       for (let i = 0; i < fanIn; i++) i16[(this.weights + o * this.rowBytes) / 2 + i] = weightOf(o, i);
   }
 
-  /** Leaves its sums in `sums`; `image`: stretched, `[y][x][channel]`. */
+  /** Leaves its sums in `sums`; `image`: prepared, `[y][x][channel]`. */
   run(kernels: Kernels, { i16, i32 }: Views, image: Uint8Array): void {
     const { encoding, slices, shifts, channels } = this.spec;
     const { values, results, sums } = this;

@@ -6,8 +6,8 @@ import { readBits, rowBytes } from '../bits.js';
 import { modelShapes } from '../bounds.js';
 import { configError, dataError, internalError } from '../errors.js';
 import type { KernelLayer, PackedModel } from '../model.js';
+import { prepareInto } from '../prepare.js';
 import type { KernelShape } from '../shapes.js';
-import { stretchInto } from '../stretch.js';
 import { BLOCK, blocksOf, layerShader, wordsOf } from './shaders.js';
 
 // Numbers of the WebGPU specification, which Node has no globals for.
@@ -116,10 +116,10 @@ export class WebGpuEngine {
   async run(
     pixels: Uint8Array,
     count: number,
-    { stretched = false }: { readonly stretched?: boolean } = {},
+    { prepared = false }: { readonly prepared?: boolean } = {},
   ): Promise<Int32Array> {
-    const { height, width, channels, stretch } = this.model.input;
-    const size = height * width * channels;
+    const { input } = this.model;
+    const size = input.height * input.width * input.channels;
     if (pixels.length !== count * size)
       throw dataError(`images: expected ${count} of ${size} bytes, got ${pixels.length} bytes`);
     const classes = this.model.classes.length;
@@ -128,9 +128,9 @@ export class WebGpuEngine {
       const images = Math.min(this.most, count - start);
       const part = new Uint8Array(4 * Math.ceil((images * size) / 4));
       for (let n = 0; n < images; n++)
-        stretchInto(
+        prepareInto(
           pixels.subarray((start + n) * size, (start + n + 1) * size),
-          stretched ? null : stretch,
+          prepared ? null : input,
           part.subarray(n * size, (n + 1) * size),
         );
       this.device.queue.writeBuffer(this.images, 0, part);

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { stretchImage, stretchInto } from './stretch.js';
-import { oracleStretch } from './testing/plain-oracle.js';
+import { codeNames } from './codes.js';
+import { prepareImage, prepareInto } from './prepare.js';
+import { oracleBit, oracleStretch } from './testing/plain-oracle.js';
 
 const percentiles = fc
   .tuple(fc.integer({ min: 0, max: 100 }), fc.integer({ min: 0, max: 100 }))
@@ -16,11 +17,11 @@ const images = fc
   )
   .map((values) => Uint8Array.from(values));
 
-describe('stretchImage', () => {
+describe('prepareImage', () => {
   it('agrees with order statistics of the sorted values', () => {
     fc.assert(
       fc.property(images, percentiles, (pixels, stretch) => {
-        expect([...stretchImage(pixels, stretch)]).toEqual(oracleStretch([...pixels], stretch));
+        expect([...prepareImage(pixels, { stretch })]).toEqual(oracleStretch([...pixels], stretch));
       }),
       { numRuns: 500 },
     );
@@ -34,36 +35,58 @@ describe('stretchImage', () => {
     ['leaves an image as it is whose percentiles meet', [9, 9, 9, 200], { low: 0, high: 50 }, [9, 9, 9, 200]],
     ['leaves a full-range image as it is', [0, 128, 255], { low: 0, high: 100 }, [0, 128, 255]],
   ])('%s', (_, pixels, stretch, expected) => {
-    expect([...stretchImage(Uint8Array.from(pixels), stretch)]).toEqual(expected);
+    expect([...prepareImage(Uint8Array.from(pixels), { stretch })]).toEqual(expected);
   });
 
-  it('copies when there is no stretch, and always gives a new array', () => {
+  it('codes what the stretch gave, with or without one', () => {
+    fc.assert(
+      fc.property(
+        images,
+        fc.option(percentiles),
+        fc.constantFrom(undefined, ...codeNames),
+        (pixels, stretch, code) => {
+          const bytes = oracleStretch([...pixels], stretch).map((value) =>
+            [0, 1, 2, 3, 4, 5, 6, 7].reduce(
+              (sum, bit) => sum + (oracleBit(value, bit, code) ? 2 ** bit : 0),
+              0,
+            ),
+          );
+          expect([...prepareImage(pixels, { stretch, ...(code && { code }) })]).toEqual(bytes);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('copies when there is nothing to do, and always gives a new array', () => {
     const pixels = Uint8Array.of(3, 1, 2);
-    const copy = stretchImage(pixels, null);
+    const copy = prepareImage(pixels, { stretch: null });
     expect(copy).toEqual(pixels);
     copy[0] = 9;
-    stretchImage(pixels, { low: 0, high: 100 });
+    prepareImage(pixels, { stretch: { low: 0, high: 100 } });
+    prepareImage(pixels, { stretch: null, code: 'gray' });
     expect([...pixels]).toEqual([3, 1, 2]);
   });
 
   it('does not mind an empty image', () => {
-    expect(stretchImage(new Uint8Array(0), { low: 1, high: 99 }).length).toBe(0);
+    expect(prepareImage(new Uint8Array(0), { stretch: { low: 1, high: 99 } }).length).toBe(0);
   });
 });
 
-describe('stretchInto', () => {
+describe('prepareInto', () => {
   it('works in place', () => {
     fc.assert(
       fc.property(images, percentiles, (pixels, stretch) => {
-        const expected = stretchImage(pixels, stretch);
-        expect(stretchInto(pixels, stretch, pixels)).toBe(pixels);
+        const input = { stretch, code: 'thermometer' } as const;
+        const expected = prepareImage(pixels, input);
+        expect(prepareInto(pixels, input, pixels)).toBe(pixels);
         expect(pixels).toEqual(expected);
       }),
     );
   });
 
   it('refuses room of another size', () => {
-    expect(() => stretchInto(new Uint8Array(3), null, new Uint8Array(4))).toThrow(
+    expect(() => prepareInto(new Uint8Array(3), null, new Uint8Array(4))).toThrow(
       /expected room for 3 values, got 4/,
     );
   });
