@@ -28,6 +28,7 @@ const options = {
   architecture: '6C3-MP2-8C3-MP2-12FC',
   epochs: 2,
   batch: 20,
+  code: 'gray',
   slices: 'top4',
   stretch: 'off',
   threads: 1,
@@ -46,6 +47,8 @@ it('trains, analyses, compacts and reports', async () => {
     seeds: 1,
   });
   await engine.close();
+  expect(sensitivity.code).toBe('gray');
+  expect(sensitivity.cleanError).toBeCloseTo(model.provenance.validationError!);
   expect(sensitivity.points.filter(({ scope }) => scope === 'slice')).toHaveLength(4);
   expect(choosePruning(sensitivity, 100).keep).toHaveLength(3);
 
@@ -66,7 +69,7 @@ it('trains, analyses, compacts and reports', async () => {
   expect(told).toContain(`images, baseline ${count}/${count}`);
   expect(told).toContain(`images, compact ${count}/${count}`);
   expect(told.at(-1)).toBe('figures 4/4');
-  expect(readFileSync(page, 'utf8')).toContain('</html>');
+  expect(readFileSync(page, 'utf8')).toMatch(/--code gray[\s\S]*<\/html>/);
   expect(existsSync(join(path, 'figures', 'compaction-bytes.png'))).toBe(true);
 });
 

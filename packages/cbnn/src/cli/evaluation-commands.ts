@@ -204,6 +204,6 @@ function describe({ input, layers, cost, bytes }: FinishedNetwork): string {
   const seen =
     input.encoding === '8-bit'
       ? 'plain 8-bit image'
-      : `slices ${formatSlices(input.slices)} (${input.slices.length} of ${8 * input.channels})`;
+      : `slices ${formatSlices(input.slices)} (${input.slices.length} of ${8 * input.channels}) of ${input.code ?? 'binary'} code`;
   return `${formatArchitecture(layers)}\ninput ${input.height}x${input.width}x${input.channels}, ${seen}, contrast stretch ${input.stretch ? `${input.stretch.low}..${input.stretch.high} %` : 'off'}\n${table}\ntotal ${formatCount(cost.weights)} weights, ${formatCount(cost.macs)} MACs, ${formatCount(cost.bitOperations)} bit operations, file ${formatBytes(bytes)}`;
 }

@@ -198,6 +198,8 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       [['train', 'sings'], 'signs'],
       [['train', 'signs', '--technique', 'bbn'], 'Did you mean bnn'],
       [['train', 'signs', '--slices', '0:9'], 'expected bits of 0..7'],
+      [['train', 'signs', '--code', 'grey'], 'Did you mean gray'],
+      [['train', 'signs', '--input', '8-bit', '--code', 'gray'], 'code: the plain 8-bit input has none'],
       [['train', 'signs', '--technique', 'float', '--rate', '1'], 'use --float-rate'],
       [['train', 'signs', '--arch', '8C3-13FC'], 'expected an output layer of 12FC'],
       [['train', 'signs', '--size', '16'], 'signs has one size'],

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { configError } from '@cbnn/runtime';
+import { codeNames, configError } from '@cbnn/runtime';
 import { type Command, Option } from 'commander';
 import { techniqueNames, type VariationName, variationNames } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
@@ -61,6 +61,11 @@ export function addTrainCommand(program: Command): void {
       '--input <form>',
       'bit-slices or 8-bit (default: bit-slices for bnn, 8-bit for the others)',
       oneOf(['bit-slices', '8-bit'] as const),
+    )
+    .option(
+      '--code <name>',
+      'of bit slices: binary, gray or thermometer (default: binary)',
+      oneOf(['binary', ...codeNames] as const),
     )
     .option('--slices <list>', 'kept slices: all (default), top4, or channel:bits such as 0:4-7,1:4-7,2:4-7')
     .option(

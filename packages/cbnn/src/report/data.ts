@@ -1,5 +1,5 @@
 /** What a report is made from: plain data. Every part but the first four fields is there once it has been measured. */
-import type { Slice } from '@cbnn/runtime';
+import type { InputCode, Slice } from '@cbnn/runtime';
 import type { CompactionResult } from '../compact/result.js';
 import type { NetworkCost } from '../cost/cost.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
@@ -26,6 +26,8 @@ export interface ReportData {
   readonly slices?: {
     readonly picture: Picture;
     readonly channelNames: readonly string[];
+    /** that the slices are bits of; absent: plain binary */
+    readonly code?: InputCode;
     /** null where the network takes whole 8-bit values */
     readonly kept: readonly Slice[] | null;
   };
@@ -70,6 +72,8 @@ export interface NetworkSummary {
   readonly isPacked: boolean;
   /** kept input slices and all there are; absent for 8-bit input */
   readonly slices?: readonly [kept: number, all: number];
+  /** that the slices are bits of; absent: plain binary */
+  readonly code?: InputCode;
 }
 
 /** One line of a run's metrics. Error rates are in percent. */

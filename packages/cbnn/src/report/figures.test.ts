@@ -1,4 +1,4 @@
-import type { Slice } from '@cbnn/runtime';
+import { codeNames, type InputCode, type Slice } from '@cbnn/runtime';
 import fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { describe, expect, test } from 'vitest';
@@ -62,6 +62,11 @@ describe('every figure can be drawn', () => {
     ['no noise at all', () => sliceNoiseFigure(perfect())],
     ['distorted input', () => distortionFigure(sample.sampleSensitivity(), sample.samplePicture())],
     ['slices', () => sliceFigure(sample.samplePicture(), sample.slicesFrom(4), RGB)],
+    ['slices of Gray code', () => sliceFigure(sample.samplePicture(), sample.slicesFrom(4), RGB, 'gray')],
+    [
+      'distorted input in thermometer code',
+      () => distortionFigure({ ...sample.sampleSensitivity(), code: 'thermometer' }, sample.samplePicture()),
+    ],
     ['the bits of an image that is not sliced', () => sliceFigure(sample.samplePicture(), null, RGB)],
     ['slices of a grey image that is not square', () => sliceFigure(grey, sample.slicesFrom(0, 1), ['grey'])],
     ['learning', () => learningFigure('run', sample.sampleMetrics(60))],
@@ -122,6 +127,15 @@ describe('the figure of slices', () => {
     expect(words(sample.slicesFrom(0))).toContain('all 24 slices are inputs of the network');
     expect(words(null)).toContain('takes the 8-bit channels (framed) whole');
   });
+
+  test('says what a slice is in each code', () => {
+    const coded = (code?: InputCode) => sliceFigure(sample.samplePicture(), sample.slicesFrom(4), RGB, code);
+    expect(coded()).toContain('Slice 1 is the least significant bit.');
+    expect(coded('gray')).toContain('Slice 1 is the least significant bit of Gray code.');
+    expect(coded('thermometer')).toContain('Slice 1 is the finest threshold.');
+    expect(coded('thermometer')).toContain('≥ 112');
+    expect(new Set([undefined, ...codeNames].map(coded)).size).toBe(3);
+  });
 });
 
 describe('pictures', () => {
@@ -157,6 +171,25 @@ describe('pictures', () => {
           sum[i]! += (value & 1) << bit;
       expect(sum).toEqual(channelPicture(picture, channel).pixels);
     }
+  });
+
+  test('of a code come back from it, and as far as it goes where slices are distorted', () => {
+    const picture = sample.samplePicture(16);
+    const back = (code: InputCode, bits: number[]) =>
+      distortedPicture(
+        picture,
+        bits.map((bit) => ({ channel: 0, bit })),
+        new Random(3),
+        code,
+      ).pixels;
+    expect(back('gray', [])).toEqual(picture.pixels);
+    const levels = picture.pixels.map((value) => Math.round((255 / 8) * Math.round(value / 32)));
+    expect(back('thermometer', [])).toEqual(levels);
+    // The lowest bit of Gray code is worth 1, one of a thermometer a level.
+    const furthest = (pixels: Uint8Array, from: Uint8Array) =>
+      Math.max(...pixels.map((value, i) => Math.abs(value - from[i]!)));
+    expect(furthest(back('gray', [0]), picture.pixels)).toBe(1);
+    expect(furthest(back('thermometer', [0]), levels)).toBe(32);
   });
 
   test('change only in the slices that are distorted, and there in about half of the pixels', () => {

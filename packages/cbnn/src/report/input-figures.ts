@@ -2,10 +2,11 @@
  * What the network sees of an image: its slices (the paper's Fig 3), and the image with its lowest slices replaced by
  * random bits beside the accuracy that is left (Fig 1).
  */
-import type { Slice } from '@cbnn/runtime';
+import { codeTable, type InputCode, type Slice, thermometerThresholds } from '@cbnn/runtime';
 import * as Plot from '@observablehq/plot';
 import { Random } from '../random.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
+import { bitLabel, firstSliceLabel } from './code-labels.js';
 import { FIGURE_WIDTH, frameSvg, plotDefaults, renderSvg } from './figure.js';
 import { formatInteger } from './format.js';
 import { type Markup, markup } from './markup.js';
@@ -23,31 +24,52 @@ export function channelPicture(picture: Picture, channel: number): Picture {
   return { height, width, channels: 1, pixels };
 }
 
-/** One slice of a picture: white where the bit is 1 (+1), black where it is 0 (-1). */
+/** Every value in its code. */
+const codedPicture = (picture: Picture, code?: InputCode): Picture => ({
+  ...picture,
+  pixels: code ? picture.pixels.map((value) => codeTable(code)[value]!) : picture.pixels,
+});
+
+/** The value that a byte of a code stands for, also one that no value has: as much of a thermometer as is filled. */
+function decoded(byte: number, code: InputCode): number {
+  if (code === 'gray') return codeTable(code).indexOf(byte);
+  const filled = thermometerThresholds.filter((_, bit) => (byte >> bit) & 1).length;
+  return Math.round((255 * filled) / thermometerThresholds.length);
+}
+
+/** One slice of a picture that is coded already: white where the bit is 1 (+1), black where it is 0 (-1). */
 export function slicePicture(picture: Picture, slice: Slice): Picture {
   const channel = channelPicture(picture, slice.channel);
   return { ...channel, pixels: channel.pixels.map((value) => ((value >> slice.bit) & 1) * 255) };
 }
 
-/** The picture with every bit of `slices` replaced by a random one. */
-export function distortedPicture(picture: Picture, slices: readonly Slice[], random: Random): Picture {
-  const pixels = picture.pixels.slice();
+/** The picture with every bit of `slices` replaced by a random one, as bits of `code`. */
+export function distortedPicture(
+  picture: Picture,
+  slices: readonly Slice[],
+  random: Random,
+  code?: InputCode,
+): Picture {
+  const pixels = codedPicture(picture, code).pixels.slice();
   for (const { channel, bit } of slices) {
     for (let i = channel; i < pixels.length; i += picture.channels)
       pixels[i] = (pixels[i]! & ~(1 << bit)) | (random.below(2) << bit);
   }
-  return { ...picture, pixels };
+  return { ...picture, pixels: code ? pixels.map((byte) => decoded(byte, code)) : pixels };
 }
 
 /**
  * Fig 3: a row per channel with the channel and its eight slices, the kept ones framed, the others faded; `kept` is
- * null for a network that takes the channels whole. `picture` is what the network slices: stretch its contrast first where the model does.
+ * null for a network that takes the channels whole. `picture` is what the network codes and slices: stretch its contrast first where
+ * the model does.
  */
 export function sliceFigure(
   picture: Picture,
   kept: readonly Slice[] | null,
   channelNames: readonly string[],
+  code?: InputCode,
 ): string {
+  const coded = codedPicture(picture, code);
   const colour = picture.channels >= 3;
   const cell = 50;
   const gap = 5;
@@ -81,7 +103,7 @@ export function sliceFigure(
   }
   for (let bit = 0; bit < 8; bit++) {
     parts.push(label(`slice ${bit + 1}`, columnX(bit + 1) + cell / 2, 14, 13));
-    parts.push(label(`bit ${bit}`, columnX(bit + 1) + cell / 2, 30, 11, COLOURS.grey));
+    parts.push(label(bitLabel(bit, code), columnX(bit + 1) + cell / 2, 30, 11, COLOURS.grey));
   }
   for (let channel = 0; channel < picture.channels; channel++) {
     const y = header + channel * (cell + gap);
@@ -93,7 +115,7 @@ export function sliceFigure(
     for (let bit = 0; bit < 8; bit++) {
       const x = columnX(bit + 1);
       const keep = isKept({ channel, bit });
-      parts.push(image(slicePicture(picture, { channel, bit }), x, y, keep ? 1 : 0.28));
+      parts.push(image(slicePicture(coded, { channel, bit }), x, y, keep ? 1 : 0.28));
       parts.push(border(x, y, keep && kept !== null));
     }
   }
@@ -106,7 +128,7 @@ export function sliceFigure(
         : kept.length === all
           ? `all ${all} slices are inputs of the network`
           : `${kept.length} of ${all} slices are inputs of the network (framed); the others are pruned (faded)`,
-    note: 'White: the bit is 1 (+1 in the network). Black: the bit is 0 (−1). Slice 1 is the least significant bit.',
+    note: `White: the bit is 1 (+1 in the network). Black: the bit is 0 (−1). Slice 1 is the ${firstSliceLabel(code)}.`,
   });
 }
 
@@ -134,7 +156,7 @@ export function distortionFigure(result: SensitivityResult, picture: Picture, se
   ].map((row) => ({
     ...row,
     uri: pictureUri(
-      distortedPicture(picture, row.slices, new Random(seed, row.distorted)),
+      distortedPicture(picture, row.slices, new Random(seed, row.distorted), result.code),
       scaleTo(picture, 120),
     ),
   }));

@@ -63,6 +63,8 @@ describe('the training command', () => {
     ['a network of its own', { architecture: '4C3-MP2-3FC', convWidth: 2, seed: 0, epochs: 3, batch: 8 }],
     ['fewer images', { limit: 100, validation: 30, threads: 3 }],
     ['kept slices', { slices: '0:4-7,1:7,2:0', slicing: 'equal', firstLayer: 'binary' }],
+    ['Gray code', { code: 'gray', slices: 'top5' }],
+    ['plain binary', { code: 'binary' }],
     ['8-bit input', { input: '8-bit', firstLayer: 'binary' }],
     ['rates', { rate: 0.02, floatRate: 0.0005, stretch: 'on' }],
     ["the paper's recipe", { recipe: 'paper', stretch: 'on' }],

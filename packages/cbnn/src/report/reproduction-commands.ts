@@ -79,6 +79,7 @@ function trainingOptions(config: RunConfig): Option[] {
     ['recipe', config.recipe, 'modern'],
     ['arch', config.architecture],
     ['input', input.encoding, usualInput],
+    ['code', input.code],
     ['slices', sliced ? formatSlices(input.slices) : null, formatSlices(allSlices(input.channels))],
     ['slicing', config.slicing, sliced ? recipe.slicing : 'equal'],
     ['first-layer', config.firstLayer, firstLayers[0]],

@@ -70,6 +70,7 @@ export async function reportRun(
   const slices = {
     picture,
     channelNames: channelNames(config.input.channels),
+    ...(config.input.code && { code: config.input.code }),
     kept: config.input.encoding === 'bit-slices' ? (compacted ?? baseline).input.slices : null,
   };
   const data: ReportData = {
@@ -120,7 +121,10 @@ export async function reportRun(
   };
   const figures: [name: string, draw: () => string][] = [];
   if (metrics.length > 0) figures.push(['training', () => learningFigure('baseline', metrics)]);
-  figures.push(['fig3-bit-slices', () => sliceFigure(picture, slices.kept, slices.channelNames)]);
+  figures.push([
+    'fig3-bit-slices',
+    () => sliceFigure(picture, slices.kept, slices.channelNames, slices.code),
+  ]);
   if (sensitivity)
     figures.push(
       ['fig1-distorted-input', () => distortionFigure(sensitivity, picture)],
@@ -187,6 +191,7 @@ async function evaluate(
       ...(input.encoding === 'bit-slices' && {
         slices: [input.slices.length, 8 * input.channels] as const,
       }),
+      ...(input.code && { code: input.code }),
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import * as Plot from '@observablehq/plot';
 import type { NoiseScope, SensitivityPoint, SensitivityResult } from '../sensitivity/result.js';
+import { firstSliceLabel } from './code-labels.js';
 import { FIGURE_WIDTH, plotDefaults, renderSvg } from './figure.js';
 import { formatInteger, formatPercent } from './format.js';
 import { COLOURS, channelStyle, type SeriesStyle } from './palette.js';
@@ -122,7 +123,7 @@ function noiseFigure(result: SensitivityResult, heading: string, series: readonl
         Plot.axisX(BITS, {
           tickFormat: String,
           tickSize: 4,
-          label: 'slice N (1 = least significant bit)',
+          label: `slice N (1 = ${firstSliceLabel(result.code)})`,
           labelAnchor: 'center',
           labelArrow: 'none',
         }),

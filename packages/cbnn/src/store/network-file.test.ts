@@ -76,6 +76,7 @@ const plans: [string, Plan][] = [
   ['binaryconnect on slices with place values', planOf('binaryconnect', sliced)],
   ['xnor-net-binary on slices with place values', planOf('xnor-net-binary', sliced)],
   ['float on slices with place values', planOf('float', sliced)],
+  ['float on Gray code', planOf('float', { ...sliced, input: { ...sliced.input, code: 'gray' } })],
 ];
 
 describe.each(plans)('%s', (_, plan) => {
@@ -254,6 +255,8 @@ describe('a network file', () => {
       'channel',
     ],
     ['no slices', { input: { ...sliced.input, slices: [], shifts: [] } }, 'slice'],
+    ['an unknown code', { input: { ...sliced.input, code: 'grey' } }, 'input.code'],
+    ['a code of 8-bit values', { input: { ...planOf('ttq').input, code: 'gray' } }, 'expected no code'],
     ['an absurd input', { input: { ...planOf('ttq').input, height: 1e9 } }, 'input'],
     ['more classes than outputs', { classes: [...CLASSES, 'd'] }, 'classes'],
     ['a wrong checksum', { sha256: '0'.repeat(64) }, 'checksum'],

@@ -11,6 +11,7 @@
 import { createHash } from 'node:crypto';
 import {
   checkStructure,
+  codeNames,
   decodeSafetensors,
   encodeSafetensors,
   formatArchitecture,
@@ -60,6 +61,7 @@ const header = z.strictObject({
     width: z.int().min(1).max(4096),
     channels: z.int().min(1).max(64),
     encoding: z.enum(['bit-slices', '8-bit']),
+    code: z.enum(codeNames).exactOptional(),
     slices: z.array(z.strictObject({ channel: z.int().min(0), bit: z.int().min(0).max(7) })).max(512),
     shifts: z.array(z.int().min(0).max(7)).max(512),
     stretch: z.strictObject({ low: z.int(), high: z.int() }).nullable(),

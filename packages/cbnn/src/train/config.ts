@@ -1,7 +1,7 @@
 /** The configuration of a run: everything that decides its result, written to config.json, validated when read. */
-import { configError, type InputSpec, parseArchitecture } from '@cbnn/runtime';
+import { codeNames, configError, type InputSpec, parseArchitecture } from '@cbnn/runtime';
 import { z } from 'zod';
-import { type Plan, techniqueNames, variationNames } from '../nn/plan.js';
+import { type Plan, placeShift, techniqueNames, variationNames } from '../nn/plan.js';
 
 const slice = z.object({ channel: z.int().min(0), bit: z.int().min(0).max(7) });
 
@@ -54,6 +54,8 @@ export const runConfigSchema = z.strictObject({
     width: z.int().min(1),
     channels: z.int().min(1),
     encoding: z.enum(['bit-slices', '8-bit']),
+    /** absent: plain binary */
+    code: z.enum(codeNames).exactOptional(),
     slices: z.array(slice),
     stretch: z.strictObject({ low: z.int(), high: z.int() }).nullable(),
   }),
@@ -117,7 +119,10 @@ export function inputSpec(config: Pick<RunConfig, 'input' | 'slicing' | 'firstLa
   const shifted = input.encoding === 'bit-slices' && slicing === 'place-value' && firstLayer === 'binary';
   return {
     ...input,
-    shifts: input.encoding === 'bit-slices' ? input.slices.map(({ bit }) => (shifted ? bit : 0)) : [],
+    shifts:
+      input.encoding === 'bit-slices'
+        ? input.slices.map(({ bit }) => (shifted ? placeShift(input, bit) : 0))
+        : [],
   };
 }
 

@@ -6,6 +6,7 @@ import {
   allSlices,
   configError,
   formatArchitecture,
+  type InputCode,
   limits,
   parseArchitecture,
   parseSlices,
@@ -78,6 +79,8 @@ export interface RunOptions extends ReadingChoices {
   readonly teacher?: string;
   readonly recipe?: RecipeName;
   readonly input?: 'bit-slices' | '8-bit';
+  /** of bit slices; `binary` by default */
+  readonly code?: 'binary' | InputCode;
   /** e.g. `top4` or `0:4-7,1:4-7,2:4-7` */
   readonly slices?: string;
   readonly slicing?: Slicing;
@@ -158,6 +161,8 @@ export function checkOptions(options: RunOptions): void {
       `validation: expected fewer images than --limit keeps in all, ${options.limit}, got ${options.validation}`,
     );
   if (options.architecture) parseArchitecture(options.architecture);
+  if (options.code && options.code !== 'binary' && encodingOf(options) === '8-bit')
+    throw configError('code: the plain 8-bit input has none; leave --code out or use --input bit-slices');
   if (options.slices) checkSlices(options.slices, encodingOf(options));
   const form = formOf(options.data, choicesOf(options));
   if (form) checkPackable(planOf(networkOf(options, form)));
@@ -236,6 +241,7 @@ function networkOf(options: RunOptions, { classes, height, width, channels }: Im
       width,
       channels,
       encoding,
+      ...(options.code && options.code !== 'binary' && { code: options.code }),
       slices: [...slices],
       stretch: stretchOf(options),
     },

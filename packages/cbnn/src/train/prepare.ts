@@ -74,6 +74,7 @@ export function contradiction(
     activationBits: ({ precision }) => precision?.activations,
     recipe: ({ recipe }) => recipe,
     input: ({ input }) => input.encoding,
+    code: ({ input }) => input.code ?? 'binary',
     slices: ({ input }) => formatSlices(input.slices),
     slicing: ({ slicing }) => slicing,
     firstLayer: ({ firstLayer }) => firstLayer,

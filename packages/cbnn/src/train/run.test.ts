@@ -62,6 +62,8 @@ it('says which option a stored run contradicts, and takes what was left out from
   expect(against({ architecture, rate: 0.01 })).toBe('rate: 0.02 and 0.01');
   expect(against({ architecture, testShare: 0.5 })).toBe('testShare: default and 0.5');
   expect(against({ architecture, seed: 2 })).toBe('seed: 1 and 2');
+  expect(against({ architecture, code: 'binary' })).toBeNull();
+  expect(against({ architecture, code: 'gray' })).toBe('code: binary and gray');
 });
 
 it('takes a batch that small sets have, and refuses one that they have not', async () => {

@@ -42,8 +42,11 @@ export function checkStart(config: RunConfig): void {
   for (const name of ['height', 'width', 'channels', 'encoding', 'slices', 'stretch'] as const)
     if (JSON.stringify(start.input[name]) !== JSON.stringify(config.input[name]))
       refuse(`input ${name}`, JSON.stringify(config.input[name]), JSON.stringify(start.input[name]));
+  if (codeOf(start) !== codeOf(config)) refuse('code', codeOf(config), codeOf(start));
   checkImages('from', config.from, start, config);
 }
+
+const codeOf = ({ input }: RunConfig) => input.code ?? 'binary';
 
 /** Otherwise images that it learned from could be among those that choose the epoch. */
 function checkImages(
@@ -67,6 +70,11 @@ export function checkTeacher(config: RunConfig): void {
   if (JSON.stringify(other.input.stretch) !== JSON.stringify(input.stretch))
     throw configError(
       `teacher ${teacher.run}: expected a run ${input.stretch ? 'with' : 'without'} the contrast stretch, got one ${input.stretch ? 'without' : 'with'}; give both the same --stretch`,
+    );
+  // Both see the same bytes, which are in the code already.
+  if (codeOf(other) !== codeOf(config))
+    throw configError(
+      `teacher ${teacher.run}: expected a run on images in ${codeOf(config)} code, got one in ${codeOf(other)}; give both the same --code`,
     );
 }
 

@@ -291,6 +291,11 @@ describe('a training run', () => {
       'expected a run with technique float, got bwn',
     );
     expect(() => checkStart({ ...own, input: { ...own.input, stretch: null } })).toThrow('input stretch');
+    const sliced = { ...own.input, encoding: 'bit-slices' as const };
+    expect(() => checkStart({ ...own, input: sliced })).toThrow('input encoding');
+    expect(() => checkStart({ ...own, input: { ...own.input, code: 'gray' } })).toThrow(
+      'expected a run with code gray, got binary',
+    );
     expect(() => checkStart({ ...own, dataset: { ...own.dataset, sha256: 'f'.repeat(64) } })).toThrow(
       'on the same training and validation images',
     );

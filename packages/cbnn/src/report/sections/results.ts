@@ -1,4 +1,5 @@
 /** Sections that show one measurement each: training, slices, sensitivity, confusion, mistakes. */
+import { codeTitles } from '../code-labels.js';
 import { confusionCells, confusionFigure, isLarge } from '../confusion.js';
 import type { ReportData } from '../data.js';
 import { details, figureCard, grid, htmlTable, type Section } from '../elements.js';
@@ -27,9 +28,16 @@ export function slicesSection({ slices }: ReportData): Section | null {
     id: 'slices',
     title: 'Bit slices',
     short: 'Slices',
-    lead: `${slices.kept ? 'What the first layer sees: each bit of each colour channel is an input channel of +1 and −1.' : 'What the 8-bit values that the first layer sees are made of.'} High bits carry shapes; low bits look like noise, and often are.`,
-    body: figureCard(sliceFigure(slices.picture, slices.kept, slices.channelNames)),
+    lead: slicesLead(slices),
+    body: figureCard(sliceFigure(slices.picture, slices.kept, slices.channelNames, slices.code)),
   };
+}
+
+function slicesLead({ kept, code }: NonNullable<ReportData['slices']>): string {
+  if (code === 'thermometer')
+    return 'What the first layer sees: whether each colour channel reaches a threshold is an input channel of +1 and −1. The finest thresholds come first.';
+  const coded = code ? ` of the ${codeTitles[code]}` : '';
+  return `${kept ? `What the first layer sees: each bit${coded} of each colour channel is an input channel of +1 and −1.` : 'What the 8-bit values that the first layer sees are made of.'} High bits carry shapes; low bits look like noise, and often are.`;
 }
 
 export function sensitivitySection({ sensitivity, slices }: ReportData): Section | null {

@@ -1,4 +1,6 @@
 /** The key numbers, first on the page: accuracy, bytes, MACs and weights, before and after, with their caveats. */
+
+import { codeTitles } from '../code-labels.js';
 import type { NetworkSummary, ReportData } from '../data.js';
 import { htmlTable, type Section } from '../elements.js';
 import { formatBytes, formatCount, formatInteger, formatPercent, formatRatio, signed } from '../format.js';
@@ -80,7 +82,9 @@ function networkTable(before: NetworkSummary, after: NetworkSummary | undefined)
     cells: [
       one.label,
       markup`<code>${one.architecture}</code>`,
-      one.slices ? `${one.slices[0]} of ${one.slices[1]}` : '8-bit input',
+      one.slices
+        ? `${one.slices[0]} of ${one.slices[1]}${one.code ? `, ${codeTitles[one.code]}` : ''}`
+        : '8-bit input',
       formatPercent(one.error),
       `${one.interval[0].toFixed(2)} to ${one.interval[1].toFixed(2)}`,
       formatInteger(one.images),
