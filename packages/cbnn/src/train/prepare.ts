@@ -37,12 +37,21 @@ export function contradiction(
   given: RunOptions,
   images: { readonly dataset: Dataset } & Split,
 ): string | null {
+  const input = given.input ?? stored.input.encoding;
   // What is left out is what the run has, as far as other options depend on it.
   const whole: RunOptions = {
     ...given,
     technique: given.technique ?? stored.technique,
     ...(stored.from && {
       from: given.from ?? stored.from.run,
+      // What the run that it began with must have as well.
+      input,
+      ...(input === 'bit-slices' && {
+        code: given.code ?? stored.input.code ?? 'binary',
+        slices: given.slices ?? formatSlices(stored.input.slices),
+      }),
+      slicing: given.slicing ?? stored.slicing,
+      firstLayer: given.firstLayer ?? stored.firstLayer,
       stretch: given.stretch ?? (stored.input.stretch ? 'on' : 'off'),
       // Widths are factors of an architecture that is not known any more.
       ...(!(given.architecture ?? given.width ?? given.convWidth ?? given.denseWidth) && {

@@ -66,6 +66,21 @@ it('says which option a stored run contradicts, and takes what was left out from
   expect(against({ architecture, code: 'gray' })).toBe('code: binary and gray');
 });
 
+it('continues a run that began with another on slices without being told of them again', async () => {
+  const folder = temporaryFolder();
+  const data = smallImages(folder);
+  const sliced = { input: 'bit-slices', slices: 'top4', slicing: 'equal', code: 'gray' } as const;
+  const from = join(folder, 'float');
+  const start = await prepareRun({ ...small(data), ...sliced, technique: 'float' });
+  await trainRun(start.config, start, from, 'nowhere');
+  const run = await prepareRun({ ...small(data), ...sliced, technique: 'ttq', from });
+  const against = (options: Partial<RunOptions>) =>
+    contradiction(run.config, { data, dataDir: 'nowhere', ...options } as RunOptions, run);
+  expect(against({})).toBeNull();
+  expect(against({ ...sliced, technique: 'ttq', from })).toBeNull();
+  expect(() => against({ code: 'thermometer' })).toThrow('expected a run with code thermometer, got gray');
+});
+
 it('takes a batch that small sets have, and refuses one that they have not', async () => {
   const data = smallImages(temporaryFolder());
   const run = await prepareRun({ ...small(data), stretch: 'auto' });
