@@ -6,6 +6,7 @@ describe('contenders', () => {
   it('are techniques with settings', () => {
     expect(contenderOf('ternary')).toEqual({ name: 'ternary', technique: 'ternary', options: {} });
     expect(contenderOf('bnn+8-bit+binary-first').options).toEqual({ input: '8-bit', firstLayer: 'binary' });
+    expect(contenderOf('bnn+thermometer').options).toEqual({ code: 'thermometer' });
     expect(contenderOf('bnn+top4+equal+recu+approx-sign').options).toEqual({
       slices: 'top4',
       slicing: 'equal',

@@ -18,6 +18,8 @@ const SETTINGS = {
   '8-bit': { input: '8-bit' },
   equal: { slicing: 'equal' },
   'place-value': { slicing: 'place-value' },
+  gray: { code: 'gray' },
+  thermometer: { code: 'thermometer' },
   'integer-first': { firstLayer: 'integer' },
   'binary-first': { firstLayer: 'binary' },
   'real-first': { firstLayer: 'real' },
@@ -30,7 +32,7 @@ type Step = (typeof STEPS)[number];
 export interface Contender {
   readonly name: string;
   readonly technique: TechniqueName;
-  readonly options: Pick<RunOptions, 'input' | 'slicing' | 'firstLayer' | 'slices' | 'variations'>;
+  readonly options: Pick<RunOptions, 'input' | 'code' | 'slicing' | 'firstLayer' | 'slices' | 'variations'>;
   /** the contender whose weights training begins with */
   readonly from?: string;
   /** whose answers it learns */
