@@ -1,7 +1,7 @@
 /**
  * What may run a finished network here: the packed engines for networks of bits, ONNX Runtime's float32 kernels for all others, and
- * beside those what a technique allows for: the native engine for XNOR-Net, and for the weights that pruning has left. Which is the
- * best, timing says. One image at a time on one thread, and many on all.
+ * beside those what a technique allows for: ONNX Runtime's int8 kernels for fixed point, the native engine for XNOR-Net and for the
+ * weights that pruning has left. Which is the best, timing says. One image at a time on one thread, and many on all.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { internalError, runReference, WasmEngine, wasmRefusal } from '@cbnn/runtime';
@@ -9,7 +9,10 @@ import { type ImageSet, takeImages } from '../data/dataset.js';
 import { preparedSet } from '../data/prepared-set.js';
 import { openEngine } from '../engines/evaluate.js';
 import { openNative } from '../engines/packed-native.js';
+import { fitsInt8, isExact, openStoredInt8 } from '../engines/stored-int8.js';
 import { openStoredNative } from '../engines/stored-native.js';
+import type { Evaluator } from '../graph/evaluator.js';
+import { openDevice } from '../graph/session.js';
 import { argmax } from '../predictions.js';
 import { decodeNetwork, openNetwork, type StoredNetwork } from '../store/network-file.js';
 import { techniques } from '../techniques/index.js';
@@ -111,17 +114,14 @@ async function openStored(path: string, images: ImageSet, threads: number): Prom
   const all = [
     await openFloat32(network, pixels, 1, 1),
     await openFloat32(network, pixels, BATCH, threads),
+    ...(fitsInt8(network)
+      ? [await openInt8(network, pixels, 1, 1), await openInt8(network, pixels, BATCH, threads)]
+      : []),
     ...(await openNativeBoth(network, pixels, threads)),
   ];
+  const how = isExact(network) ? 'exact' : binarySums || afterTraining ? 'rounded' : 'real';
   for (const one of all)
-    check(
-      one.executor,
-      path,
-      expected,
-      await allOf(one, classes.length),
-      classes.length,
-      binarySums || afterTraining ? 'rounded' : 'real',
-    );
+    check(one.executor, path, expected, await allOf(one, classes.length), classes.length, how);
   return all;
 }
 
@@ -132,9 +132,30 @@ async function openFloat32(
   threads: number,
 ): Promise<Executor> {
   const opened = await openNetwork(network, threads, batch);
+  return evaluated(`${nameOf(opened.description)}, float32`, opened, pixels, batch, threads);
+}
+
+async function openInt8(
+  network: StoredNetwork,
+  pixels: Uint8Array,
+  batch: number,
+  threads: number,
+): Promise<Executor> {
+  const device = await openDevice('auto', threads);
+  const opened = await openStoredInt8(network, device, batch);
+  return evaluated(`${nameOf(device.description)}, int8`, opened, pixels, batch, threads);
+}
+
+function evaluated(
+  executor: string,
+  opened: Evaluator,
+  pixels: Uint8Array,
+  batch: number,
+  threads: number,
+): Executor {
   const next = nextOf(pixels);
   return {
-    executor: `${nameOf(opened.description)}, float32`,
+    executor,
     threads,
     batch,
     run: () => opened.scores({ count: batch, pixels: batch > 1 ? pixels : next() }),

@@ -1,12 +1,12 @@
 /** A network that answers: its evaluation graph, opened on a device. */
 import type { KernelShape } from '@cbnn/runtime';
 import { writeInputPlanes } from '../nn/input-planes.js';
-import { inputChannels, type Plan } from '../nn/plan.js';
+import { inputChannels, type Plan, planShapes } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
 import { argmax } from '../predictions.js';
 import { names } from './names.js';
 import { evaluationGraph } from './network.js';
-import type { Device, Feeds } from './session.js';
+import type { Device, Feeds, Session } from './session.js';
 import { normalizationScale, type Technique } from './technique.js';
 
 /** Pixels `[count][height][width][channels]`. */
@@ -32,8 +32,12 @@ export async function openEvaluator(
   known: Feeds = {},
 ): Promise<Evaluator> {
   const graph = evaluationGraph(plan, technique, batch, device, known);
-  const session = await device.open(graph.bytes);
-  const classes = graph.shapes.at(-1)!.output.channels;
+  return evaluatorOf(await device.open(graph.bytes), plan, batch);
+}
+
+/** A session from `images`, as the first layer of `plan` sees `batch` of them, to `scores`. */
+export function evaluatorOf(session: Session, plan: Plan, batch: number): Evaluator {
+  const classes = planShapes(plan).at(-1)!.output.channels;
   const shape = [batch, inputChannels(plan.input), plan.input.height, plan.input.width];
   const planes = { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };
   const scores = { shape: [batch, classes], data: new Float32Array(batch * classes) };

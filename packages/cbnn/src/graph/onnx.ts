@@ -22,7 +22,7 @@ message ModelProto { optional int64 ir_version = 1; optional string producer_nam
 const modelType = protobuf.parse(SCHEMA, { keepCase: true }).root.lookupType('onnx.ModelProto');
 
 /** ONNX's numbers for the element types used here. */
-const ELEMENT_TYPE = { float32: 1, uint8: 2, int8: 3, int64: 7, bool: 9 } as const;
+const ELEMENT_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPE;
 export type ConstantData = Float32Array | Uint8Array | Int8Array | BigInt64Array;
 

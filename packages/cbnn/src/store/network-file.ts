@@ -38,7 +38,7 @@ export interface StoredNetwork {
   readonly layers: readonly StoredLayer[];
 }
 
-interface StoredLayer {
+export interface StoredLayer {
   /** `[output][ky][kx][channel]` */
   readonly weights: Float32Array;
   readonly mean: Float32Array;
@@ -46,6 +46,8 @@ interface StoredLayer {
   readonly beta: Float32Array;
   /** that its weights take in the file */
   readonly weightBytes: number;
+  /** of fixed point: what its weights are multiples of */
+  readonly weightStep?: number;
   /** of fixed point: what 1 of what it hands on stands for */
   readonly activationStep?: Float32Array;
 }
@@ -204,6 +206,7 @@ export function decodeNetwork(bytes: Uint8Array): StoredNetwork {
       mean: mean!,
       scale: scale!,
       beta: beta!,
+      ...(form.kind === 'integers' && { weightStep: levels[0]! }),
       ...(step && { activationStep: step }),
     };
   });
