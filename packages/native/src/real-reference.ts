@@ -3,7 +3,8 @@
  * product and every sum below is rounded to float32, in the order of the loops; without, they are float64.
  *
  *     real      z = sum of x * w over ky, kx, channel (zeros outside left out, which changes nothing)
- *     sparse    the same of the weights that are not 0; in a dense layer four sums take turns, (0 + 1) + (2 + 3)
+ *     sparse    the weights that are not 0 alone, of a convolution over channel, ky, kx; of a dense layer in the order of all, but
+ *               four sums take turns, (0 + 1) + (2 + 3)
  *     binary    z = n * alpha * K with the integer n = sum of sign(x) * sign(w) over what is inside the map
  *     then      p = largest z of a pooling window,  y = (p - mean) * scale + beta
  *     next      sign(y), sign(0) = +1, before a binary layer; y where it is above 0 before others; y itself at the end
@@ -68,27 +69,30 @@ function sums(
   k: Float64Array | null,
   round: Rounding,
 ): Float64Array {
-  const { output, fanIn } = shape;
-  const z = new Float64Array(output.height * output.width * output.channels);
-  const taps = tapsOf(shape);
-  for (let place = 0; place < output.height * output.width; place++) {
-    const inside = taps(place);
-    for (let o = 0; o < output.channels; o++) {
-      const w = weights.subarray(o * fanIn, (o + 1) * fanIn);
-      const partials = new Float64Array(form === 'sparse' && shape.kind === 'dense' ? PARTIALS : 1);
+  const { kind, input, output, fanIn } = shape;
+  const { channels } = input;
+  const places = output.height * output.width;
+  const windows = Array.from({ length: places }, (_, place) => pixelsOf(shape, place));
+  const z = new Float64Array(places * output.channels);
+  const turns = form === 'sparse' && kind === 'dense' ? PARTIALS : 1;
+  for (let o = 0; o < output.channels; o++) {
+    const w = weights.subarray(o * fanIn, (o + 1) * fanIn);
+    const order = orderOf(form, kind, w, channels);
+    const tapOf = order.map((i) => Math.floor(i / channels));
+    for (const [place, pixels] of windows.entries()) {
+      const partials = new Float64Array(PARTIALS);
       let turn = 0;
-      for (const [from, tap] of inside)
-        for (let c = 0; c < shape.input.channels; c++) {
-          const [value, weight] = [x[from + c]!, w[tap + c]!];
-          if (form === 'binary') partials[0]! += weight > 0 ? value : -value;
-          else if (form === 'real' || weight !== 0) {
-            partials[turn] = round(partials[turn]! + round(value * weight));
-            turn = (turn + 1) % partials.length;
-          }
-        }
+      for (let j = 0; j < order.length; j++) {
+        const pixel = pixels[tapOf[j]!]!;
+        if (pixel < 0) continue;
+        const i = order[j]!;
+        const value = x[pixel * channels + (i - tapOf[j]! * channels)]!;
+        if (form === 'binary') partials[0]! += w[i]! > 0 ? value : -value;
+        else partials[turn] = round(partials[turn]! + round(value * w[i]!));
+        if (++turn === turns) turn = 0;
+      }
       let sum = partials[0]!;
-      if (partials.length > 1)
-        sum = round(round(partials[0]! + partials[1]!) + round(partials[2]! + partials[3]!));
+      if (turns > 1) sum = round(round(sum + partials[1]!) + round(partials[2]! + partials[3]!));
       if (form === 'binary') sum = round(round(round(sum) * Math.abs(w[0]!)) * (k ? k[place]! : 1));
       z[place * output.channels + o] = sum;
     }
@@ -96,34 +100,28 @@ function sums(
   return z;
 }
 
-/** Of a place: where the pixels inside its window begin, and the weights that they are multiplied with. */
-function tapsOf({
-  kind,
-  input,
-  output,
-  kernel,
-  stride,
-  padStart,
-}: KernelShape): (place: number) => [number, number][] {
-  const { channels } = input;
-  if (kind === 'dense') {
-    const all = Array.from({ length: input.height * input.width }, (_, i): [number, number] => [
-      i * channels,
-      i * channels,
-    ]);
-    return () => all;
-  }
-  return (place) => {
-    const found: [number, number][] = [];
-    for (let ky = 0; ky < kernel; ky++)
-      for (let kx = 0; kx < kernel; kx++) {
-        const y = Math.floor(place / output.width) * stride + ky - padStart;
-        const x = (place % output.width) * stride + kx - padStart;
-        if (y < 0 || x < 0 || y >= input.height || x >= input.width) continue;
-        found.push([(y * input.width + x) * channels, (ky * kernel + kx) * channels]);
-      }
-    return found;
-  };
+/** Which weights of an output are multiplied, one after the other. */
+function orderOf(
+  form: RealLayer['form'],
+  kind: KernelShape['kind'],
+  w: Float32Array,
+  channels: number,
+): Int32Array {
+  const all = Int32Array.from(w, (_, i) => i);
+  if (form !== 'sparse') return all;
+  const taps = w.length / channels;
+  const order = kind === 'conv' ? all.map((i) => (i % taps) * channels + Math.floor(i / taps)) : all;
+  return order.filter((i) => w[i] !== 0);
+}
+
+/** The pixel that each tap of a place's window is on, -1 outside the map; of a dense layer all pixels. */
+function pixelsOf({ kind, input, output, kernel, stride, padStart }: KernelShape, place: number): Int32Array {
+  if (kind === 'dense') return Int32Array.from({ length: input.height * input.width }, (_, i) => i);
+  return Int32Array.from({ length: kernel * kernel }, (_, tap) => {
+    const y = Math.floor(place / output.width) * stride + Math.floor(tap / kernel) - padStart;
+    const x = (place % output.width) * stride + (tap % kernel) - padStart;
+    return y < 0 || x < 0 || y >= input.height || x >= input.width ? -1 : y * input.width + x;
+  });
 }
 
 function pool({ output, pool: size, pooled }: KernelShape, z: Float64Array): Float64Array {
