@@ -39,6 +39,20 @@ void *elements(napi_env env, napi_value value, napi_typedarray_type type, size_t
   return data ? data : "";
 }
 
+bool optional_floats(napi_env env, napi_value value, size_t count, const float **found) {
+  napi_valuetype type;
+  size_t length;
+  *found = 0;
+  napi_typeof(env, value, &type);
+  if (type == napi_undefined) return true;
+  *found = elements(env, value, napi_float32_array, &length);
+  if (*found && length != count) {
+    fail(env, "internal: targets of another length were expected");
+    *found = 0;
+  }
+  return *found != 0;
+}
+
 static void free_handle(napi_env env, void *data, void *hint) {
   (void)hint;
   Handle *handle = data;

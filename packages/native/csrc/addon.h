@@ -5,11 +5,14 @@
 #define NAPI_VERSION 8
 #include "engine.h"
 #include <node_api.h>
+#include <stdbool.h>
 
 /* Throws; returns null. */
 napi_value fail(napi_env env, const char *message);
 /* The elements of a typed array of this type, and how many; null, and an exception, for anything else. */
 void *elements(napi_env env, napi_value value, napi_typedarray_type type, size_t *count);
+/* The elements of a float32 array that may be left out: of this many, or null; false, and an exception, for anything else. */
+bool optional_floats(napi_env env, napi_value value, size_t count, const float **found);
 /* What an object with this tag wraps; null, and an exception, for any other. */
 void *wrapped(napi_env env, napi_value value, const napi_type_tag *tag);
 /* Shapes as src/describe.ts writes them, weights left out; false where they do not fit together. To be freed either way. */

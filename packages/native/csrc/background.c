@@ -2,7 +2,7 @@
 #include "addon.h"
 #include <stdlib.h>
 
-enum { MOST_KEPT = 5 };
+enum { MOST_KEPT = 6 };
 
 typedef struct {
   void (*work)(void *data), (*done)(void *data);

@@ -66,6 +66,7 @@ export interface TrainingAddon {
     number: number,
     results: Float64Array,
     statistics: Float32Array,
+    targets: Float32Array | undefined,
   ): Promise<void>;
   units(handle: TrainerHandle, values: Float32Array, sets: boolean): void;
   scores(handle: TrainerHandle, out: Float32Array): void;
@@ -100,6 +101,7 @@ export interface RealTrainingAddon {
     learns: boolean,
     results: Float64Array,
     statistics: Float32Array,
+    targets: Float32Array | undefined,
   ): Promise<void>;
   realUpdate(handle: RealTrainerHandle, rates: Float32Array): Promise<void>;
   realScores(handle: RealTrainerHandle, out: Float32Array): void;

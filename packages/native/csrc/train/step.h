@@ -251,6 +251,7 @@ typedef struct {
   int current; /* layer */
   const uint8_t *pixels;
   const uint16_t *labels;
+  const float *targets; /* [batch][classes], or null */
   float latent_rate, float_rate;
   uint32_t number;          /* of the step, from 1 */
   float *scores;            /* [batch][classes] */

@@ -8,6 +8,7 @@ export interface RealTrainingCase {
   readonly options: RealTrainerOptions;
   readonly pixels: Uint8Array;
   readonly labels: Uint16Array;
+  readonly targets?: Float32Array;
 }
 
 /** A network with activations of both kinds, and a batch; the same for the same seed. */
@@ -17,7 +18,7 @@ export function realCase(
   architecture?: string,
   size?: { height: number; width: number },
 ): RealTrainingCase {
-  const { options, images, labels } = trainingCase(seed, batch, architecture, size);
+  const { options, images, labels, targets } = trainingCase(seed, batch, architecture, size);
   const dice = new Dice(seed ^ 0x51ed270b);
   const { input, shapes, loss } = options;
   const layers = options.layers.map(
@@ -38,21 +39,21 @@ export function realCase(
   );
   const tensors = layers.flatMap((layer) => layer.tensors);
   const own: RealTrainerOptions = { input, shapes, layers, tensors, loss, batch, threads: 1 };
-  return { options: own, pixels: images[0]!, labels: labels[0]! };
+  return { options: own, pixels: images[0]!, labels: labels[0]!, ...(targets && { targets }) };
 }
 
 /** One step of every variant against the plain one; throws at the first difference. */
 export async function compareRealTraining(
-  { options, pixels, labels }: RealTrainingCase,
+  { options, pixels, labels, targets }: RealTrainingCase,
   variants: readonly Variant[],
   create: (options: RealTrainerOptions) => RealTrainer,
 ): Promise<void> {
-  const expected = plainRealStep(options, pixels, labels);
+  const expected = plainRealStep(options, pixels, labels, targets);
   const gradients = options.tensors.map(({ gradient }) => gradient.slice());
   for (const variant of variants) {
     for (const { gradient } of options.tensors) gradient.fill(Number.NaN);
     const trainer = create({ ...options, ...variant });
-    const { loss, correct } = await trainer.step(pixels, labels);
+    const { loss, correct } = await trainer.step(pixels, labels, targets);
     const where = `${variant.kernels}, ${variant.threads} threads`;
     for (const [k, { mean, variance }] of expected.statistics.entries()) {
       expectSame(trainer.statistics[k]!.mean, mean, `${where}: means of layer ${k}`);

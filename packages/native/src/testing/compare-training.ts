@@ -8,6 +8,8 @@ export interface TrainingCase {
   readonly options: NativeTrainerOptions;
   readonly images: Uint8Array[];
   readonly labels: Uint16Array[];
+  /** what to learn in place of labels, of every batch */
+  readonly targets?: Float32Array;
 }
 
 /** A network that training knows, its weights, and some batches; the same for the same seed. */
@@ -62,6 +64,11 @@ export function trainingCase(
     options,
     images: [0, 1].map(() => Uint8Array.from({ length: bytes }, () => dice.range(0, 255))),
     labels: [0, 1].map(() => Uint16Array.from({ length: batch }, () => dice.range(0, classes - 1))),
+    // They need not add up to 1 here.
+    ...(options.loss === 'cross-entropy' &&
+      dice.chance(30) && {
+        targets: Float32Array.from({ length: batch * classes }, () => Math.abs(uniform())),
+      }),
   };
 }
 
@@ -106,7 +113,7 @@ export interface Variant {
 
 /** Two steps of every variant against two plain ones; throws at the first difference. */
 export async function compareTraining(
-  { options, images, labels }: TrainingCase,
+  { options, images, labels, targets }: TrainingCase,
   variants: readonly Variant[],
   create: (options: NativeTrainerOptions) => NativeTrainer,
 ): Promise<void> {
@@ -117,9 +124,9 @@ export async function compareTraining(
     return { variant, own, trainer: create(own) };
   });
   for (const [i, pixels] of images.entries()) {
-    const expected = plainStep(plain, units, pixels, labels[i]!, rates, i + 1);
+    const expected = plainStep(plain, units, pixels, labels[i]!, rates, i + 1, targets);
     for (const { variant, own, trainer } of trained) {
-      const result = await trainer.step(pixels, labels[i]!, rates, i + 1);
+      const result = await trainer.step(pixels, labels[i]!, rates, i + 1, targets);
       const where = `step ${i}, ${variant.kernels}, ${variant.threads} threads`;
       for (const [k, trace] of expected.traces.entries()) {
         const sums = Int32Array.from(trace.p.flatMap((image) => [...image]));

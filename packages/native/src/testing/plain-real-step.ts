@@ -67,6 +67,7 @@ export function plainRealStep(
   options: RealTrainerOptions,
   pixels: Uint8Array,
   labels: ArrayLike<number>,
+  targets?: Float32Array,
 ): PlainRealResult {
   const { shapes, layers } = options;
   const traces: Trace[] = [];
@@ -78,7 +79,7 @@ export function plainRealStep(
   }
   const last = traces.at(-1)!;
   const scores = Float32Array.from(last.p, (p, i) => valueAt(last, i, p));
-  const { loss, correct, gradient } = lossOf(options, scores, labels, last.layer.outputs);
+  const { loss, correct, gradient } = lossOf(options, scores, labels, last.layer.outputs, targets);
   let dy: Float64Array = Float64Array.from(gradient, f);
   for (let k = shapes.length - 1; k >= 0; k--) {
     const trace = traces[k]!;

@@ -42,6 +42,7 @@ export function plainStep(
   labels: ArrayLike<number>,
   rates: { latent: number; float: number },
   number: number,
+  targets?: Float32Array,
 ): PlainResult {
   const { shapes, layers, batch } = options;
   const traces: Trace[] = [];
@@ -60,7 +61,7 @@ export function plainStep(
     return f(f(f(f(p) - last.mean[c]!) * f(gamma.value[c]! * last.inverse[c]!)) + beta.value[c]!);
   });
 
-  const { loss, correct, gradient } = lossOf(options, scores, labels, classes);
+  const { loss, correct, gradient } = lossOf(options, scores, labels, classes, targets);
   const products: Float64Array[] = [];
   const gradients: { dgamma: Float32Array; dbeta: Float32Array }[] = [];
   // The last layer's batch norm from the gradient itself; the others' from what the layer behind handed on.
@@ -238,6 +239,7 @@ export function lossOf(
   scores: Float32Array,
   labels: ArrayLike<number>,
   classes: number,
+  targets?: Float32Array,
 ): { loss: number; correct: number; gradient: Float32Array } {
   const gradient = new Float32Array(scores.length);
   let value = 0;
@@ -251,12 +253,14 @@ export function lossOf(
     let total = 0;
     if (loss === 'cross-entropy') {
       for (const score of row) total += exponential(score - largest);
-      value += logarithm(total) + largest - row[label]!;
+      const whole = logarithm(total) + largest;
+      if (!targets) value += whole - row[label]!;
+      else for (const [c, score] of row.entries()) value += targets[n * classes + c]! * (whole - score);
     }
     for (let c = 0; c < classes; c++) {
       if (loss === 'cross-entropy') {
         const share = exponential(row[c]! - largest) / total;
-        gradient[n * classes + c] = (share - (c === label ? 1 : 0)) / batch;
+        gradient[n * classes + c] = (share - (targets?.[n * classes + c] ?? (c === label ? 1 : 0))) / batch;
         continue;
       }
       const sign = c === label ? 1 : -1;
