@@ -1,5 +1,5 @@
-// The built native engine against the reference engine: golden vectors and random models, layer by layer; and its training step
-// against the plain one. For machines that have no test runner, such as an emulated one (test-arm64.mjs).
+// The built native engine against the reference engine: golden vectors and random models, layer by layer; its engine of real sums
+// and its training step against the plain ones. For machines that have no test runner, such as an emulated one (test-arm64.mjs).
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import {
@@ -7,12 +7,18 @@ import {
   NativeTrainer,
   nativeKernels,
   nativeRefusal,
+  RealEngine,
   RealTrainer,
   realTrainingKernels,
+  runRealReference,
   trainingKernels,
 } from '../packages/native/dist/index.js';
-import { compareRealTraining, realCase } from '../packages/native/src/testing/compare-real-training.ts';
+import {
+  compareRealTraining,
+  realTrainingCase,
+} from '../packages/native/src/testing/compare-real-training.ts';
 import { compareTraining, trainingCase } from '../packages/native/src/testing/compare-training.ts';
+import { realCase } from '../packages/native/src/testing/real-case.ts';
 import { decodeModel, parseArchitecture, runReference } from '../packages/runtime/dist/index.js';
 import { randomCase } from '../packages/runtime/src/testing/random-model.ts';
 
@@ -59,6 +65,19 @@ for (const kernels of nativeKernels()) {
   );
 }
 
+for (let seed = 0; seed < Number(process.argv[2] ?? 300); seed++) {
+  const { network, images } = realCase(seed);
+  const scores = new Float32Array(network.shapes.at(-1).output.channels);
+  for (const planes of images) {
+    const expected = Float32Array.from(runRealReference(network, planes).scores);
+    for (const kernels of nativeKernels()) {
+      RealEngine.create(network, { kernels }).run(planes, scores);
+      assert.deepEqual(scores, expected, `${kernels}, real sums, seed ${seed}`);
+    }
+  }
+}
+console.log(`${process.arch}, ${nativeKernels().join(', ')}: real sums, every score equals the plain one`);
+
 const variants = trainingKernels().map((kernels) => ({ kernels, threads: 2 }));
 const networks = Math.ceil(Number(process.argv[2] ?? 300) / 5);
 const create = (options) => NativeTrainer.create(options);
@@ -76,7 +95,7 @@ console.log(
 const realVariants = realTrainingKernels().map((kernels) => ({ kernels, threads: 2 }));
 const createReal = (options) => RealTrainer.create(options);
 for (let seed = 0; seed < networks; seed++)
-  await compareRealTraining(realCase(seed, 1 + (seed % 7)), realVariants, createReal);
+  await compareRealTraining(realTrainingCase(seed, 1 + (seed % 7)), realVariants, createReal);
 console.log(
   `${process.arch}, training in bfloat16 on ${realTrainingKernels().join(', ')}: a step of ${networks} networks, every bit equals the plain step's`,
 );

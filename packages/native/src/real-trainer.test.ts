@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { awkwardShapes } from '../../runtime/src/testing/awkward-shapes.js';
 import { RealTrainer, type RealTrainerOptions, realTrainingKernels } from './index.js';
-import { compareRealTraining, realCase } from './testing/compare-real-training.js';
+import { compareRealTraining, realTrainingCase } from './testing/compare-real-training.js';
 
 /** Every instruction set, the first with several numbers of threads. */
 const variants = realTrainingKernels().flatMap((kernels, i) =>
@@ -22,7 +22,7 @@ describe.runIf(variants.length > 0)('the real training step', () => {
         fc.asyncProperty(
           fc.integer({ min: 0, max: 0x7fffffff }),
           fc.integer({ min: 1, max: 11 }),
-          (seed, batch) => compareRealTraining(realCase(seed, batch), variants, create),
+          (seed, batch) => compareRealTraining(realTrainingCase(seed, batch), variants, create),
         ),
         { numRuns: FUZZES ? 1500 : 20 },
       ),
@@ -32,13 +32,13 @@ describe.runIf(variants.length > 0)('the real training step', () => {
   it.each(awkwardShapes.filter(([, height, width]) => height * width < 250))(
     'equals the plain one on %s of %d x %d',
     (architecture, height, width) =>
-      compareRealTraining(realCase(height, 3, architecture, { height, width }), variants, create),
+      compareRealTraining(realTrainingCase(height, 3, architecture, { height, width }), variants, create),
   );
 
   it('ends with the same weights after many steps, whatever computes them', async () => {
     const ends = new Set<string>();
     for (const { kernels, threads } of [...variants, { kernels: variants[0]!.kernels, threads: 3 }]) {
-      const { options, pixels, labels } = realCase(3, 10, '40C3-64C3-MP2-33C3-50FC-7FC', {
+      const { options, pixels, labels } = realTrainingCase(3, 10, '40C3-64C3-MP2-33C3-50FC-7FC', {
         height: 16,
         width: 14,
       });
@@ -56,7 +56,7 @@ describe.runIf(variants.length > 0)('the real training step', () => {
   });
 
   it('updates by Adam, and clips what is latent', async () => {
-    const { options } = realCase(4, 2);
+    const { options } = realTrainingCase(4, 2);
     const before = options.tensors.map(({ value, first, second }) => ({
       value: value.slice(),
       first: first.slice(),
@@ -75,7 +75,7 @@ describe.runIf(variants.length > 0)('the real training step', () => {
   });
 
   it('refuses what does not fit, and a second step while one is under way', async () => {
-    const { options, pixels, labels } = realCase(5, 4);
+    const { options, pixels, labels } = realTrainingCase(5, 4);
     const changed = (change: Partial<RealTrainerOptions>) => create({ ...options, ...change });
     expect(() => changed({ kernels: 'abacus' })).toThrow('has not the instructions');
     for (const threads of [0, 257, 1.5])
@@ -100,7 +100,7 @@ describe.runIf(variants.length > 0)('the real training step', () => {
   });
 
   it('computes no gradients in a forward pass', async () => {
-    const { options, pixels, labels } = realCase(8, 6);
+    const { options, pixels, labels } = realTrainingCase(8, 6);
     for (const { gradient } of options.tensors) gradient.fill(5);
     const trainer = RealTrainer.create(options);
     await trainer.forward(pixels);

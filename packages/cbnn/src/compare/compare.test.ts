@@ -80,8 +80,11 @@ describe('a comparison', () => {
         [1, 1],
         [32, 1],
       ]);
-      for (const { executor, fast, median, slow } of times) {
-        expect(executor).toMatch(technique === 'bnn' ? /^(native|wasm|ONNX)/ : /^ONNX Runtime .*, float32$/);
+      for (const { executor, fast, median, slow, others } of times) {
+        const own = { bnn: /^(native|wasm|ONNX)/, 'fixed-point': /^ONNX Runtime .*, (float32|int8)$/ };
+        expect(executor).toMatch(own[technique as keyof typeof own] ?? /^ONNX Runtime .*, float32$/);
+        expect(others.length).toBe(technique === 'fixed-point' ? 1 : 0);
+        for (const other of others) expect(other.median).toBeGreaterThanOrEqual(median);
         expect(fast).toBeGreaterThan(0);
         expect(fast).toBeLessThanOrEqual(median);
         expect(median).toBeLessThanOrEqual(slow);

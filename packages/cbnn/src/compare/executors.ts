@@ -66,7 +66,7 @@ async function openPacked(path: string, images: ImageSet, threads: number): Prom
   const next = nextOf(pixels);
   for (let n = 0; n < EXACT; n++) {
     const { scores } = runReference(model, next(), { prepared: true });
-    check(
+    checkScores(
       executor,
       'plain loops',
       scores,
@@ -76,7 +76,7 @@ async function openPacked(path: string, images: ImageSet, threads: number): Prom
     );
   }
   const one = await openSingle(path, pixels);
-  check(one.executor, executor, expected, await allOf(one, classes), classes, 'exact');
+  checkScores(one.executor, executor, expected, await allOf(one, classes), classes, 'exact');
   return [one, many];
 }
 
@@ -121,7 +121,7 @@ async function openStored(path: string, images: ImageSet, threads: number): Prom
   ];
   const how = isExact(network) ? 'exact' : binarySums || afterTraining ? 'rounded' : 'real';
   for (const one of all)
-    check(one.executor, path, expected, await allOf(one, classes.length), classes.length, how);
+    checkScores(one.executor, path, expected, await allOf(one, classes.length), classes.length, how);
   return all;
 }
 
@@ -179,11 +179,11 @@ async function openNativeBoth(
   const many = { executor, threads, batch: BATCH, run, close };
   const classes = network.classes.length;
   const [single, together] = [await allOf(one, classes), await many.run()];
-  check(executor, 'single images', single, together, classes, 'exact');
+  checkScores(executor, 'single images', single, together, classes, 'exact');
   const image = nextOf(pixels);
   for (let n = 0; n < EXACT; n++) {
     const found = single.subarray(n * classes, (n + 1) * classes);
-    check(executor, 'plain loops', engine.reference(image()), found, classes, 'exact');
+    checkScores(executor, 'plain loops', engine.reference(image()), found, classes, 'exact');
   }
   return [one, many];
 }
@@ -196,7 +196,7 @@ async function allOf({ batch, run }: Executor, classes: number): Promise<Float64
 }
 
 /** Throws an internal error unless `found` are the scores `[image][class]` that were expected, as far as they can be. */
-function check(
+export function checkScores(
   executor: string,
   of: string,
   expected: ArrayLike<number>,

@@ -12,7 +12,7 @@ export interface RealTrainingCase {
 }
 
 /** A network with activations of both kinds, and a batch; the same for the same seed. */
-export function realCase(
+export function realTrainingCase(
   seed: number,
   batch: number,
   architecture?: string,
