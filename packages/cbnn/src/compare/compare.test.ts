@@ -102,7 +102,9 @@ describe('a comparison', () => {
     const page = readFileSync(await reportComparison(result, out), 'utf8');
     for (const text of ['error-bytes', 'error-milliseconds', 'fig5-runtime'])
       expect(existsSync(join(out, 'figures', `${text}.png`))).toBe(true);
-    for (const { name, title, test } of result.techniques) {
+    for (const { name, title, test, times } of result.techniques) {
+      for (const { executor, median } of times.flatMap(({ others }) => others))
+        expect(page).toContain(`${executor}: ${median.toPrecision(3)}`);
       expect(page).toContain(title);
       expect(page).toContain(`<td>${name}</td>`);
       expect(page).toContain(`${test.error.toFixed(2)} %`);

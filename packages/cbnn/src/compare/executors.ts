@@ -26,9 +26,10 @@ const EXACT = 1;
 /** Otherwise float32 sums may have been added up in another order: difference of scores, beside an image's largest. */
 const TOLERANCE = 1e-4;
 /**
- * Where activations are rounded, one that is next to a threshold may fall to the other side, and scores with it: those of half of the
- * images must agree, and the classes of all but so many.
+ * Where activations are rounded, one that is next to a threshold may fall to the other side, and scores with it (XNOR-Net on ONNX Runtime
+ * and on the native engine: one image in 3,000 of a small network, in 96 of the paper's): so many may, and so many classes.
  */
+const MOST_FAR = 8;
 const MOST_DIFFERENT = 2;
 
 export interface Executor {
@@ -215,7 +216,7 @@ export function checkScores(
     far += Number(!(difference <= (how === 'exact' ? 0 : TOLERANCE * largest)));
     other += Number(argmax(found, n, classes) !== argmax(expected, n, classes));
   }
-  if (how === 'rounded' ? far > images / 2 || other > MOST_DIFFERENT : far > 0)
+  if (how === 'rounded' ? far > MOST_FAR || other > MOST_DIFFERENT : far > 0)
     throw internalError(
       `compare: ${executor} gives ${far} of ${images} images other scores than ${of}, and ${other} another class`,
     );

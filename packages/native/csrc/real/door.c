@@ -4,14 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARRAYS = 4 };
+/* Arrays of a layer; workspaces that are kept for later runs. */
+enum { ARRAYS = 4, IDLE = 4 };
 
 static const napi_type_tag handle_tag = {0x51d7c0b89a2e4f63ull, 0xa94e7d21f0b36c85ull};
 
 typedef struct {
   RealEngine *engine;
   RealWorkspace *own; /* of runs that are waited for */
-  int64_t reported;   /* bytes that the garbage collector was told of */
+  RealWorkspace *idle[IDLE];
+  int idle_count;
+  int64_t reported; /* bytes that the garbage collector was told of */
 } Handle;
 
 static void free_handle(napi_env env, void *data, void *hint) {
@@ -20,6 +23,7 @@ static void free_handle(napi_env env, void *data, void *hint) {
   int64_t total;
   if (handle->reported) napi_adjust_external_memory(env, -handle->reported, &total);
   if (handle->own) free_real_workspace(handle->own);
+  for (int i = 0; i < handle->idle_count; i++) free_real_workspace(handle->idle[i]);
   if (handle->engine) free_real(handle->engine);
   free(handle);
 }
@@ -141,7 +145,12 @@ static void execute(void *data) {
   run_real(run->handle->engine, task->workspace, run->planes, run->count, run->scores);
 }
 
-static void complete(void *data) { free_real_workspace(((const Task *)data)->workspace); }
+static void complete(void *data) {
+  const Task *task = data;
+  Handle *handle = task->run.handle;
+  if (handle->idle_count < IDLE) handle->idle[handle->idle_count++] = task->workspace;
+  else free_real_workspace(task->workspace);
+}
 
 static napi_value run_later(napi_env env, napi_callback_info info) {
   napi_value argument[4];
@@ -151,7 +160,8 @@ static napi_value run_later(napi_env env, napi_callback_info info) {
     free(task);
     return 0;
   }
-  task->workspace = make_real_workspace(task->run.handle->engine);
+  Handle *handle = task->run.handle;
+  task->workspace = handle->idle_count > 0 ? handle->idle[--handle->idle_count] : make_real_workspace(handle->engine);
   if (!task->workspace) {
     free(task);
     return fail(env, "there is no memory left for one more run");
