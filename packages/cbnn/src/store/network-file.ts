@@ -22,10 +22,10 @@ import {
 } from '@cbnn/runtime';
 import { z } from 'zod';
 import { type Evaluator, evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
-import { Graph } from '../graph/graph.js';
 import { names } from '../graph/names.js';
 import { type Device, openDevice } from '../graph/session.js';
 import { parametersOf, type Technique, weightBitsOf } from '../graph/technique.js';
+import { quantizerGraph } from '../graph/weights.js';
 import { type Plan, placeFactors, planShapes, techniqueNames } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
 import { techniqueOf, techniques } from '../techniques/index.js';
@@ -251,42 +251,24 @@ export async function openNetwork(
 
 /** The weights that every layer multiplies with when it answers, by the technique's own graph. */
 export async function answeringWeights(plan: Plan, state: TrainingState): Promise<Float32Array[]> {
-  const technique = techniqueOf(plan);
-  const shapes = planShapes(plan);
-  const g = new Graph();
-  const outputs: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
-  const feeds: Record<string, { shape: readonly number[]; data: Float32Array }> = {};
-  for (const shape of shapes) {
-    const parameters = parametersOf(technique, plan, shape).filter(
-      ({ role }) => role !== 'gamma' && role !== 'beta' && role !== 'activationStep',
-    );
-    const [weights, ...rest] = parameters.map(({ name, shape: size }) => {
-      feeds[name] = { shape: size, data: tensorOf(state, name) };
-      return g.input(name, size);
-    });
-    const scales = Object.fromEntries(rest.map((value, i) => [parameters[i + 1]!.role, value]));
-    const isLast = shape.index === shapes.length - 1;
-    const name = `answering.${shape.index}`;
-    g.output(
+  const graph = quantizerGraph(plan, techniqueOf(plan), 'evaluation');
+  const tensor = (name: string, shape: readonly number[]) => ({ shape, data: tensorOf(state, name) });
+  const feeds = Object.fromEntries(graph.inputs.map(({ name, shape }) => [name, tensor(name, shape)]));
+  const outputs = Object.fromEntries(
+    graph.outputs.map(({ name, shape }) => [
       name,
-      technique.quantizeWeights(g, weights!, {
-        plan,
-        shape,
-        isLast,
-        beforeReal: false,
-        phase: 'evaluation',
-        scales,
-      }),
-    );
-    outputs[name] = {
-      shape: weights!.shape,
-      data: new Float32Array(feeds[parameters[0]!.name]!.data.length),
-    };
+      { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) },
+    ]),
+  );
+  if (graph.bytes) {
+    const session = await (await openDevice('auto', 1)).open(graph.bytes);
+    await session.run(feeds, outputs);
+    await session.close();
   }
-  const session = await (await openDevice('auto', 1)).open(g.encode());
-  await session.run(feeds, outputs);
-  await session.close();
-  return shapes.map(({ index }) => outputs[`answering.${index}`]!.data);
+  return planShapes(plan).map(({ index }) => {
+    const source = graph.sources.get(names.quantized(index))!;
+    return outputs[source]?.data ?? tensorOf(state, source);
+  });
 }
 
 /** `state` with binary weights as they answer, for packing. */
