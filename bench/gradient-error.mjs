@@ -1,5 +1,5 @@
 /**
- * What 8 bits cost a trained network's gradients: |native - float32| / |float32| in per cent, weights of each layer, on
+ * What the native step's 8 bits, or its bfloat16, cost a trained network's gradients: |native - float32| / |float32| in per cent, weights of each layer, on
  * training images at the run's checkpoint. The float32 gradients are the ONNX graph's.
  *
  *     node bench/gradient-error.mjs runs/my-run [--batches 4] [--data-dir data]
@@ -9,10 +9,12 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { loadDataset } from '../packages/cbnn/dist/data/registry.js';
 import { openDevice } from '../packages/cbnn/dist/graph/session.js';
+import { techniques } from '../packages/cbnn/dist/techniques/index.js';
 import { TrainingBatches } from '../packages/cbnn/dist/train/batches.js';
 import { parseConfig, planOf } from '../packages/cbnn/dist/train/config.js';
 import { createNativeTrainer } from '../packages/cbnn/dist/train/native-trainer.js';
 import { createOnnxTrainer } from '../packages/cbnn/dist/train/onnx-trainer.js';
+import { createRealTrainer } from '../packages/cbnn/dist/train/real-trainer.js';
 import { readCheckpoint } from '../packages/cbnn/dist/train/run-folder.js';
 
 const { values, positionals } = parseArgs({
@@ -58,7 +60,8 @@ async function gradients(trainer) {
 
 const options = { batch: config.batch, seed: 1, threads: 2 };
 const expected = await gradients(await createOnnxTrainer(plan, await openDevice('cpu', 2), options));
-const native = await gradients(await createNativeTrainer(plan, options));
+const inIntegers = techniques[plan.technique].nativeStep === 'integers';
+const native = await gradients(await (inIntegers ? createNativeTrainer : createRealTrainer)(plan, options));
 const errors = expected[0].map((_, layer) => {
   let error = 0;
   let size = 0;
