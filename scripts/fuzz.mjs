@@ -23,6 +23,7 @@ try {
       'packages/runtime/src/fuzz.test.ts',
       'packages/native/src/trainer.test.ts',
       'packages/native/src/real.test.ts',
+      'packages/native/src/real-trainer.test.ts',
     ],
     {
       env: {

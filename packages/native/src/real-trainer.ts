@@ -121,7 +121,7 @@ export class RealTrainer {
   }
 
   /**
-   * Forward, loss and backward on `batch` images `[height][width][channel]`, already stretched, in the background: the layers'
+   * Forward, loss and backward on `batch` images `[height][width][channel]`, already prepared, in the background: the layers'
    * gradients and `statistics` are then those of the batch. Cross-entropy may have `targets`, probabilities of classes
    * `[batch][classes]`, to learn in place of the labels. One call at a time, and nobody may touch the arrays meanwhile.
    */

@@ -85,7 +85,10 @@ Times are measured at the end, in turns: nothing else should run then.`,
       await compareCommand(shared, out ?? `compare/${data.replaceAll(/[^\w.-]+/g, '-')}`, {
         resume: resume === true,
         ...((techniques || grid) && {
-          contenders: [...(techniques ?? usualContenders), ...(grid ? gridContenders() : [])],
+          contenders: [
+            ...(techniques ?? usualContenders),
+            ...(grid ? gridContenders(rest.recipe ?? 'modern') : []),
+          ],
         }),
         ...(epochs !== undefined && { epochs }),
         ...(budget !== undefined ? { budget } : epochs === undefined && { budget: 30 * 60 }),

@@ -7,7 +7,7 @@ import type { RunConfig } from '../train/config.js';
 import { chooseDevice, onFittingDevice } from '../train/devices.js';
 import { openTrainer } from '../train/open-trainer.js';
 import type { PreparedRun } from '../train/prepare.js';
-import type { Contender } from './contenders.js';
+import { type Contender, contenderOf } from './contenders.js';
 
 /** Steps before the clock, and on it. */
 const WARM_STEPS = 1;
@@ -51,20 +51,22 @@ export async function epochsWithin(
     if (techniques[contender.technique].afterTraining) continue;
     const trainer = await openTrainer(await trialOf(contender, config));
     const runs = contender.compacts ? COMPACTION_TRIES : 1;
+    const taught = contender.name.split('+').includes('taught');
+    const teacher = taught ? await openTrainer(await trialOf(contenderOf('float'), config)) : null;
     try {
       const batches = new TrainingBatches(train, config.batch, config.augmentation, config.seed);
       let begun = 0;
       for (let step = 1; step <= WARM_STEPS + TIMED_STEPS; step++) {
         if (step === WARM_STEPS + 1) begun = performance.now();
-        await trainer.step(
-          batches.get(0, (step - 1) % batches.steps),
-          { binary: 0, float: 0, progress: 0 },
-          step,
-        );
+        const batch = batches.get(0, (step - 1) % batches.steps);
+        // What a teacher says of a batch takes about as long as one that knows nothing yet.
+        await teacher?.classify(batch);
+        await trainer.step(batch, { binary: 0, float: 0, progress: 0 }, step);
       }
       seconds += runs * ((performance.now() - begun) / 1000 / TIMED_STEPS) * batches.steps;
     } finally {
       await trainer.close();
+      await teacher?.close();
     }
     options.onStep?.(i + 1, contenders.length);
   }

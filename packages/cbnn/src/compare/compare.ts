@@ -34,7 +34,13 @@ const ROUNDS = 3;
 export type SharedOptions = Omit<
   RunOptions,
   | 'technique'
+  | 'variations'
   | 'from'
+  | 'teacher'
+  | 'sparsity'
+  | 'rounds'
+  | 'weightBits'
+  | 'activationBits'
   | 'input'
   | 'code'
   | 'slices'
@@ -70,6 +76,13 @@ interface Begun {
   readonly stretch: boolean;
 }
 
+function readBegun(file: string): Begun {
+  const begun = readJson(file) as Partial<Begun>;
+  if (!begun.contenders)
+    throw configError(`${file}: is of an older comparison; begin anew with another --out`);
+  return begun as Begun;
+}
+
 /** Runs, or continues, the comparison in `out`; writes compare.json there. */
 export async function compare(
   given: SharedOptions,
@@ -82,7 +95,7 @@ export async function compare(
     throw configError(`compare ${out}: already exists; add --resume to continue it, or choose another --out`);
   const hooks = { ...(signal && { signal }), ...(onNote && { onNote }) };
   // The contrast stretch is chosen once, for all.
-  const known = existsSync(file) ? (readJson(file) as Begun) : null;
+  const known = existsSync(file) ? readBegun(file) : null;
   const shared: SharedOptions = { ...known?.shared, ...given };
   const base: RunOptions = {
     ...shared,
@@ -92,36 +105,38 @@ export async function compare(
   const first = await prepareRun(base, hooks);
   const { dataDir: _, ...kept } = shared;
   const begun = known ?? { shared: kept, ...(await begin(first, options)) };
-  checkSame(begun, options, out);
-  if (!known) writeJsonAtomic(file, begun);
-
-  const preparedFor = async ({
-    name,
+  checkSame(begun, given, options, out);
+  const contenders = contendersOf(begun.contenders);
+  const optionsFor = ({
     technique,
     from,
     teacher,
     options: own,
-  }: Contender): Promise<PreparedRun> => {
-    const whole: RunOptions = {
-      ...shared,
-      ...own,
-      stretch: begun.stretch ? 'on' : 'off',
-      technique,
-      ...(!techniques[technique].afterTraining && { epochs: begun.epochs }),
-      ...(from && { from: join(out, from) }),
-      ...(teacher && { teacher: join(out, teacher) }),
-    };
-    checkOptions(whole);
-    const device = await chooseDevice('auto', { ...whole, technique });
-    const config = await onFittingDevice(buildConfig(whole, first.dataset, first, device), 'auto');
-    const folder = new RunFolder(join(out, name));
+  }: Contender): RunOptions & Contender['options'] => ({
+    ...shared,
+    ...own,
+    stretch: begun.stretch ? 'on' : 'off',
+    technique,
+    ...(!techniques[technique].afterTraining && { epochs: begun.epochs }),
+    ...(from && { from: join(out, from) }),
+    ...(teacher && { teacher: join(out, teacher) }),
+  });
+  // What cannot be is refused before the first of many trainings.
+  for (const contender of contenders) if (!contender.compacts) checkOptions(optionsFor(contender));
+  if (!known) writeJsonAtomic(file, begun);
+
+  const preparedFor = async (contender: Contender): Promise<PreparedRun> => {
+    const whole = optionsFor(contender);
+    const asked = shared.device ?? 'auto';
+    const device = await chooseDevice(asked, { ...whole, technique: contender.technique });
+    const config = await onFittingDevice(buildConfig(whole, first.dataset, first, device), asked);
+    const folder = new RunFolder(join(out, contender.name));
     if (!existsSync(folder.config))
       return { ...first, config: await measured(config, first.validation, hooks) };
     // What was measured when the run was begun; whether the rest is the same, `trainRun` sees.
     const { pruning } = folder.readConfig();
     return { ...first, config: { ...config, ...(pruning && { pruning }) } };
   };
-  const contenders = contendersOf(begun.contenders);
   const finished: { contender: Contender; run: string }[] = [];
   for (const contender of contenders) {
     const { name, compacts } = contender;
@@ -157,7 +172,7 @@ export async function compare(
     onStage?.('testing', i + 1, finished.length);
     const wrong = Math.round((errorRate(predictions, test.labels) * test.count) / 100);
     const { bestEpoch, validationError } = readJson(new RunFolder(path).result) as TrainingResult;
-    const { title, source, afterTraining, weightBits, binarySums } = techniques[technique];
+    const { title, source, afterTraining, weightBits, binarySums, binaryActivations } = techniques[technique];
     const { precision } = new RunFolder(path).readConfig();
     found.push({
       name,
@@ -165,12 +180,12 @@ export async function compare(
       title: [title, ...settingsOf(contender)].join('; '),
       source,
       run,
-      epochs: begun.epochs * ((contender.from && !afterTraining) || contender.compacts ? 2 : 1),
+      epochs: begun.epochs * (1 + Number(!!contender.from && !afterTraining) + Number(!!contender.compacts)),
       bestEpoch,
       validationError,
       test: errorInterval(wrong, test.count),
       weightBits: precision?.weights ?? weightBits,
-      activationBits: precision?.activations ?? (binarySums ? 1 : 32),
+      activationBits: precision?.activations ?? (binarySums || binaryActivations ? 1 : 32),
       bytes: network.bytes,
       weights: network.cost.weights,
       macs: network.cost.macs,
@@ -221,13 +236,20 @@ async function begin(first: PreparedRun, options: CompareOptions): Promise<Omit<
 }
 
 /** A comparison is continued as it was begun; options that are left out take whatever it has. */
-function checkSame(begun: Begun, { contenders, epochs }: CompareOptions, out: string): void {
+function checkSame(
+  begun: Begun,
+  { stretch }: SharedOptions,
+  { contenders, epochs }: CompareOptions,
+  out: string,
+): void {
   const refuse = (what: string, has: unknown, asked: unknown) => {
     throw configError(
       `compare ${out}: was begun with ${what} ${has}, got ${asked}; leave the option out to continue, or choose another --out`,
     );
   };
   if (epochs !== undefined && epochs !== begun.epochs) refuse('epochs', begun.epochs, epochs);
+  const has = begun.stretch ? 'on' : 'off';
+  if ((stretch === 'on' || stretch === 'off') && stretch !== has) refuse('stretch', has, stretch);
   if (!contenders) return;
   const wanted = contendersOf(contenders).map(({ name }) => name);
   if (wanted.join() !== begun.contenders.join()) refuse('techniques', begun.contenders.join(), wanted.join());

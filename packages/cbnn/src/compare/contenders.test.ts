@@ -24,6 +24,9 @@ describe('contenders', () => {
       'binary-activations+equal',
       'bnn+equal+two-step',
     ]);
+    expect(names('bnn+taught+gray')).toEqual(['float+bit-slices+gray', 'bnn+gray+taught']);
+    expect(names('ttq+bit-slices')).toEqual(['float+bit-slices', 'ttq+bit-slices']);
+    expect(names('bnn+recu+gray', 'bnn+gray+recu')).toEqual(['bnn+gray+recu']);
     expect(contenderOf('bnn+equal+two-step')).toMatchObject({
       from: 'binary-activations+equal',
       options: { slicing: 'equal' },
@@ -32,7 +35,7 @@ describe('contenders', () => {
 
   it('are everyone, or the grid of the paper', () => {
     expect(contendersOf(usualContenders)).toHaveLength(techniqueNames.length);
-    expect(gridContenders()).toEqual([
+    expect(gridContenders('modern')).toEqual([
       'bnn+8-bit',
       'bnn+8-bit+binary-first',
       'bnn+equal',
@@ -40,7 +43,9 @@ describe('contenders', () => {
       'bnn',
       'bnn+binary-first',
     ]);
-    for (const name of gridContenders()) expect(contenderOf(name).technique).toBe('bnn');
+    expect(gridContenders('paper')).toContain('bnn+place-value+binary-first');
+    expect(gridContenders('paper')).not.toContain('bnn+equal');
+    for (const name of gridContenders('modern')) expect(contenderOf(name).technique).toBe('bnn');
   });
 
   it('are refused where nothing is called that, or it does not go together', () => {
@@ -50,5 +55,9 @@ describe('contenders', () => {
     expect(() => contenderOf('float+recu')).toThrow('only bnn has recu, not float');
     expect(() => contenderOf('ttq+compact')).toThrow('only bnn has compact');
     expect(() => contenderOf('bnn+recu+centred-weights')).toThrow('exclude each other');
+    expect(() => contenderOf('bnn+recu+bop')).toThrow('exclude each other');
+    expect(() => contenderOf('bnn+gray+thermometer')).toThrow('sets code twice');
+    expect(() => contenderOf('bnn+top3+top4')).toThrow('sets slices twice');
+    expect(() => contenderOf('bnn+toString')).toThrow('setting of bnn: expected one of');
   });
 });

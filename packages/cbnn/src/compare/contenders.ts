@@ -7,7 +7,8 @@
  *     bnn+compact                the smallest network that a compaction of bnn finds
  */
 import { configError } from '@cbnn/runtime';
-import { type TechniqueName, techniqueNames, type VariationName, variationNames } from '../nn/plan.js';
+import { type TechniqueName, techniqueNames, variationNames } from '../nn/plan.js';
+import { type RecipeName, recipes } from '../nn/recipes.js';
 import { unknownName } from '../suggest.js';
 import { techniqueOf, techniques } from '../techniques/index.js';
 import type { RunOptions } from '../train/options.js';
@@ -27,7 +28,6 @@ const SETTINGS = {
 
 /** What another contender has to be finished for. */
 const STEPS = ['two-step', 'taught', 'compact'] as const;
-type Step = (typeof STEPS)[number];
 
 export interface Contender {
   readonly name: string;
@@ -51,65 +51,84 @@ export const usualContenders: readonly string[] = [
 export const inputGrid = {
   rows: ['8-bit', 'equal', 'place-value'],
   columns: ['integer-first', 'binary-first'],
-  contender: (row: string, column: string): string =>
-    ['bnn', row === 'place-value' ? '' : row, column === 'integer-first' ? '' : column]
-      .filter((part) => part !== '')
-      .join('+'),
+  /** What is usual under `recipe` needs no word. */
+  contender: (row: string, column: string, recipe: RecipeName): string =>
+    [
+      'bnn',
+      ...[row, column].filter((part) => part !== recipes[recipe].slicing && part !== 'integer-first'),
+    ].join('+'),
 } as const;
 
-export const gridContenders = (): string[] =>
-  inputGrid.rows.flatMap((row) => inputGrid.columns.map((column) => inputGrid.contender(row, column)));
+export const gridContenders = (recipe: RecipeName): string[] =>
+  inputGrid.rows.flatMap((row) =>
+    inputGrid.columns.map((column) => inputGrid.contender(row, column, recipe)),
+  );
 
-/** Throws a config error for a word that is no technique and its settings. */
-export function contenderOf(name: string): Contender {
-  const [first, ...rest] = name.split('+');
+const settingNames = Object.keys(SETTINGS) as (keyof typeof SETTINGS)[];
+const sliceNames = [1, 2, 3, 4, 5, 6, 7, 8].map((count) => `top${count}`);
+/** In the order that a name has them. */
+const partNames: readonly string[] = [...settingNames, ...sliceNames, ...variationNames, ...STEPS];
+
+/** Throws a config error for a word that is no technique and its settings; the name of what it returns has them in one order. */
+export function contenderOf(word: string): Contender {
+  const [first, ...given] = word.split('+');
   const technique = techniqueNames.find((known) => known === first);
   if (!technique) throw unknownName('technique', first!, [...techniqueNames]);
-  const variations: VariationName[] = [];
-  const options: { -readonly [K in keyof Contender['options']]: Contender['options'][K] } = {};
-  const steps: Step[] = [];
-  for (const part of rest) {
-    const variation = variationNames.find((known) => known === part);
-    const step = STEPS.find((known) => known === part);
-    if (variation) variations.push(variation);
-    else if (step) steps.push(step);
-    else if (part in SETTINGS) Object.assign(options, SETTINGS[part as keyof typeof SETTINGS]);
-    else if (/^top[1-8]$/.test(part)) options.slices = part;
-    else
+  for (const part of given)
+    if (!partNames.includes(part))
       throw unknownName(
         `setting of ${technique}`,
         part,
-        [...Object.keys(SETTINGS), ...STEPS, ...variationNames],
+        [...settingNames, ...STEPS, ...variationNames],
         'slices such as top4',
       );
-  }
+  const parts = partNames.filter((part) => given.includes(part));
+  const options: { -readonly [K in keyof Contender['options']]: Contender['options'][K] } = {};
+  const set = (more: Contender['options']): void => {
+    for (const key of Object.keys(more))
+      if (key in options) throw configError(`${word}: sets ${key} twice; leave one out`);
+    Object.assign(options, more);
+  };
+  const inputs = parts.filter(
+    (part) => settingNames.some((name) => name === part) || sliceNames.includes(part),
+  );
+  for (const part of inputs)
+    set(sliceNames.includes(part) ? { slices: part } : SETTINGS[part as keyof typeof SETTINGS]);
+  const variations = variationNames.filter((name) => parts.includes(name));
   if (variations.length > 0) options.variations = variations;
-  // What the steps alone leave: the contender that they build on.
-  const without = (step: Step) => [first, ...rest.filter((part) => part !== step)].join('+');
-  if (technique !== 'bnn' && (steps.length > 0 || variations.length > 0))
-    throw configError(`${name}: only bnn has ${[...steps, ...variations].join(', ')}, not ${technique}`);
-  techniqueOf({ technique, ...(variations.length > 0 && { variations }) });
-  const { startsFrom } = techniques[technique];
-  const ends = rest.filter((part) => part in SETTINGS || options.slices === part);
-  const from = steps.includes('two-step') ? ['binary-activations', ...ends].join('+') : startsFrom;
+  const has = (step: (typeof STEPS)[number]): boolean => parts.includes(step);
+  const beyond = parts.filter((part) => !inputs.includes(part));
+  if (technique !== 'bnn' && beyond.length > 0)
+    throw configError(`${word}: only bnn has ${beyond.join(', ')}, not ${technique}`);
+  if (variations.length > 0) techniqueOf({ technique, variations });
+  const named = (technique: TechniqueName, own: readonly string[]): string => [technique, ...own].join('+');
+  const start = has('two-step') ? 'binary-activations' : techniques[technique].startsFrom;
   return {
-    name,
+    name: named(technique, parts),
     technique,
     options,
-    ...(from && { from }),
-    ...(steps.includes('taught') && { teacher: 'float' }),
-    ...(steps.includes('compact') && { compacts: without('compact') }),
+    ...(start && { from: named(start, inputs) }),
+    // It sees the same bytes, which are in the code already.
+    ...(has('taught') && {
+      teacher: named('float', options.code && options.code !== 'binary' ? ['bit-slices', options.code] : []),
+    }),
+    ...(has('compact') && {
+      compacts: named(
+        technique,
+        parts.filter((part) => part !== 'compact'),
+      ),
+    }),
   };
 }
 
 /** Those named and those that they build on, each after what it builds on. Throws config errors. */
 export function contendersOf(names: readonly string[]): Contender[] {
   const all = new Map<string, Contender>();
-  const add = (name: string): void => {
-    if (all.has(name)) return;
-    const contender = contenderOf(name);
+  const add = (word: string): void => {
+    const contender = contenderOf(word);
+    if (all.has(contender.name)) return;
     for (const other of [contender.from, contender.teacher, contender.compacts]) if (other) add(other);
-    all.set(name, contender);
+    all.set(contender.name, contender);
   };
   for (const name of names) add(name);
   return [...all.values()];

@@ -108,7 +108,7 @@ async function openStored(path: string, images: ImageSet, threads: number): Prom
   const network = decodeNetwork(readFileSync(new RunFolder(path).network));
   const { plan, classes } = network;
   const { pixels } = preparedSet(images, plan.input);
-  const { binarySums, afterTraining } = techniques[plan.technique];
+  const { binarySums, binaryActivations, afterTraining } = techniques[plan.technique];
   const own = await openNetwork(network, threads);
   const expected = await own.scores({ count: BATCH, pixels });
   await own.close();
@@ -120,7 +120,11 @@ async function openStored(path: string, images: ImageSet, threads: number): Prom
       : []),
     ...(await openNativeBoth(network, pixels, threads)),
   ];
-  const how = isExact(network) ? 'exact' : binarySums || afterTraining ? 'rounded' : 'real';
+  const how = isExact(network)
+    ? 'exact'
+    : binarySums || binaryActivations || afterTraining
+      ? 'rounded'
+      : 'real';
   for (const one of all)
     checkScores(one.executor, path, expected, await allOf(one, classes.length), classes.length, how);
   return all;

@@ -23,7 +23,7 @@ export function realNetworkOf({ plan, layers }: StoredNetwork): RealNetwork | nu
   };
 }
 
-/** What `stored-native` gives of a network: scores of images that are stretched already. */
+/** What `stored-native` gives of a network: scores of images that are prepared already. */
 export interface StoredNative {
   /** e.g. `avx512` */
   readonly kernels: string;
@@ -43,8 +43,9 @@ export async function openStoredNative(network: StoredNetwork): Promise<StoredNa
   let engine: RealEngine;
   try {
     engine = native.RealEngine.create(real);
-  } catch {
-    return null; // it needs too much memory
+  } catch (error) {
+    if (error instanceof Error && /memory/.test(error.message)) return null;
+    throw error;
   }
   const { input } = network.plan;
   const size = inputChannels(input) * input.height * input.width;

@@ -93,6 +93,7 @@ function forward(
   const outputs: Value[] = [];
   let magnitude: Value | undefined;
   let x = g.input(names.images, [batch, inputChannels(plan.input), plan.input.height, plan.input.width]);
+  const hasIntegers = technique.integerSums && !(technique.scalesInTraining && phase === 'training');
   for (const shape of shapes) {
     const { index } = shape;
     const layer = layerInputs(g, plan, technique, shape, phase);
@@ -105,7 +106,7 @@ function forward(
     let p: Value;
     if (shape.kind === 'conv') {
       p = scaled(convolution(g, x, quantized, shape));
-      if (shape.pool > 1) p = maxPool(g, p, shape.pool, technique.integerSums);
+      if (shape.pool > 1) p = maxPool(g, p, shape.pool, hasIntegers);
     } else {
       p = scaled(dense(g, x.shape.length === 4 ? flatten(g, x) : x, quantized));
     }

@@ -62,6 +62,8 @@ export interface Technique {
   readonly afterTraining?: boolean;
   /** the network learns with other weights or activations than it answers with: batch norm has to see those before it answers */
   readonly answersOtherwise?: boolean;
+  /** training multiplies with a scale that answering leaves to batch norm: its sums are no integers */
+  readonly scalesInTraining?: boolean;
   /** the weights that answer are not those of the state, nor their signs: packing asks the quantizer */
   readonly packsQuantized?: boolean;
   /** batch norm's factors are powers of two */
@@ -78,6 +80,8 @@ export interface Technique {
   readonly weightBits: 1 | 2 | 32;
   /** quantized layers multiply bits with bits, then scale */
   readonly binarySums: boolean;
+  /** activations are bits, whatever they are multiplied with */
+  readonly binaryActivations?: boolean;
   /** layer sums are integers: pooling can break ties exactly, and the network can be packed */
   readonly integerSums: boolean;
   /**

@@ -4,7 +4,7 @@ import type { RunConfig } from '../train/config.js';
 import { formatInteger } from './format.js';
 
 export function caveats(
-  { epochs, dataset }: RunConfig,
+  { epochs, dataset, from, teacher }: RunConfig,
   images: { readonly train: ImageSet; readonly validation: ImageSet },
   compacted: boolean,
 ): string[] {
@@ -12,6 +12,8 @@ export function caveats(
   const grouped = groups ? new Set(groups).size : count;
   const lines: (string | false)[] = [
     `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} on ${formatInteger(images.train.count)} training images, one seed`,
+    from !== undefined && 'training began with the weights of another run, whose epochs come on top',
+    teacher !== undefined && 'it learned the answers of another run instead of the labels',
     compacted &&
       'compacted networks continue from the baseline, so they have trained for more epochs in total',
     dataset.limit !== null && `training images limited to ${formatInteger(dataset.limit)}`,

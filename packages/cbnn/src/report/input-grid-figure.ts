@@ -32,7 +32,9 @@ export function inputGridFigure(result: CompareResult): string | null {
   const cells: Cell[] = [];
   for (const row of inputGrid.rows)
     for (const column of inputGrid.columns) {
-      const found = result.techniques.find(({ name }) => name === inputGrid.contender(row, column));
+      const found = result.techniques.find(
+        ({ name }) => name === inputGrid.contender(row, column, result.recipe),
+      );
       if (!found) return null;
       const { test, bytes, times } = found;
       cells.push({

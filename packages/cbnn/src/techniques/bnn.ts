@@ -44,6 +44,7 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
     integerSums: true,
     nativeStep: nativeStepOf(training),
     ...((scaled || stochasticActivations) && { answersOtherwise: true }),
+    ...(scaled && { scalesInTraining: true }),
     ...(prepare && { packsQuantized: true }),
     ...(shiftNormalization && { shiftNormalization }),
     ...(optimizers && { optimizers }),
@@ -72,15 +73,18 @@ function nativeStepOf(training: BinaryTraining): Technique['nativeStep'] {
 
 export const bnn = binaryNetwork();
 
+const { mayStartFrom: _, ...unstarted } = bnn;
+
 /** Real weights under binary activations: the first of two steps of training a `bnn` (Martinez et al. 2020, section 4.2; ReActNet). */
 export const binaryActivations: Technique = {
-  ...bnn,
+  ...unstarted,
   name: 'binary-activations',
   title: 'Binary activations, real weights',
   source: 'Martinez, Yang, Bulat, Tzimiropoulos 2020; Liu et al. 2020',
   latentWeights: false,
   weightBits: 32,
   binarySums: false,
+  binaryActivations: true,
   integerSums: false,
   nativeStep: 'bfloat16',
   firstLayers: ['integer', 'real'],

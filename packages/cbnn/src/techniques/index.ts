@@ -28,4 +28,4 @@ export const techniques: Readonly<Record<TechniqueName, Technique>> = {
 
 /** A plan's technique, trained as its variations say. */
 export const techniqueOf = ({ technique, variations }: Pick<Plan, 'technique' | 'variations'>): Technique =>
-  variations ? bnnWith(variations) : techniques[technique];
+  technique === 'bnn' && variations ? bnnWith(variations) : techniques[technique];

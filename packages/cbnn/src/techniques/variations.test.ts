@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { predictPacked } from '../engines/evaluate.js';
 import { Graph, type Value } from '../graph/graph.js';
 import { names } from '../graph/names.js';
+import { trainingGraph } from '../graph/network.js';
 import { BATCH_NORM_EPSILON, normalizeAndSign } from '../graph/operations/batch-norm.js';
 import { approximateSign, errorDecay, straightThrough } from '../graph/operations/estimators.js';
 import { clampOutliers, standardize } from '../graph/operations/latent-weights.js';
@@ -16,6 +17,7 @@ import { Random } from '../random.js';
 import { answeringState } from '../store/network-file.js';
 import { centralDifference } from '../testing/finite-difference.js';
 import { createOnnxTrainer } from '../train/onnx-trainer.js';
+import { techniqueOf } from './index.js';
 import { bnnWith, variations } from './variations.js';
 
 type Tensors = Record<string, { shape: readonly number[]; data: Float32Array }>;
@@ -343,6 +345,44 @@ describe('variations', () => {
       expect(new Set(expected).size).toBeGreaterThan(1);
     },
   );
+
+  it('pool scaled sums as they are', async () => {
+    const own: Plan = {
+      ...plan,
+      layers: parseArchitecture('7C3-5C3-MP2-4FC'),
+      variations: ['channel-scales'],
+    };
+    const graph = trainingGraph(own, techniqueOf(own), 2, { expose: true });
+    const feeds: Tensors = {
+      [names.images]: tensor(
+        draw(21, 2 * 6 * 42).map((x) => (x < 0 ? -1 : 1)),
+        [2, 6, 7, 6],
+      ),
+      [names.targets]: tensor([1, -1, -1, -1, -1, 1, -1, -1], [2, 4]),
+      [names.rate.binary]: tensor([0], []),
+      [names.rate.float]: tensor([0], []),
+    };
+    for (const [i, { name, shape, role }] of graph.parameters.entries()) {
+      const count = shape.reduce((a, b) => a * b, 1);
+      feeds[name] = tensor(role === 'weights' ? draw(30 + i, count) : new Float32Array(count).fill(1), shape);
+      feeds[names.firstMoment(name)] = tensor(new Float32Array(count), shape);
+      feeds[names.secondMoment(name)] = tensor(new Float32Array(count), shape);
+    }
+    const sums = { [names.sums(1)]: tensor(new Float32Array(2 * 5 * 3 * 3), [2, 5, 3, 3]) };
+    const session = await (await openDevice('cpu', 1)).open(graph.bytes);
+    await session.run(feeds, sums);
+    await session.close();
+    const weights = feeds['layers.1.weights']!.data;
+    const found = sums[names.sums(1)]!.data;
+    for (let c = 0; c < 5; c++) {
+      const own = weights.subarray(c * 63, (c + 1) * 63);
+      const alpha = sum(own.map(Math.abs)) / 63;
+      // Every one is alpha times a whole number, and most of those are no whole numbers.
+      const units = [...found].filter((_, i) => Math.floor(i / 9) % 5 === c).map((value) => value / alpha);
+      for (const unit of units) expect(Math.abs(unit - Math.round(unit))).toBeLessThan(1e-3);
+      expect(units.some((unit) => Math.abs(unit * alpha - Math.round(unit * alpha)) > 0.01)).toBe(true);
+    }
+  });
 
   it('are all named and have a source', () => {
     for (const name of variationNames) expect(variations[name].source.length).toBeGreaterThan(3);

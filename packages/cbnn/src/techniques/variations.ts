@@ -14,6 +14,8 @@ export interface Variation {
   readonly title: string;
   readonly source: string;
   readonly training: BinaryTraining;
+  /** what it leaves no sense to, beside what it sets */
+  readonly excludes?: readonly (keyof BinaryTraining)[];
 }
 
 export const variations: Readonly<Record<VariationName, Variation>> = {
@@ -65,17 +67,21 @@ export const variations: Readonly<Record<VariationName, Variation>> = {
     title: 'signs flipped by averaged gradients, no latent weights',
     source: 'Bop: Helwegen et al. 2019',
     training: { optimizers: { binary: bop, float: adam }, latentRate: 1e-4 },
+    // It flips signs of weights whose magnitudes mean nothing.
+    excludes: ['prepare', 'weightEstimator', 'scaled'],
   },
 };
 
 /** `bnn`, trained with all of `names`. Throws a config error where two of them set the same thing. */
 export function bnnWith(names: readonly VariationName[]): Technique {
   const setBy = new Map<string, VariationName>();
-  for (const name of names)
-    for (const key of Object.keys(variations[name].training)) {
+  for (const name of names) {
+    const { training, excludes = [] } = variations[name];
+    for (const key of [...Object.keys(training), ...excludes]) {
       const other = setBy.get(key);
       if (other) throw configError(`with ${names.join()}: ${other} and ${name} exclude each other; take one`);
       setBy.set(key, name);
     }
+  }
   return binaryNetwork(Object.assign({}, ...names.map((name) => variations[name].training)));
 }

@@ -5,77 +5,82 @@ import { type Plan, placeShift, techniqueNames, variationNames } from '../nn/pla
 
 const slice = z.object({ channel: z.int().min(0), bit: z.int().min(0).max(7) });
 
-export const runConfigSchema = z.strictObject({
-  formatVersion: z.literal(1),
-  dataset: z.strictObject({
-    /** as given on the command line: a name, or a folder of class folders */
-    source: z.string(),
-    /** first training images used; null = all */
-    limit: z.int().min(1).nullable(),
-    /** how the images were read, where that was chosen; defaults are absent */
-    choices: z.strictObject({
-      size: z.int().min(1).exactOptional(),
-      roi: z.enum(['crop', 'whole']).exactOptional(),
-      quality: z.enum(['good', 'both']).exactOptional(),
-      testShare: z.number().gt(0).lt(1).exactOptional(),
+export const runConfigSchema = z
+  .strictObject({
+    formatVersion: z.literal(1),
+    dataset: z.strictObject({
+      /** as given on the command line: a name, or a folder of class folders */
+      source: z.string(),
+      /** first training images used; null = all */
+      limit: z.int().min(1).nullable(),
+      /** how the images were read, where that was chosen; defaults are absent */
+      choices: z.strictObject({
+        size: z.int().min(1).exactOptional(),
+        roi: z.enum(['crop', 'whole']).exactOptional(),
+        quality: z.enum(['good', 'both']).exactOptional(),
+        testShare: z.number().gt(0).lt(1).exactOptional(),
+      }),
+      /** validation images asked for; null = the data set's share */
+      validation: z.int().min(1).nullable(),
+      /** SHA-256 of the training and validation images and labels: the same run never continues on others */
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
     }),
-    /** validation images asked for; null = the data set's share */
-    validation: z.int().min(1).nullable(),
-    /** SHA-256 of the training and validation images and labels: the same run never continues on others */
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  }),
-  technique: z.enum(techniqueNames),
-  /** of bnn, in the order of their names */
-  variations: z.array(z.enum(variationNames)).min(1).exactOptional(),
-  /** the finished run whose weights training begins with, and the hash of their file */
-  from: z.strictObject({ run: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).exactOptional(),
-  /** the finished run whose answers are learned instead of the labels */
-  teacher: z.strictObject({ run: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).exactOptional(),
-  /** bits of weights and activations, of fixed point */
-  precision: z
-    .strictObject({ weights: z.int().min(2).max(16), activations: z.int().min(2).max(16) })
-    .exactOptional(),
-  /** share of weights that ttq leaves 0 */
-  ternarySparsity: z.number().gt(0).lt(1).exactOptional(),
-  /** share of weights to be taken away, in how many rounds, and what that makes of each kernel layer */
-  pruning: z
-    .strictObject({
-      target: z.number().gt(0).lt(1),
-      rounds: z.int().min(1),
-      layers: z.array(z.number().min(0).lt(1)),
-    })
-    .exactOptional(),
-  recipe: z.enum(['modern', 'paper']),
-  /** after scaling, in the paper's notation */
-  architecture: z.string(),
-  firstLayer: z.enum(['integer', 'binary', 'real']),
-  input: z.strictObject({
-    height: z.int().min(1),
-    width: z.int().min(1),
-    channels: z.int().min(1),
-    encoding: z.enum(['bit-slices', '8-bit']),
-    /** absent: plain binary */
-    code: z.enum(codeNames).exactOptional(),
-    slices: z.array(slice),
-    stretch: z.strictObject({ low: z.int(), high: z.int() }).nullable(),
-  }),
-  slicing: z.enum(['equal', 'place-value']),
-  loss: z.enum(['squared-hinge', 'cross-entropy']),
-  epochs: z.int().min(1),
-  batch: z.int().min(4),
-  schedule: z.strictObject({
-    kind: z.enum(['cosine', 'exponential']),
-    rates: z.strictObject({ binary: z.number().positive(), float: z.number().positive() }),
-    warmup: z.int().min(0),
-    decay: z.number().min(0).max(1),
-  }),
-  augmentation: z.strictObject({ mirror: z.boolean(), shift: z.int().min(0) }),
-  calibrationBatches: z.int().min(0),
-  seed: z.int().min(0),
-  device: z.enum(['native', 'cpu', 'wasm', 'webgpu']),
-  /** part of the configuration because the ONNX graph's sums of floats depend on it */
-  threads: z.int().min(1),
-});
+    technique: z.enum(techniqueNames),
+    /** of bnn, in the order of their names */
+    variations: z.array(z.enum(variationNames)).min(1).exactOptional(),
+    /** the finished run whose weights training begins with, and the hash of their file */
+    from: z.strictObject({ run: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).exactOptional(),
+    /** the finished run whose answers are learned instead of the labels */
+    teacher: z.strictObject({ run: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) }).exactOptional(),
+    /** bits of weights and activations, of fixed point */
+    precision: z
+      .strictObject({ weights: z.int().min(2).max(16), activations: z.int().min(2).max(16) })
+      .exactOptional(),
+    /** share of weights that ttq leaves 0 */
+    ternarySparsity: z.number().gt(0).lt(1).exactOptional(),
+    /** share of weights to be taken away, in how many rounds, and what that makes of each kernel layer */
+    pruning: z
+      .strictObject({
+        target: z.number().gt(0).lt(1),
+        rounds: z.int().min(1),
+        layers: z.array(z.number().min(0).lt(1)),
+      })
+      .exactOptional(),
+    recipe: z.enum(['modern', 'paper']),
+    /** after scaling, in the paper's notation */
+    architecture: z.string(),
+    firstLayer: z.enum(['integer', 'binary', 'real']),
+    input: z.strictObject({
+      height: z.int().min(1),
+      width: z.int().min(1),
+      channels: z.int().min(1),
+      encoding: z.enum(['bit-slices', '8-bit']),
+      /** absent: plain binary */
+      code: z.enum(codeNames).exactOptional(),
+      slices: z.array(slice),
+      stretch: z.strictObject({ low: z.int(), high: z.int() }).nullable(),
+    }),
+    slicing: z.enum(['equal', 'place-value']),
+    loss: z.enum(['squared-hinge', 'cross-entropy']),
+    epochs: z.int().min(1),
+    batch: z.int().min(4),
+    schedule: z.strictObject({
+      kind: z.enum(['cosine', 'exponential']),
+      rates: z.strictObject({ binary: z.number().positive(), float: z.number().positive() }),
+      warmup: z.int().min(0),
+      decay: z.number().min(0).max(1),
+    }),
+    augmentation: z.strictObject({ mirror: z.boolean(), shift: z.int().min(0) }),
+    calibrationBatches: z.int().min(0),
+    seed: z.int().min(0),
+    device: z.enum(['native', 'cpu', 'wasm', 'webgpu']),
+    /** part of the configuration because the ONNX graph's sums of floats depend on it */
+    threads: z.int().min(1),
+  })
+  .refine(({ technique, variations }) => technique === 'bnn' || !variations, {
+    path: ['variations'],
+    error: 'expected none of a technique other than bnn',
+  });
 
 export type RunConfig = z.infer<typeof runConfigSchema>;
 

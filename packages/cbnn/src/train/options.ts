@@ -107,7 +107,7 @@ export interface RunOptions extends ReadingChoices {
 export function checkOptions(options: RunOptions): void {
   const technique = techniqueFor(options);
   const { name, firstLayers, latentWeights, startsFrom, mayStartFrom, afterTraining, prunes } = technique;
-  if (options.variations?.length && name !== 'bnn')
+  if (options.variations?.length && (options.technique ?? 'bnn') !== 'bnn')
     throw configError(
       `with ${options.variations.join()}: ways to train bnn, not ${options.technique}; leave --with out`,
     );
@@ -298,7 +298,7 @@ export function buildConfig(
     calibrationBatches:
       recipe.calibrationBatches || (techniqueOf(network).answersOtherwise ? DRAWN_CALIBRATION : 0),
     ...(options.from !== undefined && { from: startOf(options.from) }),
-    ...(options.teacher !== undefined && { teacher: startOf(options.teacher) }),
+    ...(options.teacher !== undefined && { teacher: startOf(options.teacher, 'teacher') }),
     seed: options.seed ?? DEFAULT_SEED,
     device,
     threads: options.threads ?? Math.max(1, Math.min(8, availableParallelism())),

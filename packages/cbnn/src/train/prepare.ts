@@ -42,9 +42,9 @@ export function contradiction(
   const whole: RunOptions = {
     ...given,
     technique: given.technique ?? stored.technique,
-    ...(stored.from && {
-      from: given.from ?? stored.from.run,
-      // What the run that it began with must have as well.
+    ...(stored.from && { from: given.from ?? stored.from.run }),
+    ...((stored.from ?? stored.teacher) && {
+      // What the run that it began with, or its teacher, must have as well.
       input,
       ...(input === 'bit-slices' && {
         code: given.code ?? stored.input.code ?? 'binary',

@@ -101,6 +101,9 @@ it('refuses options that do not fit the images before it reads them', async () =
   await expect(refusal({ architecture: '4C3-MP16-3FC' })).rejects.toThrow(/pool/);
   await expect(refusal({ slices: '3:0-7' })).rejects.toThrow('expected a channel of 0..2, got 3');
   await expect(refusal({ slices: 'tops4' })).rejects.toThrow('got "tops4"; did you mean top4?');
+  await expect(refusal({ technique: 'float', variations: ['recu'] })).rejects.toThrow(
+    'with recu: ways to train bnn, not float',
+  );
   await expect(refusal({ limit: 20, validation: 20 })).rejects.toThrow('validation: expected fewer images');
   await expect(refusal({ data: 'cifar-10' })).rejects.toThrow('did you mean cifar10?');
   await expect(refusal({ data: 'cifar10', size: undefined!, architecture: '4C3-43FC' })).rejects.toThrow(

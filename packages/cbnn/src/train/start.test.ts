@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { smallImages } from '../data/testing/small-images.js';
 import { temporaryFolder } from '../data/testing/temporary-folder.js';
 import type { RunOptions } from './options.js';
-import { prepareRun } from './prepare.js';
+import { contradiction, prepareRun } from './prepare.js';
 import { readMetrics, trainRun } from './run.js';
 import { RunFolder, readCheckpoint } from './run-folder.js';
 import { startingState } from './start.js';
@@ -63,6 +63,12 @@ it('learns what a teacher answers', async () => {
     'expected a run on the same training and validation images',
   );
   const run = await prepareRun({ ...small, teacher: path, stretch: 'auto' });
+  // What is left out when it is resumed is what it has, and what its teacher must have.
+  const again = (more: Partial<RunOptions>) =>
+    contradiction(run.config, { data: small.data, dataDir: 'nowhere', size: 8, ...more }, run);
+  expect(again({ teacher: path })).toBeNull();
+  expect(again({})).toBeNull();
+  expect(again({ variations: ['recu'] })).toBe('variations: default and recu');
   expect(run.config.input.stretch).not.toBeNull();
 
   const teacher = (await openTeacher(run.config))!;
@@ -90,4 +96,10 @@ it('learns what a teacher answers', async () => {
 
   appendFileSync(new RunFolder(path).best, 'x');
   await expect(openTeacher(run.config)).rejects.toThrow('its weights have changed');
+  // A finished run needs its teacher no more.
+  await expect(trainRun(run.config, run, taught, 'nowhere', { resume: true })).resolves.toBeDefined();
+
+  const hinge = join(folder, 'hinge');
+  await trained(hinge, { ...small, technique: 'float', recipe: 'paper' });
+  await expect(prepareRun({ ...small, teacher: hinge })).rejects.toThrow('trained with cross-entropy');
 });

@@ -12,12 +12,12 @@ import { planOf, type RunConfig } from './config.js';
 import { RunFolder, readCheckpoint } from './run-folder.js';
 
 /** The run in `path`, as a configuration names it. Throws a config error unless it is finished. */
-export function startOf(path: string): NonNullable<RunConfig['from']> {
+export function startOf(path: string, option: 'from' | 'teacher' = 'from'): NonNullable<RunConfig['from']> {
   const folder = new RunFolder(resolve(path));
   folder.readConfig();
   if (!existsSync(folder.result))
     throw configError(
-      `from ${path}: expected a finished run, got an interrupted one; finish it with --resume`,
+      `${option} ${path}: expected a finished run, got an interrupted one; finish it with --resume`,
     );
   return { run: folder.path, sha256: createHash('sha256').update(readFileSync(folder.best)).digest('hex') };
 }
@@ -67,6 +67,10 @@ export function checkTeacher(config: RunConfig): void {
   if (!teacher) return;
   const other = new RunFolder(teacher.run).readConfig();
   checkImages('teacher', teacher, other, config);
+  if (other.loss !== 'cross-entropy')
+    throw configError(
+      `teacher ${teacher.run}: expected a run trained with cross-entropy, whose scores are probabilities, got ${other.loss}; train it with --recipe modern`,
+    );
   if (JSON.stringify(other.input.stretch) !== JSON.stringify(input.stretch))
     throw configError(
       `teacher ${teacher.run}: expected a run ${input.stretch ? 'with' : 'without'} the contrast stretch, got one ${input.stretch ? 'without' : 'with'}; give both the same --stretch`,

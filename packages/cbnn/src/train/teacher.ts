@@ -19,7 +19,7 @@ export interface Teacher {
 /** The best weights of the run that `config` names. Throws a data error where they have changed since. */
 export async function openTeacher({ teacher, batch, threads }: RunConfig): Promise<Teacher | null> {
   if (!teacher) return null;
-  if (startOf(teacher.run).sha256 !== teacher.sha256)
+  if (startOf(teacher.run, 'teacher').sha256 !== teacher.sha256)
     throw dataError(
       `teacher ${teacher.run}: its weights have changed since this run was begun; restore them, or begin anew`,
     );

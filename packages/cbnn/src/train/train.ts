@@ -99,7 +99,7 @@ export async function train(
   const folder = new RunFolder(path);
   folder.begin(config, options.resume === true);
   const trainer = await openTrainer(config);
-  const teacher = await openTeacher(config);
+  let teacher: Teacher | null = null;
   options.onStart?.(trainer.description);
   try {
     let position: Position = { epoch: 0, step: 0, lossSum: 0, correct: 0, best: null, metricsLines: 0 };
@@ -111,7 +111,10 @@ export async function train(
       trainer.restore(options.initial);
     }
     const left = position.epoch < config.epochs;
-    if (left) folder.moveTo(config);
+    if (left) {
+      folder.moveTo(config);
+      teacher = await openTeacher(config);
+    }
     const result = await runEpochs(config, images, folder, { trainer, teacher }, position, options);
     // A finished run stays one of what trained it.
     const known = left || !existsSync(folder.result) ? null : (readJson(folder.result) as TrainingResult);

@@ -124,7 +124,7 @@ static void dense_task(void *context, int block, int thread) {
   add_up_block(step, step->layer + step->current, 0, block, thread);
 }
 
-/* Statistics of the batch, and what follows from them: docs/training-step.md 8.4. */
+/* Statistics of the batch, and what follows from them: docs/training-step.md 8.3. */
 static void normalize(const RealStep *step, RealLayer *layer) {
   const double count = (double)layer->images * layer->pixels;
   const float share = 1.f / (float)layer->pixels;

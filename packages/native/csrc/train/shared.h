@@ -1,4 +1,4 @@
-/* What both training steps share: threads, clocks, losses; the one in integers is step.h, the one in bfloat16 ../real/step.h. */
+/* What both training steps share: threads, clocks, losses; the one in integers is step.h, the one in bfloat16 ../train-real/step.h. */
 #ifndef CBNN_TRAIN_SHARED_H
 #define CBNN_TRAIN_SHARED_H
 #include <stdint.h>
