@@ -97,7 +97,7 @@ function integerWeights(latent: Float32Array, outputs: number, place: Float32Arr
   const values = new Int8Array(latent.length);
   for (let o = 0; o < outputs; o++) {
     const row = placed.subarray(o * fanIn, (o + 1) * fanIn);
-    const largest = row.reduce((most, w) => Math.max(most, Math.abs(w)), f32(1e-30));
+    const largest = row.reduce((most, w) => Math.max(most, Math.abs(w)), f32(1e-20));
     const scale = f32(largest * f32(1 / INTEGER_WEIGHT_LIMIT));
     for (let i = 0; i < fanIn; i++) values[o * fanIn + i] = roundHalfEven(f32(row[i]! / scale));
   }

@@ -172,7 +172,7 @@ describe('a training run', () => {
         ...config,
         technique,
         firstLayer: firstLayers[0],
-        input: { ...config.input, encoding: input, slices: [] },
+        input: { ...config.input, encoding: input, ...(input === '8-bit' && { slices: [] }) },
         slicing: 'equal',
         ...(startsFrom && { from: startOf(join(folder, `by-${startsFrom}`)) }),
         ...(prunes && { pruning: { target: 0.6, rounds: 3, layers: [0.2, 0.5, 0.6, 0.5] } }),

@@ -6,7 +6,7 @@
 /* Gradients that are made at a time: they stay in the first-level cache. */
 enum { SOME = 1024, MOST_WEIGHT = 127 };
 
-static const float SMALLEST_SCALE = 1e-30f;
+static const float SMALLEST_SCALE = 1e-20f;
 
 /* The task's layer and block of BLOCK outputs. */
 static StepLayer *layer_of(Step *step, int index, int *block) {

@@ -159,7 +159,7 @@ function quantize(
   const channels = shape.input.channels;
   const placed = value.map((w, i) => f(w * options.place[i % channels]!));
   for (let o = 0; o < outputs; o++) {
-    let largest = f(1e-30);
+    let largest = f(1e-20);
     for (let i = 0; i < shape.fanIn; i++) largest = Math.max(largest, Math.abs(placed[o * shape.fanIn + i]!));
     scale[o] = f(largest * f(1 / LIMIT));
   }

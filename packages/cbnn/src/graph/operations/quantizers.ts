@@ -25,7 +25,7 @@ export function roundToIntegers(g: Graph, w: Value): Value {
   const axes = w.shape.slice(1).map((_, axis) => axis + 1);
   const largest = g.node('ReduceMax', [g.node('Abs', [w], w.shape)], perOutput, { axes, keepdims: 1 });
   // An output whose weights are all zero keeps them: 0 / tiny = 0.
-  const floor = g.node('Max', [largest, g.scalar(1e-30)], perOutput);
+  const floor = g.node('Max', [largest, g.scalar(1e-20)], perOutput);
   const scale = g.scale(floor, 1 / INTEGER_WEIGHT_LIMIT);
   const q = g.node('Round', [g.div(w, scale)], w.shape);
   return g.differentiable([w], q, (d) => [g.div(d, scale)]);
