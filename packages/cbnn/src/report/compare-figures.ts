@@ -56,17 +56,29 @@ export function paretoFigure(result: CompareResult, cost: keyof typeof COSTS): s
   });
   const domain: [number, number] = [0.7 * points[0]!.x, 1.5 * points.at(-1)!.x];
   const top = Math.max(...points.map(({ high }) => high));
-  const placed = placeLabels(marked, domain, top);
+  const range: [number, number] = [Math.max(0, 0.8 * Math.min(...points.map(({ low }) => low))), 1.03 * top];
+  const placed = placeLabels(marked, domain, range);
   return renderSvg(
     plotDefaults({
-      height: 420,
-      marginRight: 40,
+      height: HEIGHT,
+      marginRight: 24,
       x: { type: 'log', domain, label, ticks: logTicks(domain), tickFormat: format },
-      y: { domain: [0, 1.05 * top], label: 'test error, %' },
+      y: { domain: range, label: 'test error, %' },
       marks: [
         Plot.line(
           marked.filter(({ isBest }) => isBest),
           { x: 'x', y: 'error', curve: 'step-after', stroke: COLOURS.light, strokeWidth: 2 },
+        ),
+        // From a label that had to move to its point.
+        Plot.link(
+          placed.filter(({ error, y }) => error !== y),
+          {
+            x1: 'x',
+            y1: 'error',
+            x2: ({ x, side }: Label) => x * labelFactor(side, domain),
+            y2: 'y',
+            stroke: COLOURS.light,
+          },
         ),
         Plot.ruleX(marked, { x: 'x', y1: 'low', y2: 'high', stroke: COLOURS.grey }),
         Plot.dot(marked, {
@@ -77,20 +89,16 @@ export function paretoFigure(result: CompareResult, cost: keyof typeof COSTS): s
           stroke: COLOURS.black,
           symbol: ({ isPacked }: Point) => (isPacked ? 'square' : 'circle'),
         }),
-        ...[true, false].map((isBest) =>
-          Plot.text(
-            placed.filter((point) => point.isBest === isBest),
-            {
-              x: 'x',
-              y: 'y',
-              text: 'name',
-              textAnchor: 'start',
-              dx: 8,
-              dy: -9,
-              fontSize: 12,
-              fontWeight: isBest ? 700 : 400,
-            },
-          ),
+        ...placed.map(({ name, x, y, isBest, side }) =>
+          Plot.text([{ x, y, name }], {
+            x: 'x',
+            y: 'y',
+            text: 'name',
+            textAnchor: side === 'right' ? 'start' : 'end',
+            dx: side === 'right' ? LABEL_DISTANCE : -LABEL_DISTANCE,
+            fontSize: 12,
+            fontWeight: isBest ? 700 : 400,
+          }),
         ),
       ],
     }),
@@ -107,26 +115,46 @@ export function paretoFigure(result: CompareResult, cost: keyof typeof COSTS): s
   );
 }
 
-/** Labels beside their points, moved down where they would meet another. */
+interface Label extends Point {
+  /** of its middle, in the units of the error */
+  readonly y: number;
+  readonly side: 'left' | 'right';
+}
+
+const HEIGHT = 480;
+/** Pixels between a point and its label, and of a label's line. */
+const LABEL_DISTANCE = 10;
+const LABEL_HEIGHT = 14;
+
+/** What x is multiplied with to be where a label begins. */
+const labelFactor = (side: Label['side'], [from, to]: readonly [number, number]): number =>
+  (to / from) ** (((side === 'right' ? 1 : -1) * LABEL_DISTANCE) / FIGURE_WIDTH);
+
+/** Labels beside their points, on the side where there is room; moved up or down to the nearest place where they meet no other. */
 function placeLabels(
   points: readonly Point[],
   [from, to]: readonly [number, number],
-  top: number,
-): (Point & { y: number })[] {
+  [low, high]: readonly [number, number],
+): Label[] {
   const pixelsOf = (x: number) => (FIGURE_WIDTH * Math.log(x / from)) / Math.log(to / from);
-  const lineHeight = (1.05 * top * 14) / 340;
-  const placed: (Point & { y: number })[] = [];
+  const line = ((high - low) * LABEL_HEIGHT) / (HEIGHT - 80);
+  const placed: (Label & { start: number; end: number })[] = [];
   for (const point of [...points].sort((a, b) => b.error - a.error)) {
+    const width = textWidth(point.name, 12) * 1.08;
+    const at = pixelsOf(point.x);
+    const side = at + LABEL_DISTANCE + width > FIGURE_WIDTH - 60 ? 'left' : 'right';
+    const start = side === 'right' ? at + LABEL_DISTANCE : at - LABEL_DISTANCE - width;
+    const end = start + width;
     const meets = (y: number) =>
-      placed.some(
-        (other) =>
-          Math.abs(other.y - y) < lineHeight &&
-          pixelsOf(other.x) < pixelsOf(point.x) + textWidth(point.name, 12) + 12 &&
-          pixelsOf(point.x) < pixelsOf(other.x) + textWidth(other.name, 12) + 12,
+      placed.some((other) => Math.abs(other.y - y) < line && other.start < end && start < other.end) ||
+      // Nor other points.
+      points.some(
+        ({ x, error }) => Math.abs(error - y) < line / 2 && pixelsOf(x) + 6 > start && pixelsOf(x) - 6 < end,
       );
     let y = point.error;
-    while (y > lineHeight && meets(y)) y -= lineHeight / 4;
-    placed.push({ ...point, y });
+    for (let step = 1; meets(y) && step < 200; step++)
+      y = point.error + (((step % 2 ? 1 : -1) * Math.ceil(step / 2)) / 4) * line;
+    placed.push({ ...point, y, side, start, end });
   }
   return placed;
 }
