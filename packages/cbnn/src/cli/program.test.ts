@@ -110,6 +110,8 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
         ...new Array(6).fill('float32'),
         ...new Array(4).fill('int8'),
         ...new Array(3).fill('wasm'),
+        // On a software adapter, where the run is told that there is one.
+        ...new Array(process.env['CBNN_TEST_WEBGPU'] === '1' ? 2 : 0).fill('webgpu'),
       ]);
       for (const { median, ratio } of bench.times) expect(Math.min(median, ratio!)).toBeGreaterThan(0);
       expect(readFileSync(join(folder, 'bench', 'bench.svg'), 'utf8')).toContain('Time per image');
