@@ -51,8 +51,9 @@ export async function epochsWithin(
     if (techniques[contender.technique].afterTraining) continue;
     const trainer = await openTrainer(await trialOf(contender, config));
     const runs = contender.compacts ? COMPACTION_TRIES : 1;
-    const taught = contender.name.split('+').includes('taught');
-    const teacher = taught ? await openTrainer(await trialOf(contenderOf('float'), config)) : null;
+    const teacher = contender.teacher
+      ? await openTrainer(await trialOf(contenderOf(contender.teacher), config))
+      : null;
     try {
       const batches = new TrainingBatches(train, config.batch, config.augmentation, config.seed);
       let begun = 0;

@@ -256,16 +256,12 @@ function checkSame(
 }
 
 /** In words, what a contender sets otherwise. */
-const settingsOf = ({ name, compacts, options: { variations: chosen = [] } }: Contender): string[] =>
+const settingsOf = ({ compacts, options: { variations: chosen = [] } }: Contender): string[] =>
   compacts
     ? [
         'compacted: slices that do not matter dropped, shrunk and retrained while validation images lose at most a point',
       ]
-    : name
-        .split('+')
-        .slice(1)
-        .map((part) => chosen.find((variation) => variation === part))
-        .flatMap((variation) => (variation ? [variations[variation].title] : []));
+    : chosen.map((variation) => variations[variation].title);
 
 /** The run under `path`/compact that a compaction of the bnn in `path` chooses; null where it finds none. */
 async function compacted(

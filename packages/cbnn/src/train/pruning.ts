@@ -7,8 +7,9 @@ import { spreadImages } from '../data/dataset.js';
 import { names } from '../graph/names.js';
 import { openDevice } from '../graph/session.js';
 import { parametersOf } from '../graph/technique.js';
+import { initialValue } from '../nn/initialize.js';
 import { type Plan, planShapes } from '../nn/plan.js';
-import type { TrainingState } from '../nn/state.js';
+import type { TrainingState, TrainingTensor } from '../nn/state.js';
 import { techniques } from '../techniques/index.js';
 import { evaluatedError } from './after-training.js';
 import type { RunConfig } from './config.js';
@@ -131,10 +132,12 @@ export function raised(alone: readonly number[], weights: readonly number[], tar
 
 /** A copy of a trained network's state with masks that keep all. */
 export function withMasks(plan: Plan, start: TrainingState): TrainingState {
-  const state = new Map([...start].map(([name, { shape, data }]) => [name, { shape, data: data.slice() }]));
+  const state = new Map<string, TrainingTensor>(
+    [...start].map(([name, { shape, data }]) => [name, { shape, data: data.slice() }]),
+  );
   for (const shape of planShapes(plan))
-    for (const { name, role, shape: size } of parametersOf(techniques.pruned, plan, shape))
-      if (role === 'mask')
-        state.set(name, { shape: size, data: new Float32Array(size.reduce((a, b) => a * b, 1)).fill(1) });
+    for (const parameter of parametersOf(techniques.pruned, plan, shape))
+      if (parameter.role === 'mask')
+        state.set(parameter.name, { shape: parameter.shape, data: initialValue(parameter, shape, 0) });
   return state;
 }

@@ -13,7 +13,7 @@
 import type { Graph, Value } from '../graph.js';
 import type { Estimator } from './estimators.js';
 import { powersOfTwo } from './powers-of-two.js';
-import { relu } from './quantizers.js';
+import { drawSigns, relu } from './quantizers.js';
 
 /** Variance floor of the paper's code. */
 export const BATCH_NORM_EPSILON = 1e-4;
@@ -102,12 +102,6 @@ export function normalizeAndSign(
       return normalizationGradients(g, g.mul(d, factor), p, parts);
     });
   return { output, mean: parts.mean, variance: parts.variance };
-}
-
-function drawSigns(g: Graph, y: Value): Value {
-  const chance = g.scale(g.add(y, g.scalar(1)), 0.5);
-  const positive = g.node('Less', [g.noise(y.shape), chance], y.shape, {}, 'bool');
-  return g.node('Where', [positive, g.scalar(1), g.scalar(-1)], y.shape);
 }
 
 interface Parts {

@@ -76,16 +76,16 @@ export const meanPerOutput = (g: Graph, w: Value): Value => {
   return g.reshape(g.scale(g.sum(w, axes), 1 / count), shape);
 };
 
-/**
- * +1 with probability clip((w + 1) / 2, 0, 1), else -1 (BinaryConnect: Courbariaux et al. 2015, section 2.3); other numbers in
- * every step. Straight-through.
- */
-export function binarizeAtRandom(g: Graph, w: Value): Value {
-  const chance = g.scale(g.add(w, g.scalar(1)), 0.5);
-  const positive = g.node('Less', [g.noise(w.shape), chance], w.shape, {}, 'bool');
-  const q = g.node('Where', [positive, g.scalar(1), g.scalar(-1)], w.shape);
-  return g.differentiable([w], q, (d) => [d]);
+/** +1 with probability clip((x + 1) / 2, 0, 1), else -1; other numbers in every step. No gradient: what uses it names one. */
+export function drawSigns(g: Graph, x: Value): Value {
+  const chance = g.scale(g.add(x, g.scalar(1)), 0.5);
+  const positive = g.node('Less', [g.noise(x.shape), chance], x.shape, {}, 'bool');
+  return g.node('Where', [positive, g.scalar(1), g.scalar(-1)], x.shape);
 }
+
+/** Signs drawn at random (BinaryConnect: Courbariaux et al. 2015, section 2.3). Straight-through. */
+export const binarizeAtRandom = (g: Graph, w: Value): Value =>
+  g.differentiable([w], drawSigns(g, w), (d) => [d]);
 
 /**
  * alpha * sign(w), alpha = mean |w| of an output (Rastegari et al. 2016, equation 6). The gradient is that of both factors,
