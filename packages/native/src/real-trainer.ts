@@ -30,8 +30,8 @@ export interface RealTrainingLayer {
     readonly gamma: Float32Array;
     readonly beta: Float32Array;
   };
-  /** what follows batch norm */
-  readonly activation: 'none' | 'relu' | 'sign';
+  /** what follows batch norm; `scaled-sign`: the next layer's sums are scaled by the mean magnitude of what was binarized (XNOR-Net's K) */
+  readonly activation: 'none' | 'relu' | 'sign' | 'scaled-sign';
 }
 
 /** What Adam trains. */
@@ -68,7 +68,12 @@ export interface RealStepResult {
   readonly seconds: RealStepTimes;
 }
 
-const ACTIVATIONS = ['none', 'relu', 'sign'] as const satisfies readonly RealTrainingLayer['activation'][];
+const ACTIVATIONS = [
+  'none',
+  'relu',
+  'sign',
+  'scaled-sign',
+] as const satisfies readonly RealTrainingLayer['activation'][];
 /** Numbers that the addon writes: loss, right answers, seconds. */
 const RESULTS = 6;
 

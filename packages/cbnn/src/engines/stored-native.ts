@@ -1,5 +1,6 @@
 /** Runs stored networks of real sums on the native engine: XNOR-Net and its variants, and pruned networks. */
 import type { RealEngine, RealNetwork } from '@cbnn/native';
+import type { LayerContext } from '../graph/technique.js';
 import { writeInputPlanes } from '../nn/input-planes.js';
 import { inputChannels, planShapes } from '../nn/plan.js';
 import type { StoredNetwork } from '../store/network-file.js';
@@ -12,10 +13,14 @@ export function realNetworkOf({ plan, layers }: StoredNetwork): RealNetwork | nu
   const isScaled = technique.binarySums && !technique.integerSums;
   if (!isScaled && !technique.prunes) return null;
   const shapes = planShapes(plan);
+  const hidden: LayerContext = {
+    ...{ plan, shape: shapes[0]!, phase: 'evaluation', scales: {} },
+    ...{ isLast: false, beforeReal: false },
+  };
   return {
     input: plan.input,
     shapes,
-    hasK: technique.scaleSums !== undefined,
+    hasK: technique.activation(hidden) === 'scaled-sign',
     layers: layers.map((layer, k) => {
       const isReal = k === 0 || (technique.realLast && k === shapes.length - 1);
       return { ...layer, form: technique.prunes ? 'sparse' : isReal ? 'real' : 'binary' };

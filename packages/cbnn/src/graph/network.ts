@@ -11,6 +11,7 @@ import {
 } from './operations/batch-norm.js';
 import { convolution } from './operations/convolution.js';
 import { dense, flatten } from './operations/dense.js';
+import { normalizeToScaledSign, scaleSums } from './operations/input-scales.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool } from './operations/pooling.js';
 import type { Feeds } from './session.js';
@@ -38,6 +39,7 @@ export interface NetworkGraph {
 const activations: Readonly<Record<ActivationName, Activate>> = {
   relu: normalizeAndRelu,
   sign: normalizeAndSign,
+  'scaled-sign': normalizeToScaledSign,
 };
 
 interface Forward {
@@ -101,8 +103,7 @@ function forward(
     parameters.push(...layer.parameters);
     values.push(...layer.values);
     const given = magnitude;
-    const scaled = (z: Value): Value =>
-      given && technique.scaleSums ? technique.scaleSums(g, z, given, shape) : z;
+    const scaled = (z: Value): Value => (given ? scaleSums(g, z, given, shape) : z);
     let p: Value;
     if (shape.kind === 'conv') {
       p = scaled(convolution(g, x, quantized, shape));

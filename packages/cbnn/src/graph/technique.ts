@@ -7,6 +7,7 @@ import type { FirstLayer, Parameter, Plan, ScaleRole, TechniqueName } from '../n
 import { layerParameters, planShapes } from '../nn/plan.js';
 import type { Graph, Value } from './graph.js';
 import type { Normalization, Normalized } from './operations/batch-norm.js';
+import type { WithMagnitude } from './operations/input-scales.js';
 import { powerOfTwo } from './operations/powers-of-two.js';
 import { adam, type Optimizer } from './optimizer.js';
 
@@ -23,10 +24,8 @@ export interface LayerContext {
   readonly scales: Readonly<Partial<Record<ScaleRole, Value>>>;
 }
 
-export interface Activated extends Normalized {
-  /** mean magnitude of what was binarized, over channels: `[N][1][H][W]` or `[N][1]` */
-  readonly magnitude?: Value;
-}
+/** With the magnitude that scales the next layer's sums, where it has one. */
+export type Activated = Normalized & Partial<WithMagnitude>;
 
 /** Batch norm and what follows it, as nodes. */
 export type Activate = (
@@ -38,7 +37,7 @@ export type Activate = (
 ) => Activated;
 
 /** Those that every trainer knows. */
-export type ActivationName = 'relu' | 'sign';
+export type ActivationName = 'relu' | 'sign' | 'scaled-sign';
 
 export interface Technique {
   readonly name: TechniqueName;
@@ -93,8 +92,6 @@ export interface Technique {
   quantizeWeights(g: Graph, weights: Value, layer: LayerContext): Value;
   /** what follows batch norm in a hidden layer: one that every trainer knows, or batch norm and nodes of its own */
   activation(layer: LayerContext): ActivationName | Activate;
-  /** the layer's sums, scaled by the magnitude of its input, before pooling */
-  scaleSums?(g: Graph, sums: Value, magnitude: Value, shape: KernelShape): Value;
 }
 
 /** Whether the layer's weights answer as they were trained: the first and the output layer of many techniques. */

@@ -4,11 +4,11 @@ import { describe, expect, it } from 'vitest';
 import { Graph } from '../graph/graph.js';
 import { names } from '../graph/names.js';
 import { evaluationGraph } from '../graph/network.js';
+import { scaleSums } from '../graph/operations/input-scales.js';
 import { openDevice } from '../graph/session.js';
 import type { Plan, TechniqueName } from '../nn/plan.js';
 import { Random } from '../random.js';
 import { techniques } from './index.js';
-import { xnorNet } from './xnor-net.js';
 
 const BATCH = 3;
 
@@ -176,7 +176,7 @@ describe('the map of input scales', () => {
       const g = new Graph();
       const sums = g.input('sums', size);
       const given = g.input('magnitude', map);
-      const scaled = xnorNet.scaleSums!(g, sums, given, shape);
+      const scaled = scaleSums(g, sums, given, shape);
       const factor = g.constant(d, size);
       const product = g.mul(scaled, factor);
       g.differentiable([scaled], product, (gradient) => [g.mul(gradient, factor)]);

@@ -29,10 +29,13 @@ static void sum_gradient(const RealStep *step, const RealLayer *layer, int n, in
   const GradientOf of = {layer->slope + block * BLOCK, layer->mean + block * BLOCK, layer->curve + block * BLOCK,
                          layer->constant + block * BLOCK};
   uint16_t *dz = layer->dz + ((size_t)n * layer->dz_rows + layer->before) * row + layer->before * pixel + block * BLOCK;
+  const size_t places = (size_t)layer->height * layer->width, width = layer->width;
   for (int y = 0; y < layer->pooled_height; y++) {
-    const size_t at = from + (size_t)y * layer->pooled_width * BLOCK;
+    const size_t at = from + (size_t)y * layer->pooled_width * BLOCK, place = (size_t)y * layer->pool * width;
+    const Scaled scaled = layer->k ? (Scaled){layer->k + n * places + place, layer->dk + ((size_t)n * layer->blocks + block) * places + place, width}
+                                   : (Scaled){0};
     step->kernels->gradient(layer->dy + at, layer->p + at, layer->winner ? layer->winner + at : 0, layer->pooled_width, layer->pool, of,
-                            lanes_of(layer->outputs, block), dz + (size_t)y * layer->pool * row, row, pixel);
+                            scaled, lanes_of(layer->outputs, block), dz + (size_t)y * layer->pool * row, row, pixel);
   }
 }
 
@@ -64,13 +67,15 @@ static void input_gradient(const RealStep *step, const RealLayer *layer, int n, 
 /* Straight-through estimator, and what batch norm's gradient is made of, of one block. */
 static void estimate(const RealStep *step, const RealLayer *layer, int n, int block) {
   const size_t at = block_at(layer, n, block), to = ((size_t)n * layer->blocks + block) * BLOCK;
-  step->kernels->estimate(layer->dy + at, layer->p + at, layer->pixels, line_of(layer, block), layer->first + to, layer->second + to);
+  step->kernels->estimate(layer->dy + at, layer->p + at, layer->pixels, line_of(layer, block),
+                          layer->dmagnitude ? layer->dmagnitude + (size_t)n * layer->pixels : 0, layer->first + to, layer->second + to);
 }
 
 static void convolution_task(void *context, int n, int thread) {
   const RealStep *step = context;
   const RealLayer *layer = step->layer + step->current;
   for (int block = 0; block < layer->blocks; block++) sum_gradient(step, layer, n, block);
+  if (layer->k) find_magnitude_gradients(layer, n);
   for (int in = 0; !layer->is_first && in < layer->source_blocks; in++) {
     input_gradient(step, layer, n, in, thread);
     estimate(step, layer - 1, n, in);
@@ -159,6 +164,7 @@ void run_real_backward(RealStep *step) {
       share_out(step, convolution_task, step->batch);
     } else {
       share_out(step, sums_task, layer->blocks);
+      for (int n = 0; layer->k && n < step->batch; n++) find_magnitude_gradients(layer, n);
       if (k > 0) {
         share_out(step, inputs_task, layer->sources * layer->source_blocks);
         share_out(step, estimate_task, layer[-1].images * layer[-1].blocks);

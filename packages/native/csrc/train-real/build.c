@@ -128,6 +128,15 @@ static int lay_layer(RealStep *step, size_t most, RealLayer *layer) {
   TAKE(layer->p, sums);
   TAKE(layer->dy, sums);
   if (layer->pool > 1) TAKE(layer->winner, sums);
+  if (layer->activation == SCALED_SIGN) {
+    TAKE(layer->magnitude, layer->images * layer->pixels);
+    TAKE(layer->dmagnitude, layer->images * layer->pixels);
+  }
+  if (!layer->is_first && layer[-1].activation == SCALED_SIGN) {
+    const size_t places = (size_t)layer->images * layer->height * layer->width;
+    TAKE(layer->k, places);
+    TAKE(layer->dk, places * layer->blocks);
+  }
   TAKE(layer->first, layer->images * pitch);
   TAKE(layer->second, layer->images * pitch);
   float **const vectors[] = {&layer->mean, &layer->variance, &layer->inverse, &layer->gain,

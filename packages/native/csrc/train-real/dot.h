@@ -68,6 +68,8 @@ static void NAME(tile_pairs)(float *sums, size_t stride, const Run *runs, int co
                           .tile_pairs = NAME(tile_pairs), \
                           .pool = NAME(pool),      \
                           .moments = NAME(moments), \
+                          .magnitudes = NAME(magnitudes), \
+                          .scale = NAME(scale),    \
                           .activate = NAME(activate), \
                           .estimate = NAME(estimate), \
                           .gradient = NAME(gradient), \

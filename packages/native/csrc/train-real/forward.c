@@ -77,6 +77,14 @@ static void activate(const RealStep *step, int k, int n, int block) {
                             lanes_of(layer->outputs, block), x + y * next->x_row, next->x_pixel);
 }
 
+/* Magnitudes of image `n` of what layer `k` made: of all its blocks. */
+static void measure(const RealStep *step, int k, int n) {
+  const RealLayer *layer = step->layer + k;
+  const size_t apart = (size_t)layer->pixels * BLOCK;
+  step->kernels->magnitudes(layer->p + block_at(layer, n, 0), layer->pixels, layer->blocks, apart, line_of(layer, 0),
+                            1.f / (float)layer->outputs, layer->magnitude + (size_t)n * layer->pixels);
+}
+
 static void add_up_block(const RealStep *step, const RealLayer *layer, int n, int block, int thread) {
   const RealSpace *space = step->space + thread;
   const size_t pair_row = (size_t)layer->run_pairs * BLOCK, row = (size_t)layer->stride * layer->channels;
@@ -92,6 +100,8 @@ static void add_up_block(const RealStep *step, const RealLayer *layer, int n, in
     for (int r = 0; r < ROWS; r++)
       if (tile->to[r] >= 0) memcpy(z + (size_t)tile->to[r] * BLOCK, sums + r * BLOCK, BLOCK * sizeof *sums);
   }
+  const int places = layer->height * layer->width;
+  if (layer->k) step->kernels->scale(z, layer->k + (size_t)n * places, places);
   if (layer->pool > 1)
     step->kernels->pool(z, layer->pooled_height, layer->pooled_width, layer->pool, p, layer->winner + block_at(layer, n, block));
   const size_t to = ((size_t)n * layer->blocks + block) * BLOCK;
@@ -104,6 +114,10 @@ static void convolution_task(void *context, int n, int thread) {
   if (step->current == 0) read_image(step, n);
   else
     for (int block = 0; block < layer[-1].blocks; block++) activate(step, step->current - 1, n, block);
+  if (layer->k) {
+    measure(step, step->current - 1, n);
+    find_scales(layer, n);
+  }
   for (int block = 0; block < layer->blocks; block++) add_up_block(step, layer, n, block, thread);
 }
 
@@ -117,6 +131,12 @@ static void activate_task(void *context, int index, int thread) {
   (void)thread;
   const int blocks = step->layer[step->current - 1].blocks;
   activate(step, step->current - 1, index / blocks, index % blocks);
+}
+
+static void measure_task(void *context, int n, int thread) {
+  const RealStep *step = context;
+  (void)thread;
+  measure(step, step->current - 1, n);
 }
 
 static void dense_task(void *context, int block, int thread) {
@@ -155,6 +175,10 @@ void run_real_forward(RealStep *step) {
     if (layer->is_dense) {
       if (k == 0) share_out(step, read_task, step->batch);
       else share_out(step, activate_task, layer[-1].images * layer[-1].blocks);
+      if (layer->k) {
+        share_out(step, measure_task, layer[-1].images);
+        for (int n = 0; n < step->batch; n++) find_scales(layer, n);
+      }
       share_out(step, dense_task, layer->blocks);
     } else {
       share_out(step, convolution_task, step->batch);

@@ -56,7 +56,7 @@ static void NAME(activate)(const float *p, int count, Line line, int lanes, uint
   const float *restrict mean = line.mean, *restrict gain = line.gain, *restrict offset = line.offset;
   for (int n = 0; n < count; n++, p += BLOCK, x += pixel) {
     uint16_t out[BLOCK];
-    if (line.activation == SIGN)
+    if (line.activation == SIGN || line.activation == SCALED_SIGN)
       for (int i = 0; i < BLOCK; i++) out[i] = (p[i] - mean[i]) * gain[i] + offset[i] >= 0 ? 0x3f80 : 0xbf80;
     else
       for (int i = 0; i < BLOCK; i++) {
@@ -67,7 +67,35 @@ static void NAME(activate)(const float *p, int count, Line line, int lanes, uint
   }
 }
 
-static void NAME(estimate)(float *dy, const float *p, int pixels, Line line, float *first, float *second) {
+/* Lanes added up: halves onto halves. */
+INLINE float NAME(folded)(float *values) {
+  for (int half = BLOCK / 2; half >= 1; half /= 2)
+    for (int i = 0; i < half; i++) values[i] += values[i + half];
+  return values[0];
+}
+
+static void NAME(magnitudes)(const float *p, int pixels, int blocks, size_t apart, Line line, float share, float *out) {
+  for (int n = 0; n < pixels; n++, p += BLOCK) {
+    float totals[BLOCK] = {0};
+    for (int block = 0; block < blocks; block++) {
+      const float *own = p + block * apart;
+      const float *mean = line.mean + block * BLOCK, *gain = line.gain + block * BLOCK, *offset = line.offset + block * BLOCK;
+      for (int i = 0; i < BLOCK; i++) {
+        const float y = (own[i] - mean[i]) * gain[i] + offset[i];
+        totals[i] += y < 0 ? -y : y;
+      }
+    }
+    out[n] = NAME(folded)(totals) * share;
+  }
+}
+
+static void NAME(scale)(float *z, const float *k, int pixels) {
+  for (int n = 0; n < pixels; n++, z += BLOCK)
+    for (int i = 0; i < BLOCK; i++) z[i] *= k[n];
+}
+
+static void NAME(estimate)(float *dy, const float *p, int pixels, Line line, const float *dmagnitude, float *first, float *second) {
+  const float widest = line.activation == SIGN ? SIGN_GAIN : 1.f;
   for (int lane = 0; lane < BLOCK; lane += LANES) {
     const Reals mean = *(const UnalignedReals *)(line.mean + lane), gain = *(const UnalignedReals *)(line.gain + lane);
     const Reals offset = *(const UnalignedReals *)(line.offset + lane);
@@ -77,8 +105,12 @@ static void NAME(estimate)(float *dy, const float *p, int pixels, Line line, flo
       const Reals centred = *(const UnalignedReals *)(p + n * BLOCK + lane) - mean, y = centred * gain + offset;
       Reals passed = *d;
       if (line.activation != NO_ACTIVATION) {
-        const Ints open = line.activation == RELU ? y > 0 : (y >= -SIGN_GAIN) & (y <= SIGN_GAIN);
+        const Ints open = line.activation == RELU ? y > 0 : (y >= -widest) & (y <= widest);
         passed = (Reals)((Ints)passed & open);
+        if (dmagnitude) {
+          const Reals rises = dmagnitude[n] + (Reals){0}, falls = -dmagnitude[n] + (Reals){0};
+          passed += (Reals)(((Ints)rises & (y > 0)) | ((Ints)falls & (y < 0)));
+        }
         *d = passed;
       }
       total += passed;
@@ -89,22 +121,44 @@ static void NAME(estimate)(float *dy, const float *p, int pixels, Line line, flo
   }
 }
 
-static void NAME(gradient)(const float *dy, const float *p, const uint8_t *winner, int count, int size, GradientOf of, int lanes,
-                           uint16_t *dz, size_t row, size_t pixel) {
+/* Of a window whose sums were scaled: dz at the place that won, and each scale's own, times the scale. */
+INLINE void NAME(gradient_of_window)(const float *value, const float *p, const uint8_t *winner, int size, Scaled scaled, int lanes,
+                                     uint16_t *dz, size_t row, size_t pixel) {
+  for (int j = 0; j < size * size; j++) {
+    const size_t place = j / size * scaled.row + (size_t)(j % size);
+    const float k = scaled.k[place];
+    float products[BLOCK];
+    uint16_t out[BLOCK];
+    for (int i = 0; i < BLOCK; i++) {
+      const float own = size == 1 || winner[i] == j ? value[i] : 0;
+      products[i] = own * p[i];
+      out[i] = NAME(rounded)(own * k);
+    }
+    scaled.dk[place] = NAME(folded)(products);
+    NAME(put)(out, lanes, dz + j / size * row + j % size * pixel);
+  }
+}
+
+static void NAME(gradient)(const float *dy, const float *p, const uint8_t *winner, int count, int size, GradientOf of, Scaled scaled,
+                           int lanes, uint16_t *dz, size_t row, size_t pixel) {
   const float *restrict slope = of.slope, *restrict mean = of.mean, *restrict curve = of.curve, *restrict offset = of.offset;
   for (int n = 0; n < count; n++, dy += BLOCK, p += BLOCK, dz += size * pixel) {
-    uint16_t value[BLOCK];
-    for (int i = 0; i < BLOCK; i++) value[i] = NAME(rounded)(dy[i] * slope[i] + (p[i] - mean[i]) * curve[i] + offset[i]);
-    if (size == 1) {
-      NAME(put)(value, lanes, dz);
-      continue;
+    float value[BLOCK];
+    uint16_t all[BLOCK];
+    for (int i = 0; i < BLOCK; i++) value[i] = dy[i] * slope[i] + (p[i] - mean[i]) * curve[i] + offset[i];
+    if (scaled.k) {
+      const Scaled own = {scaled.k + n * size, scaled.dk + n * size, scaled.row};
+      NAME(gradient_of_window)(value, p, winner, size, own, lanes, dz, row, pixel);
+    } else {
+      for (int i = 0; i < BLOCK; i++) all[i] = NAME(rounded)(value[i]);
+      if (size == 1) NAME(put)(all, lanes, dz);
+      for (int j = 0; size > 1 && j < size * size; j++) {
+        uint16_t own[BLOCK];
+        for (int i = 0; i < BLOCK; i++) own[i] = winner[i] == j ? all[i] : 0;
+        NAME(put)(own, lanes, dz + j / size * row + j % size * pixel);
+      }
     }
-    for (int j = 0; j < size * size; j++) {
-      uint16_t own[BLOCK];
-      for (int i = 0; i < BLOCK; i++) own[i] = winner[i] == j ? value[i] : 0;
-      NAME(put)(own, lanes, dz + j / size * row + j % size * pixel);
-    }
-    winner += BLOCK;
+    if (winner) winner += BLOCK;
   }
 }
 

@@ -20,7 +20,8 @@
 /* Rows of a tile of sums; its lanes are a block. */
 enum { ROWS = 8 };
 enum { MOST_THREADS = 256 };
-enum { NO_ACTIVATION, RELU, SIGN };
+/* SCALED_SIGN: sign, whose magnitudes scale the sums behind it: XNOR-Net's K. */
+enum { NO_ACTIVATION, RELU, SIGN, SCALED_SIGN };
 
 /* `steps` steps of two products a sum: a[row], two values a step; b, pairs of values, BLOCK a step. */
 typedef struct {
@@ -40,6 +41,13 @@ typedef struct {
   const float *slope, *mean, *curve, *offset;
 } GradientOf;
 
+/* Scales of sums, and what their gradients come from, both with places of the sums before pooling; null where there are none. */
+typedef struct {
+  const float *k;
+  float *dk;
+  size_t row;
+} Scaled;
+
 /* The same functions for every instruction set: dot.h and passes.h. `lanes`: those of a block that there are. */
 typedef struct {
   const char *name;
@@ -54,11 +62,15 @@ typedef struct {
   void (*moments)(const float *p, int pixels, float share, float *sum, float *square);
   /* Activations of a row, `pixel` values apart. */
   void (*activate)(const float *p, int count, Line line, int lanes, uint16_t *x, size_t pixel);
-  /* Makes dx dy, 0 where the activation passes nothing on; sums of dy and of dy * (p - mean). */
-  void (*estimate)(float *dy, const float *p, int pixels, Line line, float *first, float *second);
-  /* dz of a row, at the places that won their windows; 0 at the others. */
-  void (*gradient)(const float *dy, const float *p, const uint8_t *winner, int count, int size, GradientOf of, int lanes, uint16_t *dz,
-                   size_t row, size_t pixel);
+  /* Mean |y| of each pixel: blocks are `apart` values apart, those of the line behind one another. */
+  void (*magnitudes)(const float *p, int pixels, int blocks, size_t apart, Line line, float share, float *out);
+  /* z[pixel][BLOCK] times k[pixel]. */
+  void (*scale)(float *z, const float *k, int pixels);
+  /* Makes dx dy, 0 where the activation passes nothing on; and the magnitude's, where there is one; sums of dy and of dy * (p - mean). */
+  void (*estimate)(float *dy, const float *p, int pixels, Line line, const float *dmagnitude, float *first, float *second);
+  /* dz of a row, at the places that won their windows; 0 at the others. What scales hand on to magnitudes, too: scales.c. */
+  void (*gradient)(const float *dy, const float *p, const uint8_t *winner, int count, int size, GradientOf of, Scaled scaled, int lanes,
+                   uint16_t *dz, size_t row, size_t pixel);
   /* Pairs of BLOCK values each, the second `apart` from the first, `step` from pair to pair. */
   void (*pairs)(const uint16_t *in, size_t apart, size_t step, int count, uint32_t *out);
   void (*round)(const float *in, int count, uint16_t *out);
@@ -106,6 +118,8 @@ typedef struct {
   uint8_t *winner;      /* which place of its window */
   float *first, *second; /* [images][blocks * BLOCK]: what is added up over pixels */
   float *mean, *variance, *inverse, *gain, *offset;
+  float *magnitude, *dmagnitude; /* [images][pixels], of SCALED_SIGN; else null */
+  float *k, *dk;        /* [images][height][width], [images][blocks][height][width], behind SCALED_SIGN; else null */
 
   /* backward */
   float *slope, *curve, *constant;
@@ -184,6 +198,10 @@ void free_real_step(RealStep *step);
 void run_real_step(RealStep *step);
 /* Adam on every tensor. */
 void update_real_step(RealStep *step);
+
+/* K of image `n` from the magnitudes in front, and their gradients from those of what it scaled: scales.c */
+void find_scales(const RealLayer *layer, int n);
+void find_magnitude_gradients(const RealLayer *layer, int n);
 
 void prepare_real_weights(RealStep *step);
 void run_real_forward(RealStep *step);

@@ -11,7 +11,7 @@ export interface RealTrainingCase {
   readonly targets?: Float32Array;
 }
 
-/** A network with activations of both kinds, and a batch; the same for the same seed. */
+/** A network with activations of every kind, and a batch; the same for the same seed. */
 export function realTrainingCase(
   seed: number,
   batch: number,
@@ -32,7 +32,8 @@ export function realTrainingCase(
         rateScale: 1 + k,
       }));
       const [w, g, b] = tensors as [RealTensor, RealTensor, RealTensor];
-      const activation = k === shapes.length - 1 ? 'none' : dice.chance(70) ? 'relu' : 'sign';
+      const hidden = dice.chance(60) ? 'relu' : dice.chance(50) ? 'sign' : 'scaled-sign';
+      const activation = k === shapes.length - 1 ? 'none' : hidden;
       const gradients = { weights: w.gradient, gamma: g.gradient, beta: b.gradient };
       return { weights: w.value, gamma: g.value, beta: b.value, gradients, activation, tensors };
     },

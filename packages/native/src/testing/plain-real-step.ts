@@ -9,6 +9,8 @@ import { lossOf } from './plain-step.js';
 const SMALLEST = 2 ** -126;
 const EPSILON = Math.fround(1e-4);
 const GAIN = Math.fround(1e20);
+/** Outputs whose magnitudes are added up beside each other. */
+const BLOCK = 32;
 
 /** Single precision, numbers too small for its normal form being 0. */
 function f(value: number): number {
@@ -53,6 +55,8 @@ interface Trace {
   readonly inverse: number[];
   readonly gain: number[];
   readonly offset: number[];
+  /** of the sums before pooling, `[image][y][x]`; null where they are not scaled */
+  readonly k: Float64Array | null;
 }
 
 export interface PlainRealResult {
@@ -72,35 +76,47 @@ export function plainRealStep(
   const { shapes, layers } = options;
   const traces: Trace[] = [];
   let x: Float64Array = readImages(options, pixels);
+  let magnitudes: Float64Array | null = null;
   for (const shape of shapes) {
-    const trace = forward(options, shape, x);
+    const trace: Trace = forward(options, shape, x, magnitudes);
     traces.push(trace);
+    magnitudes = layers[shape.index]!.activation === 'scaled-sign' ? meanMagnitudes(trace) : null;
     x = trace.p.map((p, i) => activation(options, shape.index, valueAt(trace, i, p)));
   }
   const last = traces.at(-1)!;
   const scores = Float32Array.from(last.p, (p, i) => valueAt(last, i, p));
   const { loss, correct, gradient } = lossOf(options, scores, labels, last.layer.outputs, targets);
   let dy: Float64Array = Float64Array.from(gradient, f);
+  let dmagnitude: Float64Array | null = null;
   for (let k = shapes.length - 1; k >= 0; k--) {
     const trace = traces[k]!;
-    const dz = sumGradient(options, k, trace, dy);
+    const ofScaled = sumGradient(options, k, trace, dy, dmagnitude);
+    const dz = ofScaled.map((d, i) =>
+      bfloat16(trace.k ? f(d * trace.k[Math.floor(i / trace.layer.outputs)]!) : d),
+    );
+    dmagnitude = trace.k && magnitudeGradient(trace, ofScaled, traces[k - 1]!);
     layers[k]!.gradients.weights.set(weightGradient(trace, dz));
     if (k > 0) dy = inputGradient(trace, dz);
   }
   return { loss, correct, scores, statistics: traces.map(({ mean, variance }) => ({ mean, variance })) };
 }
 
-/** Of the sums before pooling, from that of the activations; and of gamma and beta. */
+/** Of the sums before pooling, after scaling, from that of the activations and of their magnitudes; and of gamma and beta. */
 function sumGradient(
   options: RealTrainerOptions,
   k: number,
   trace: Trace,
   handed: Float64Array,
+  dmagnitude: Float64Array | null,
 ): Float64Array {
   const { layer, p, mean, inverse } = trace;
   const { outputs, pooled, images } = layer;
   const area = pooled.height * pooled.width;
-  const passed = handed.map((d, i) => (isOpen(options, k, valueAt(trace, i, p[i]!)) ? d : 0));
+  const passed = handed.map((d, i) => {
+    const y = valueAt(trace, i, p[i]!);
+    const open = isOpen(options, k, y) ? d : 0;
+    return dmagnitude ? f(open + (Math.sign(y) * dmagnitude[Math.floor(i / outputs)]! || 0)) : open;
+  });
   const dz = new Float64Array(images * layer.height * layer.width * outputs);
   for (let c = 0; c < outputs; c++) {
     let [first, second] = [0, 0];
@@ -124,8 +140,8 @@ function sumGradient(
     for (let i = 0; i < images * area; i++) {
       const at = i * outputs + c;
       const curved = f(f(p[at]! - mean[c]!) * curve);
-      dz[placeOf(layer, i, trace.winner[at]!) * outputs + c] = bfloat16(
-        f(f(f(passed[at]! * slope) + curved) + constant),
+      dz[placeOf(layer, i, trace.winner[at]!) * outputs + c] = f(
+        f(f(passed[at]! * slope) + curved) + constant,
       );
     }
   }
@@ -171,13 +187,19 @@ function placeOf({ pooled, pool, height, width }: Layer, i: number, j: number): 
 /** sum + second product + first product, each addition rounded. */
 const addPair = (sum: number, first: number, second: number): number => f(f(sum + second) + first);
 
-function forward({ layers, batch }: RealTrainerOptions, shape: KernelShape, x: Float64Array): Trace {
+function forward(
+  { layers, batch }: RealTrainerOptions,
+  shape: KernelShape,
+  x: Float64Array,
+  magnitudes: Float64Array | null,
+): Trace {
   const layer = layerOf(shape, batch);
   const { images, outputs, kernel, stride, pad, height, width, pool, pooled } = layer;
   const { weights, gamma, beta, activation } = layers[shape.index]!;
   const q = Float64Array.from(weights, bfloat16);
   const run = kernel * layer.input.channels;
   const z = new Float64Array(images * height * width * outputs);
+  const k = magnitudes && scales(layer, magnitudes);
   for (let i = 0; i < images * height * width; i++) {
     const [n, y, left] = [Math.floor(i / (height * width)), Math.floor(i / width) % height, i % width];
     for (let o = 0; o < outputs; o++) {
@@ -192,7 +214,7 @@ function forward({ layers, batch }: RealTrainerOptions, shape: KernelShape, x: F
         };
         for (let j = 0; j < run; j += 2) sum = addPair(sum, product(j), product(j + 1));
       }
-      z[i * outputs + o] = sum;
+      z[i * outputs + o] = k ? f(sum * k[i]!) : sum;
     }
   }
   const area = pooled.height * pooled.width;
@@ -230,7 +252,7 @@ function forward({ layers, batch }: RealTrainerOptions, shape: KernelShape, x: F
   const scale = inverse.map((value, c) => f(gamma[c]! * value));
   const isSign = activation === 'sign';
   return {
-    ...{ layer, x, q, p, winner, mean, variance, inverse },
+    ...{ layer, x, q, p, winner, mean, variance, inverse, k },
     gain: isSign ? scale.map((value) => f(value * GAIN)) : scale,
     offset: Array.from(beta, (value) => (isSign ? f(f(value * GAIN) + 1) : value)),
   };
@@ -243,14 +265,84 @@ function valueAt({ layer, mean, gain, offset }: Trace, i: number, p: number): nu
 }
 
 function activation({ layers }: RealTrainerOptions, k: number, value: number): number {
-  if (layers[k]!.activation === 'sign') return value >= 0 ? 1 : -1;
-  return bfloat16(Math.max(value, 0));
+  return layers[k]!.activation.endsWith('sign') ? (value >= 0 ? 1 : -1) : bfloat16(Math.max(value, 0));
 }
 
 /** Whether the activation passes the gradient on. */
 function isOpen({ layers }: RealTrainerOptions, k: number, value: number): boolean {
   const { activation } = layers[k]!;
-  return activation === 'none' || (activation === 'relu' ? value > 0 : Math.abs(value) <= GAIN);
+  if (activation === 'none') return true;
+  return activation === 'relu' ? value > 0 : Math.abs(value) <= (activation === 'sign' ? GAIN : 1);
+}
+
+/** Values added up in the lanes of blocks, in order of blocks; lanes by halves. */
+function inLanes(values: number[]): number {
+  const lanes = new Float64Array(BLOCK);
+  for (const [i, value] of values.entries()) lanes[i % BLOCK] = f(lanes[i % BLOCK]! + value);
+  for (let half = BLOCK / 2; half >= 1; half /= 2)
+    for (let i = 0; i < half; i++) lanes[i] = f(lanes[i]! + lanes[i + half]!);
+  return lanes[0]!;
+}
+
+/** Mean |y| over channels, `[image][y][x]`. */
+function meanMagnitudes(trace: Trace): Float64Array {
+  const { p, layer } = trace;
+  const size = layer.outputs;
+  return Float64Array.from({ length: p.length / size }, (_, pixel) => {
+    const own = Array.from({ length: size }, (_, c) => pixel * size + c);
+    return f(inLanes(own.map((i) => Math.abs(valueAt(trace, i, p[i]!)))) * f(1 / size));
+  });
+}
+
+/** The magnitudes that the scale at `place` is the mean of, by rows of its window, and of how many: those outside are 0. */
+function windowOf(layer: Layer, count: number, place: number): { rows: number[][]; size: number } {
+  const { input, kernel, stride, pad, height, width, images } = layer;
+  const area = input.height * input.width;
+  // A dense layer behind a map: a position is an image, which has as many magnitudes as the map pixels.
+  const pixels = count / (images * area);
+  if (pixels > 1)
+    return { rows: [Array.from({ length: pixels }, (_, i) => place * pixels + i)], size: pixels };
+  const [n, y, x] = [Math.floor(place / (height * width)), Math.floor(place / width) % height, place % width];
+  const offsets = Array.from({ length: kernel }, (_, i) => i - pad);
+  const rows = offsets.map((ky) =>
+    offsets
+      .map((kx) => [y * stride + ky, x * stride + kx] as const)
+      .filter(([row, column]) => row >= 0 && column >= 0 && row < input.height && column < input.width)
+      .map(([row, column]) => n * area + row * input.width + column),
+  );
+  return { rows, size: kernel ** 2 };
+}
+
+const sumOf = (values: number[]): number => values.reduce((sum, value) => f(sum + value), 0);
+
+/** K: `[image][y][x]` of the sums before pooling. */
+function scales(layer: Layer, magnitudes: Float64Array): Float64Array {
+  return Float64Array.from({ length: layer.images * layer.height * layer.width }, (_, place) => {
+    const { rows, size } = windowOf(layer, magnitudes.length, place);
+    return f(sumOf(rows.map((row) => sumOf(row.map((i) => magnitudes[i]!)))) * f(1 / size));
+  });
+}
+
+/** Of the magnitudes that K is made of, from that of the scaled sums. */
+function magnitudeGradient({ layer, p, k }: Trace, ofScaled: Float64Array, before: Trace): Float64Array {
+  const { outputs, width, pool, pooled } = layer;
+  const channels = before.layer.outputs;
+  const gradient = new Float64Array(before.p.length / channels);
+  for (const [place, scale] of k!.entries()) {
+    const row = Math.floor(Math.floor(place / width) / pool);
+    const pixel = row * pooled.width + Math.floor((place % width) / pool);
+    const products = Array.from({ length: outputs }, (_, c) =>
+      f(ofScaled[place * outputs + c]! * p[pixel * outputs + c]!),
+    );
+    const blocks = Array.from({ length: Math.ceil(outputs / BLOCK) }, (_, i) =>
+      inLanes(products.slice(i * BLOCK, (i + 1) * BLOCK)),
+    );
+    const { rows, size } = windowOf(layer, gradient.length, place);
+    const ofScale = scale > 0 ? f(sumOf(blocks) / scale) : 0;
+    const own = f(f(ofScale * f(1 / size)) * f(1 / channels));
+    for (const i of rows.flat()) gradient[i] = f(gradient[i]! + own);
+  }
+  return gradient;
 }
 
 function weightGradient({ layer, x, q }: Trace, dz: Float64Array): Float64Array {
