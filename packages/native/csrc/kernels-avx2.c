@@ -3,9 +3,11 @@
 #include <immintrin.h>
 #include <stdint.h>
 #define NAME(x) avx2_##x
-enum { LANES = 4, VECTOR_BYTES = 32, WIDTH = 2 };
+enum { LANES = 4, VECTOR_BYTES = 32, WIDTH = 2, WIDTH_ALONE = 8 };
 typedef __m256i Counts;
 #define ZERO _mm256_setzero_si256()
+/* Counts are of bytes, to which a step adds at most 8. */
+#define MOST_STEPS 31
 #include "layers.h"
 
 typedef __m256i Words;
@@ -16,19 +18,16 @@ static inline Counts count_words(Counts counts, Words word, Words weights) {
                                          2, 3, 2, 3, 3, 4);
   const __m256i low = _mm256_set1_epi8(15);
   const __m256i x = _mm256_xor_si256(word, weights);
-  const __m256i bytes =
-      _mm256_add_epi8(_mm256_shuffle_epi8(table, _mm256_and_si256(x, low)),
-                      _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), low)));
-  return _mm256_add_epi64(counts, _mm256_sad_epu8(bytes, _mm256_setzero_si256()));
+  counts = _mm256_add_epi8(counts, _mm256_shuffle_epi8(table, _mm256_and_si256(x, low)));
+  return _mm256_add_epi8(counts, _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), low)));
 }
 static inline Counts count(Counts counts, uint64_t word, const uint64_t *weights) {
   return count_words(counts, _mm256_set1_epi64x((int64_t)word), _mm256_load_si256((const __m256i *)weights));
 }
-static inline uint32_t at_most(Counts counts, const int64_t *limits) {
-  const __m256i more = _mm256_cmpgt_epi64(counts, _mm256_load_si256((const __m256i *)limits));
-  return (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(more)) ^ 15;
+static inline void spill(Counts counts, int64_t *to) {
+  const __m256i sums = _mm256_sad_epu8(counts, _mm256_setzero_si256());
+  _mm256_storeu_si256((__m256i *)to, _mm256_add_epi64(_mm256_loadu_si256((const __m256i *)to), sums));
 }
-static inline void store(int64_t *to, Counts counts) { _mm256_storeu_si256((__m256i *)to, counts); }
 /* packs interleaves halves of 128 bits: put them back in order. */
 static inline uint32_t less16(const __m256i *a, const __m256i *b) {
   const __m256i packed = _mm256_packs_epi16(_mm256_cmpgt_epi16(b[0], a[0]), _mm256_cmpgt_epi16(b[1], a[1]));

@@ -3,7 +3,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 #define NAME(x) avx512_##x
-enum { LANES = 8, VECTOR_BYTES = 64, WIDTH = 4 };
+enum { LANES = 8, VECTOR_BYTES = 64, WIDTH = 4, WIDTH_ALONE = 4 };
 typedef __m512i Counts;
 #define ZERO _mm512_setzero_si512()
 #include "layers.h"

@@ -3,7 +3,7 @@
 #include <arm_neon.h>
 #include <stdint.h>
 #define NAME(x) neon_##x
-enum { LANES = 2, VECTOR_BYTES = 16, WIDTH = 4 };
+enum { LANES = 2, VECTOR_BYTES = 16, WIDTH = 4, WIDTH_ALONE = 4 };
 typedef uint16x8_t Counts;
 #define ZERO vdupq_n_u16(0)
 /* A step adds at most 16 to each of the four 16-bit counts of a channel. */

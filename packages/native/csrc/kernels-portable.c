@@ -1,7 +1,7 @@
 /* For any CPU: C alone. */
 #include <stdint.h>
 #define NAME(x) portable_##x
-enum { LANES = 1, VECTOR_BYTES = 16, WIDTH = 4 };
+enum { LANES = 1, VECTOR_BYTES = 16, WIDTH = 4, WIDTH_ALONE = 4 };
 typedef uint64_t Counts;
 #define ZERO 0
 #include "layers.h"

@@ -3,7 +3,7 @@
  *
  *   NAME(x)                      the name of function x for this instruction set
  *   Words                        a vector of LANES uint64, one per output channel
- *   Counts, WIDTH                what counts mismatches; WIDTH vectors of them per place are kept in registers
+ *   Counts, WIDTH, WIDTH_ALONE   what counts mismatches; so many vectors of them per place are kept in registers, of TILE places and of one
  *   count(counts, word, weights) counts + mismatches of `word`, in all lanes, with the weights at an address
  *   Words, count_words           the same with both in registers of this type
  *   KEEP                         constraint of such a register in an asm statement
@@ -35,21 +35,21 @@
 #define EACH_PLACE for (int i = 0; i < TILE; i++) if (i < n)
 
 /*
- * WIDTH * LANES channels at `n` places. Rows and runs are never empty, so the loops test at their ends: tested before, the
+ * `width` * LANES channels at `n` places. Rows and runs are never empty, so the loops test at their ends: tested before, the
  * counts would have to be in one place for both ways and leave their registers.
  */
-INLINE void NAME(tile)(const BitLayer *layer, const uint64_t *weights, int n, const uint64_t *const from[TILE],
+INLINE void NAME(tile)(const BitLayer *layer, const uint64_t *weights, int n, int width, const uint64_t *const from[TILE],
                        const int64_t *const limits[TILE], uint32_t bits[TILE], int64_t *mismatches) {
   const size_t run = (size_t)layer->run, row_stride = (size_t)layer->row_stride;
 #ifdef MOST_STEPS
-  int64_t totals[TILE][WIDTH * LANES];
+  int64_t totals[TILE][WIDTH_ALONE * LANES];
   memset(totals, 0, sizeof totals);
 #endif
-  Counts counts[TILE][WIDTH];
+  Counts counts[TILE][WIDTH_ALONE];
 #pragma GCC unroll 8
   EACH_PLACE
 #pragma GCC unroll 8
-    for (int q = 0; q < WIDTH; q++) counts[i][q] = ZERO;
+    for (int q = 0; q < width; q++) counts[i][q] = ZERO;
   const size_t end = row_stride * layer->rows;
   size_t row = 0;
   do {
@@ -65,12 +65,12 @@ INLINE void NAME(tile)(const BitLayer *layer, const uint64_t *weights, int n, co
 #pragma GCC unroll 8
         EACH_PLACE
 #pragma GCC unroll 8
-          for (int q = 0; q < WIDTH; q++) counts[i][q] = count(counts[i][q], from[i][k], weights + q * LANES);
+          for (int q = 0; q < width; q++) counts[i][q] = count(counts[i][q], from[i][k], weights + q * LANES);
         weights += BLOCK;
       } while (++k != stop);
 #ifdef MOST_STEPS
       EACH_PLACE
-        for (int q = 0; q < WIDTH; q++) {
+        for (int q = 0; q < width; q++) {
           spill(counts[i][q], totals[i] + q * LANES);
           counts[i][q] = ZERO;
         }
@@ -82,7 +82,7 @@ INLINE void NAME(tile)(const BitLayer *layer, const uint64_t *weights, int n, co
   EACH_PLACE {
     uint32_t mask = 0;
 #pragma GCC unroll 8
-    for (int q = 0; q < WIDTH; q++) {
+    for (int q = 0; q < width; q++) {
 #ifdef MOST_STEPS
       const int64_t *total = totals[i] + q * LANES;
       if (mismatches) memcpy(mismatches + i * BLOCK + q * LANES, total, LANES * sizeof *total);
@@ -101,6 +101,7 @@ INLINE void NAME(tile)(const BitLayer *layer, const uint64_t *weights, int n, co
 /* Bits where `mismatches` is null, else mismatches. `n` is 1 or TILE. */
 INLINE void NAME(layer)(const BitLayer *layer, const Place *places, int count_, const uint64_t *in, uint32_t *out,
                         int32_t *mismatches, int n) {
+  const int width = n == 1 ? WIDTH_ALONE : WIDTH;
   const size_t steps = (size_t)layer->rows * layer->run;
   for (int block = 0; block < layer->blocks; block++)
     for (int p = 0; p < count_; p += n) {
@@ -115,10 +116,10 @@ INLINE void NAME(layer)(const BitLayer *layer, const Place *places, int count_, 
         from[i] = in + place[i]->from;
         limits[i] = layer->limits + ((size_t)place[i]->kind * layer->blocks + block) * BLOCK;
       }
-      for (int lane = 0; lane < BLOCK; lane += WIDTH * LANES) {
+      for (int lane = 0; lane < BLOCK; lane += width * LANES) {
         const int64_t *part[TILE];
         for (int i = 0; i < n; i++) part[i] = limits[i] + lane;
-        NAME(tile)(layer, layer->weights + block * steps * BLOCK + lane, n, from, part, bits,
+        NAME(tile)(layer, layer->weights + block * steps * BLOCK + lane, n, width, from, part, bits,
                    mismatches ? counts + lane : 0);
         for (int i = 0; i < n; i++) all[i] |= bits[i] << (lane & (BLOCK - 1));
       }
@@ -151,7 +152,7 @@ static void NAME(counts)(const BitLayer *layer, int block, const uint32_t *from,
     int64_t counts[TILE * BLOCK];
     for (int i = 0; i < TILE; i++) place[i] = in + from[p + i];
     for (int lane = 0; lane < BLOCK; lane += WIDTH * LANES)
-      NAME(tile)(layer, layer->weights + block * steps * BLOCK + lane, TILE, place, 0, none, counts + lane);
+      NAME(tile)(layer, layer->weights + block * steps * BLOCK + lane, TILE, WIDTH, place, 0, none, counts + lane);
     for (int i = 0; i < TILE * BLOCK; i++) out[i] = (int32_t)counts[i];
   }
 }
