@@ -1,6 +1,14 @@
 /** The built program as a user runs it, through the whole job on few images, and where it must refuse. */
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -194,6 +202,36 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
         '--resume',
       );
       expect(longer).toMatchObject({ code: 1, stderr: expect.stringContaining('epochs: 2 and 3') });
+    });
+
+    it('trains a teacher first where it is named by its technique, and goes on from where it was', async () => {
+      const few = [
+        '--epochs',
+        '1',
+        '--teacher',
+        'float',
+        '--with',
+        'recu',
+        '--rate',
+        '3e-3',
+        '--out',
+        'taught',
+      ];
+      const begun = await train(...few);
+      expect(begun).toMatchObject({ code: 0, stderr: expect.stringContaining('taught-teacher') });
+      const config = (name: string) => JSON.parse(readFileSync(join(folder, name, 'config.json'), 'utf8'));
+      expect(config('taught-teacher')).toMatchObject({ technique: 'float', epochs: 1 });
+      expect(config('taught')).toMatchObject({
+        ...{ technique: 'bnn', variations: ['recu'] },
+        teacher: { run: join(realpathSync(folder), 'taught-teacher') },
+      });
+      expect(await train(...few)).toMatchObject({ code: 1, stderr: expect.stringContaining('add --resume') });
+      rmSync(join(folder, 'taught'), { recursive: true });
+      const again = await train(...few);
+      expect(again.lines.at(-1)).toEqual(begun.lines.at(-1));
+      const refused = await train('--teacher', 'float', '--recipe', 'paper', '--out', 'refused');
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('recipe paper') });
+      expect(existsSync(join(folder, 'refused-teacher'))).toBe(false);
     });
 
     it.each([

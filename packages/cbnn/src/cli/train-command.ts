@@ -5,7 +5,7 @@ import { techniqueNames, type VariationName, variationNames } from '../nn/plan.j
 import { recipeNames } from '../nn/recipes.js';
 import type { RunConfig } from '../train/config.js';
 import { chooseDevice, onFittingDevice, trainingDevices } from '../train/devices.js';
-import { DEFAULT_ARCHITECTURE, type RunOptions } from '../train/options.js';
+import { checkOptions, DEFAULT_ARCHITECTURE, type RunOptions, teacherOptions } from '../train/options.js';
 import { contradiction, prepareRun } from '../train/prepare.js';
 import { placeOf, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
@@ -40,7 +40,10 @@ export function addTrainCommand(program: Command): void {
       `train bnn with ${variationNames.join(', ')}; several with commas`,
       listOf(variationNames),
     )
-    .option('--teacher <run>', 'learn the probabilities of a finished run instead of the labels')
+    .option(
+      '--teacher <run>',
+      'learn the probabilities of a finished run instead of the labels; float: of such a network, trained first in <out>-teacher',
+    )
     .option(
       '--sparsity <share>',
       'share of weights that pruned takes away (default: 0.9) or ttq leaves 0 (default: those within 0.05 of the largest)',
@@ -120,6 +123,7 @@ Examples:
   cbnn train cifar10 --data-dir ~/data --input 8-bit --out runs/cifar10-8bit
   cbnn train ./my-images --slices top4 --width 0.5
   cbnn train ./my-images --with approx-sign,centred-weights
+  cbnn train ./my-images --teacher float
   cbnn train signs --technique float --out runs/float && cbnn train signs --technique ttq --from runs/float --out runs/ttq`,
     )
     .action(async (data: string, flags: TrainFlags) => {
@@ -132,6 +136,34 @@ Examples:
     });
 }
 
+type TrainingOptions = Omit<RunOptions, 'dataDir'> & { readonly dataDir?: string };
+interface Continuation {
+  readonly resume: boolean;
+  readonly checkpointSeconds: number;
+}
+
+/** A run, and before it the teacher that it asks for by the name of a technique. */
+async function trainCommand(options: TrainingOptions, path: string, own: Continuation): Promise<void> {
+  if (options.teacher !== 'float' || existsSync(new RunFolder(options.teacher).config))
+    return trainOne(options, path, own);
+  const teacher = `${path}-teacher`;
+  // What cannot be is refused before the teacher is trained.
+  checkOptions({ ...options, dataDir: options.dataDir ?? 'data', teacher });
+  refuseOther(path, own);
+  note(`teacher: ${teacher}`);
+  await trainOne(teacherOptions(options), teacher, {
+    ...own,
+    resume: existsSync(new RunFolder(teacher).config),
+  });
+  await trainOne({ ...options, teacher }, path, own);
+}
+
+/** Throws a config error where there is a run already that is not to be continued. */
+function refuseOther(path: string, { resume }: Continuation): void {
+  if (existsSync(new RunFolder(path).config) && !resume)
+    throw configError(`run ${path}: already exists; add --resume to continue it, or choose another --out`);
+}
+
 /** A stored run with the device and the threads that were asked for. */
 async function movedRun(stored: RunConfig, { device, threads }: Partial<RunOptions>): Promise<RunConfig> {
   const moved = {
@@ -142,15 +174,11 @@ async function movedRun(stored: RunConfig, { device, threads }: Partial<RunOptio
   return onFittingDevice(moved, device ?? 'auto');
 }
 
-async function trainCommand(
-  options: Omit<RunOptions, 'dataDir'> & { readonly dataDir?: string },
-  path: string,
-  { resume, checkpointSeconds }: { resume: boolean; checkpointSeconds: number },
-): Promise<void> {
+async function trainOne(options: TrainingOptions, path: string, own: Continuation): Promise<void> {
+  const { resume, checkpointSeconds } = own;
   const folder = new RunFolder(path);
   const exists = existsSync(folder.config);
-  if (exists && !resume)
-    throw configError(`run ${path}: already exists; add --resume to continue it, or choose another --out`);
+  refuseOther(path, own);
   const dataDir = options.dataDir ?? (exists ? placeOf(folder) : 'data');
   const signal = stopSignal();
   const reading = progressBar('data');

@@ -103,6 +103,19 @@ export interface RunOptions extends ReadingChoices {
   readonly threads?: number;
 }
 
+/** Options of a network of full precision on the same images, to teach what `options` train. */
+export function teacherOptions<Options extends Omit<RunOptions, 'dataDir'>>(options: Options) {
+  const { technique, variations, from, teacher, sparsity, rounds, weightBits, activationBits, ...rest } =
+    options;
+  const { input, code, slices, slicing, firstLayer, rate, floatRate, ...shared } = rest;
+  return {
+    ...shared,
+    technique: 'float' as const,
+    // It sees the same bytes, which are in the code already.
+    ...(code && code !== 'binary' && { input: 'bit-slices' as const, code }),
+  };
+}
+
 /** Throws config errors for whatever can be refused before the images are read: their number and size are known by then. */
 export function checkOptions(options: RunOptions): void {
   const technique = techniqueFor(options);
