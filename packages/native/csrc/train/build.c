@@ -12,7 +12,7 @@ static int divided_up(int value, int by) { return (value + by - 1) / by; }
 static int flush_of(int a, int b) { return INT16_MAX / (2 * a * b); }
 
 /* Products of at least this many steps in a row: less, and loading and storing the sums would show. */
-enum { LONG_ENOUGH = 128 };
+enum { LONG_ENOUGH = 256 };
 
 static int lay_forward(Step *step, size_t most, StepLayer *layer) {
   const LayerSpec *spec = &layer->spec;
