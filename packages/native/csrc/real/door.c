@@ -14,29 +14,22 @@ typedef struct {
   RealWorkspace *own; /* of runs that are waited for */
   RealWorkspace *idle[IDLE];
   int idle_count;
-  int64_t reported; /* bytes that the garbage collector was told of */
+  size_t reported; /* bytes that the garbage collector was told of */
 } Handle;
 
 static void free_handle(napi_env env, void *data, void *hint) {
   (void)hint;
   Handle *handle = data;
-  int64_t total;
-  if (handle->reported) napi_adjust_external_memory(env, -handle->reported, &total);
+  forget_bytes(env, handle->reported);
   if (handle->own) free_real_workspace(handle->own);
   for (int i = 0; i < handle->idle_count; i++) free_real_workspace(handle->idle[i]);
   if (handle->engine) free_real(handle->engine);
   free(handle);
 }
 
-static const RealKernels *kernels_named(napi_env env, napi_value value) {
-  char name[32] = "";
-  napi_get_value_string_utf8(env, value, name, sizeof name, 0);
-  for (int i = 0; all_real_kernels[i]; i++) {
-    const Kernels *bits = all_real_kernels[i]->bits;
-    if (strcmp(bits->name, name) == 0 && bits->supported()) return all_real_kernels[i];
-  }
-  fail(env, "this processor has not the instructions that were asked for");
-  return 0;
+static InstructionSet set_at(int i) {
+  const RealKernels *kernels = all_real_kernels[i];
+  return kernels ? (InstructionSet){kernels->bits->name, kernels->bits->supported} : (InstructionSet){0};
 }
 
 /* Four arrays a layer: weights, mean, scale, beta. */
@@ -46,11 +39,8 @@ static int read_layers(napi_env env, const int32_t *forms, napi_value arrays, co
     const float *found[ARRAYS];
     const size_t outputs = (size_t)model->layer[k].outputs;
     for (int i = 0; i < ARRAYS; i++) {
-      napi_value value;
-      size_t count = 0;
-      if (napi_get_element(env, arrays, index++, &value) != napi_ok) return 0;
-      found[i] = elements(env, value, napi_float32_array, &count);
-      if (!found[i] || count != (i == 0 ? outputs * model->layer[k].fan_in : outputs)) return 0;
+      const size_t expected = i == 0 ? outputs * model->layer[k].fan_in : outputs;
+      if (!(found[i] = array_at(env, arrays, index++, napi_float32_array, expected))) return 0;
     }
     if (forms[k] < 0 || forms[k] >= FORMS) return 0;
     layers[k] = (RealSpec){model->layer + k, (Form)forms[k], found[0], found[1], found[2], found[3]};
@@ -61,7 +51,7 @@ static int read_layers(napi_env env, const int32_t *forms, napi_value arrays, co
 /* createReal(shapes, forms, has K, arrays, kernels, most bytes) */
 static napi_value create(napi_env env, napi_callback_info info) {
   size_t count = 6, shapes = 0, forms = 0;
-  napi_value argument[6], result = 0;
+  napi_value argument[6];
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   const int32_t *shape = elements(env, argument[0], napi_int32_array, &shapes);
   if (!shape) return 0;
@@ -69,8 +59,8 @@ static napi_value create(napi_env env, napi_callback_info info) {
   if (!form) return 0;
   bool has_k = false;
   napi_get_value_bool(env, argument[2], &has_k);
-  const RealKernels *kernels = kernels_named(env, argument[4]);
-  if (!kernels) return 0;
+  const int set = place_of(env, argument[4], set_at);
+  if (set < 0) return 0;
   double most = 0;
   napi_get_value_double(env, argument[5], &most);
 
@@ -80,24 +70,17 @@ static napi_value create(napi_env env, napi_callback_info info) {
   const char *why = "internal: the network's numbers and arrays do not fit together";
   if (handle && read_shapes(shape, shapes, &model) && forms == (size_t)model.layers && (layers = calloc(forms, sizeof *layers)) &&
       read_layers(env, form, argument[3], &model, layers)) {
-    handle->engine = build_real(&model, layers, has_k, kernels, (size_t)most, &why);
+    handle->engine = build_real(&model, layers, has_k, all_real_kernels[set], (size_t)most, &why);
     if (handle->engine && !(handle->own = make_real_workspace(handle->engine))) why = "it needs too much memory";
   }
   free(layers);
   free_shapes(&model);
-  bool pending = false;
-  napi_is_exception_pending(env, &pending);
-  if (pending || !handle || !handle->own) {
+  if (!handle || !handle->own) {
     if (handle) free_handle(env, handle, 0);
-    return pending ? 0 : fail(env, why);
+    return refuse(env, why);
   }
-  napi_create_object(env, &result);
-  napi_type_tag_object(env, result, &handle_tag);
-  napi_wrap(env, result, handle, free_handle, 0, 0);
-  int64_t total;
-  handle->reported = (int64_t)(handle->engine->bytes + handle->own->bytes);
-  napi_adjust_external_memory(env, handle->reported, &total);
-  return result;
+  handle->reported = handle->engine->bytes + handle->own->bytes;
+  return wrap(env, handle, &handle_tag, free_handle, handle->reported);
 }
 
 /* What run and run_later take: (handle, planes, count, scores). */

@@ -16,7 +16,7 @@ typedef struct {
   RealStep *step;
   napi_ref arrays[2];
   bool busy;
-  int64_t reported;
+  size_t reported;
 } Handle;
 
 static void free_handle(napi_env env, void *data, void *hint) {
@@ -24,34 +24,21 @@ static void free_handle(napi_env env, void *data, void *hint) {
   Handle *handle = data;
   /* Node ends in the middle of a step, whose threads still need it. */
   if (handle->busy) return;
-  int64_t total;
-  if (handle->reported) napi_adjust_external_memory(env, -handle->reported, &total);
+  forget_bytes(env, handle->reported);
   for (int i = 0; i < 2; i++)
     if (handle->arrays[i]) napi_delete_reference(env, handle->arrays[i]);
   if (handle->step) free_real_step(handle->step);
   free(handle);
 }
 
-static napi_value kernel_names(napi_env env, napi_callback_info info) {
-  (void)info;
-  napi_value list, name;
-  napi_create_array(env, &list);
-  uint32_t count = 0;
-  for (int i = 0; all_real_step_kernels[i]; i++)
-    if (all_real_step_kernels[i]->supported()) {
-      napi_create_string_utf8(env, all_real_step_kernels[i]->name, NAPI_AUTO_LENGTH, &name);
-      napi_set_element(env, list, count++, name);
-    }
-  return list;
+static InstructionSet set_at(int i) {
+  const RealStepKernels *kernels = all_real_step_kernels[i];
+  return kernels ? (InstructionSet){kernels->name, kernels->supported} : (InstructionSet){0};
 }
 
-static const RealStepKernels *kernels_named(napi_env env, napi_value value) {
-  char name[32] = "";
-  napi_get_value_string_utf8(env, value, name, sizeof name, 0);
-  for (int i = 0; all_real_step_kernels[i]; i++)
-    if (strcmp(all_real_step_kernels[i]->name, name) == 0 && all_real_step_kernels[i]->supported()) return all_real_step_kernels[i];
-  fail(env, "this processor has not the instructions that were asked for");
-  return 0;
+static napi_value kernel_names(napi_env env, napi_callback_info info) {
+  (void)info;
+  return names_of(env, set_at);
 }
 
 /* The next of a list of Float32Arrays, which must have `expected` elements unless that is 0. */
@@ -92,14 +79,14 @@ static int read_tensors(napi_env env, napi_value arrays, const float *number, in
 /* createRealTrainer(shapes, numbers, layers' arrays, tensors' arrays, tensors' numbers, kernels, most bytes) */
 static napi_value create(napi_env env, napi_callback_info info) {
   size_t count = 7, shapes = 0, numbers = 0, scales = 0;
-  napi_value argument[7], result = 0;
+  napi_value argument[7];
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   const int32_t *shape = elements(env, argument[0], napi_int32_array, &shapes);
   const int32_t *number = shape ? elements(env, argument[1], napi_int32_array, &numbers) : 0;
   const float *scale = number ? elements(env, argument[4], napi_float32_array, &scales) : 0;
   if (!scale) return 0;
-  const RealStepKernels *kernels = kernels_named(env, argument[5]);
-  if (!kernels) return 0;
+  const int set = place_of(env, argument[5], set_at);
+  if (set < 0) return 0;
   double most = 0;
   napi_get_value_double(env, argument[6], &most);
 
@@ -114,26 +101,19 @@ static napi_value create(napi_env env, napi_callback_info info) {
       (layers = calloc((size_t)model.layers, sizeof *layers)) && read_layers(env, argument[2], &model, layers) &&
       read_tensors(env, argument[3], scale, tensors, tensor)) {
     const RealSpec spec = {&model, number[0], number[1], number[2], number + NUMBERS, layers, tensors, tensor};
-    handle->step = build_real_step(&spec, kernels, (size_t)most, &why);
+    handle->step = build_real_step(&spec, all_real_step_kernels[set], (size_t)most, &why);
     if (handle->step) handle->step->adam = fastest_adam();
   }
   free(layers);
   free(tensor);
   free_shapes(&model);
-  bool pending = false;
-  napi_is_exception_pending(env, &pending);
-  if (pending || !handle || !handle->step) {
+  if (!handle || !handle->step) {
     if (handle) free_handle(env, handle, 0);
-    return pending ? 0 : fail(env, why);
+    return refuse(env, why);
   }
-  napi_create_object(env, &result);
-  napi_type_tag_object(env, result, &handle_tag);
-  napi_wrap(env, result, handle, free_handle, 0, 0);
   for (int i = 0; i < 2; i++) napi_create_reference(env, argument[2 + i], 1, &handle->arrays[i]);
-  int64_t total;
-  handle->reported = (int64_t)handle->step->bytes;
-  napi_adjust_external_memory(env, handle->reported, &total);
-  return result;
+  handle->reported = handle->step->bytes;
+  return wrap(env, handle, &handle_tag, free_handle, handle->reported);
 }
 
 /* A step under way, on a thread of libuv's pool and those of the trainer. */

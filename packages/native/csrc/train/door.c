@@ -14,7 +14,7 @@ typedef struct {
   Step *step;
   napi_ref parameters;
   bool busy;
-  int64_t reported;
+  size_t reported;
 } Handle;
 
 static void free_handle(napi_env env, void *data, void *hint) {
@@ -22,8 +22,7 @@ static void free_handle(napi_env env, void *data, void *hint) {
   Handle *handle = data;
   /* Node ends in the middle of a step, whose threads still need it. */
   if (handle->busy) return;
-  int64_t total;
-  if (handle->reported) napi_adjust_external_memory(env, -handle->reported, &total);
+  forget_bytes(env, handle->reported);
   if (handle->parameters) napi_delete_reference(env, handle->parameters);
   if (handle->step) free_step(handle->step);
   free(handle);
@@ -31,26 +30,13 @@ static void free_handle(napi_env env, void *data, void *hint) {
 
 static Handle *handle_of(napi_env env, napi_value value) { return wrapped(env, value, &handle_tag); }
 
-static napi_value kernel_names(napi_env env, napi_callback_info info) {
-  (void)info;
-  napi_value list, name;
-  napi_create_array(env, &list);
-  uint32_t count = 0;
-  for (int i = 0; all_step_kernels[i]; i++)
-    if (all_step_kernels[i]->supported()) {
-      napi_create_string_utf8(env, all_step_kernels[i]->name, NAPI_AUTO_LENGTH, &name);
-      napi_set_element(env, list, count++, name);
-    }
-  return list;
+static InstructionSet set_at(int i) {
+  return all_step_kernels[i] ? (InstructionSet){all_step_kernels[i]->name, all_step_kernels[i]->supported} : (InstructionSet){0};
 }
 
-static const StepKernels *kernels_named(napi_env env, napi_value value) {
-  char name[32] = "";
-  napi_get_value_string_utf8(env, value, name, sizeof name, 0);
-  for (int i = 0; all_step_kernels[i]; i++)
-    if (strcmp(all_step_kernels[i]->name, name) == 0 && all_step_kernels[i]->supported()) return all_step_kernels[i];
-  fail(env, "this processor has not the instructions that were asked for");
-  return 0;
+static napi_value kernel_names(napi_env env, napi_callback_info info) {
+  (void)info;
+  return names_of(env, set_at);
 }
 
 /* Nine arrays a layer: value, first and second moment of weights, gamma and beta. */
@@ -60,13 +46,8 @@ static int read_parameters(napi_env env, napi_value arrays, const ModelSpec *mod
     for (int i = 0; i < PARAMETERS; i++) {
       float *found[3];
       const size_t outputs = (size_t)model->layer[k].outputs, expected = i == 0 ? outputs * model->layer[k].fan_in : outputs;
-      for (int j = 0; j < 3; j++) {
-        napi_value value;
-        size_t count = 0;
-        if (napi_get_element(env, arrays, index++, &value) != napi_ok) return 0;
-        found[j] = elements(env, value, napi_float32_array, &count);
-        if (!found[j] || count != expected) return 0;
-      }
+      for (int j = 0; j < 3; j++)
+        if (!(found[j] = (float *)array_at(env, arrays, index++, napi_float32_array, expected))) return 0;
       parameters[k * PARAMETERS + i] = (Parameter){found[0], found[1], found[2]};
     }
   return 1;
@@ -75,7 +56,7 @@ static int read_parameters(napi_env env, napi_value arrays, const ModelSpec *mod
 /* createTrainer(shapes, [batch, threads, hinge, integer], place, rate scales, parameters, kernels, most bytes) */
 static napi_value create(napi_env env, napi_callback_info info) {
   size_t count = 7, shapes = 0, numbers = 0, places = 0, scales = 0;
-  napi_value argument[7], result = 0;
+  napi_value argument[7];
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   const int32_t *shape = elements(env, argument[0], napi_int32_array, &shapes);
   if (!shape) return 0;
@@ -85,8 +66,8 @@ static napi_value create(napi_env env, napi_callback_info info) {
   if (!place) return 0;
   const float *scale = elements(env, argument[3], napi_float32_array, &scales);
   if (!scale) return 0;
-  const StepKernels *kernels = kernels_named(env, argument[5]);
-  if (!kernels) return 0;
+  const int set = place_of(env, argument[5], set_at);
+  if (set < 0) return 0;
   double most = 0;
   napi_get_value_double(env, argument[6], &most);
 
@@ -99,24 +80,17 @@ static napi_value create(napi_env env, napi_callback_info info) {
       (parameters = calloc((size_t)model.layers * PARAMETERS, sizeof *parameters)) &&
       read_parameters(env, argument[4], &model, parameters)) {
     const StepSpec spec = {&model, number[0], number[1], number[2], number[3], place, scale, parameters};
-    handle->step = build_step(&spec, kernels, (size_t)most, &why);
+    handle->step = build_step(&spec, all_step_kernels[set], (size_t)most, &why);
   }
   free(parameters);
   free_shapes(&model);
-  bool pending = false;
-  napi_is_exception_pending(env, &pending);
-  if (pending || !handle || !handle->step) {
+  if (!handle || !handle->step) {
     if (handle) free_handle(env, handle, 0);
-    return pending ? 0 : fail(env, why);
+    return refuse(env, why);
   }
-  napi_create_object(env, &result);
-  napi_type_tag_object(env, result, &handle_tag);
-  napi_wrap(env, result, handle, free_handle, 0, 0);
   napi_create_reference(env, argument[4], 1, &handle->parameters);
-  int64_t total;
-  handle->reported = (int64_t)handle->step->bytes;
-  napi_adjust_external_memory(env, handle->reported, &total);
-  return result;
+  handle->reported = handle->step->bytes;
+  return wrap(env, handle, &handle_tag, free_handle, handle->reported);
 }
 
 /* A step under way, on a thread of libuv's pool and those of the trainer. */
@@ -250,10 +224,10 @@ static napi_value limit(napi_env env, napi_callback_info info) {
   napi_value argument[2], result;
   int32_t steps = 0;
   napi_get_cb_info(env, info, &count, argument, 0, 0);
-  const StepKernels *kernels = kernels_named(env, argument[0]);
-  if (!kernels) return 0;
+  const int set = place_of(env, argument[0], set_at);
+  if (set < 0) return 0;
   napi_get_value_int32(env, argument[1], &steps);
-  napi_create_double(env, kernels->limit(steps), &result);
+  napi_create_double(env, all_step_kernels[set]->limit(steps), &result);
   return result;
 }
 
