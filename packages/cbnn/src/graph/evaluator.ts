@@ -17,9 +17,9 @@ export interface Pixels {
 
 export interface Evaluator {
   /** `[count][class]`; `weights` as `evaluationFeeds` gives them, where they are no constants. */
-  scores(images: Pixels, weights?: Feeds): Promise<Float32Array>;
+  scores(images: Pixels, weights?: Feeds, signal?: AbortSignal): Promise<Float32Array>;
   /** The class of each image. */
-  classify(images: Pixels, weights?: Feeds): Promise<Uint16Array>;
+  classify(images: Pixels, weights?: Feeds, signal?: AbortSignal): Promise<Uint16Array>;
   close(): Promise<void>;
 }
 
@@ -41,10 +41,11 @@ export function evaluatorOf(session: Session, plan: Plan, batch: number): Evalua
   const shape = [batch, inputChannels(plan.input), plan.input.height, plan.input.width];
   const planes = { shape, data: new Float32Array(shape.reduce((product, size) => product * size, 1)) };
   const scores = { shape: [batch, classes], data: new Float32Array(batch * classes) };
-  const scoresOf: Evaluator['scores'] = async ({ count: all, pixels }, weights = {}) => {
+  const scoresOf: Evaluator['scores'] = async ({ count: all, pixels }, weights = {}, signal) => {
     const found = new Float32Array(all * classes);
     const size = pixels.length / all;
     for (let start = 0; start < all; start += batch) {
+      signal?.throwIfAborted();
       const count = Math.min(batch, all - start);
       const part = pixels.subarray(start * size, (start + count) * size);
       writeInputPlanes(part, count, plan.input, planes.data);
@@ -55,8 +56,8 @@ export function evaluatorOf(session: Session, plan: Plan, batch: number): Evalua
   };
   return {
     scores: scoresOf,
-    async classify(images, weights) {
-      const found = await scoresOf(images, weights);
+    async classify(images, weights, signal) {
+      const found = await scoresOf(images, weights, signal);
       return Uint16Array.from({ length: images.count }, (_, n) => argmax(found, n, classes));
     },
     close: () => session.close(),

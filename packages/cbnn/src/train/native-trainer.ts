@@ -1,6 +1,5 @@
 /** The native trainer: binary networks in integers on the CPU (@cbnn/native), several times as fast as the ONNX graph. */
 import type { NativeTrainer } from '@cbnn/native';
-import { openEngine } from '../engines/evaluate.js';
 import { nativePackage } from '../engines/packed-native.js';
 import { names } from '../graph/names.js';
 import { adam } from '../graph/optimizer.js';
@@ -8,10 +7,9 @@ import { openDevice } from '../graph/session.js';
 import { initialValue } from '../nn/initialize.js';
 import { inputChannels, layerParameters, type Plan, placeFactors, planShapes } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
-import { packModel } from '../pack/pack.js';
-import { argmax } from '../predictions.js';
 import { techniqueOf } from '../techniques/index.js';
 import { firstLayerBound } from './first-layer-bound.js';
+import { packedAnswers } from './packed-answers.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
 import type { ImageBatch, Trainer } from './trainer.js';
 
@@ -103,7 +101,7 @@ export async function layOutStep(
 
 /** For plans that `nativeTrainingRefusal` has nothing against; throws a config error where `networkRefusal` has, or memory lacks. */
 export async function createNativeTrainer(plan: Plan, options: StepOptions): Promise<Trainer> {
-  const { batch, seed, threads } = options;
+  const { batch, threads } = options;
   const { trainer, tensors } = await layOutStep(plan, options);
   const shapes = planShapes(plan);
   const running = new RunningStatistics(shapes);
@@ -124,17 +122,7 @@ export async function createNativeTrainer(plan: Plan, options: StepOptions): Pro
     calibrate: (batches) =>
       running.estimate(batches, trainer.statistics, ({ pixels }) => trainer.forward(pixels)),
 
-    async classify({ pixels, count }) {
-      const classes = Array.from({ length: shapes.at(-1)!.output.channels }, (_, c) => String(c));
-      const provenance = { technique: plan.technique, recipe: '', dataset: '', epochs: 0, seed };
-      const engine = await openEngine(packModel(plan, weights(), classes, provenance), threads);
-      try {
-        const scores = await engine.scores(pixels, count);
-        return Uint16Array.from({ length: count }, (_, n) => argmax(scores, n, classes.length));
-      } finally {
-        await engine.close();
-      }
-    },
+    classify: (images, signal) => packedAnswers(plan, weights(), images, { threads, signal }),
 
     state() {
       units.data.set(trainer.units);

@@ -161,9 +161,9 @@ export async function createOnnxTrainer(
       });
     },
 
-    async classify(given) {
+    async classify(given, signal) {
       evaluator ??= await openEvaluator(plan, technique, device, evaluationBatch);
-      return evaluator.classify(given, evaluationFeeds(graph, state(), technique));
+      return evaluator.classify(given, evaluationFeeds(graph, state(), technique), signal);
     },
 
     state,

@@ -16,6 +16,7 @@ import { type Plan, planShapes } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
 import { techniqueOf } from '../techniques/index.js';
 import type { StepOptions } from './native-trainer.js';
+import { packedAnswers } from './packed-answers.js';
 import { RunningStatistics, restoreInto } from './running-statistics.js';
 import { StepNoise } from './step-noise.js';
 import type { ImageBatch, Trainer } from './trainer.js';
@@ -62,10 +63,12 @@ export async function createRealTrainer(plan: Plan, options: StepOptions): Promi
       await running.estimate(batches, trainer.statistics, ({ pixels }) => trainer.forward(pixels));
     },
 
-    async classify(images) {
+    async classify(images, signal) {
+      if (technique.integerSums) return packedAnswers(plan, state(), images, { threads, signal });
       evaluator ??= await openEvaluator(plan, technique, device);
       const parameters = shapes.flatMap((shape) => parametersOf(technique, plan, shape));
-      return evaluator.classify(images, evaluationFeeds({ parameters, shapes }, state(), technique));
+      const feeds = evaluationFeeds({ parameters, shapes }, state(), technique);
+      return evaluator.classify(images, feeds, signal);
     },
 
     state,

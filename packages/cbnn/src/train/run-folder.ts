@@ -138,28 +138,40 @@ export interface Position {
 }
 
 /**
- * Writes checkpoints while training goes on, one after the other: only the copy of the state is waited for. A write that failed is
- * told by the next call, or by `finish`; the call after that tries again.
+ * Writes checkpoints while training goes on, one after the other: only the copy of the state is waited for, and an earlier write of
+ * the same file. A write that failed takes those behind it along, is told by the next call, or by `finish`; the call after that tries again.
  */
 export class CheckpointWriter {
-  private writing: Promise<void> = Promise.resolve();
+  /** of each file, its last */
+  private readonly writing = new Map<string, Promise<void>>();
+  private last: Promise<void> = Promise.resolve();
 
   async write(path: string, state: TrainingState, position: Position): Promise<void> {
-    await this.finish();
+    await this.settled(this.writing.get(path));
     const tensors = new Map(
       [...state].map(([name, { shape, data }]) => [name, { dtype: 'F32' as const, shape, data }]),
     );
     const bytes = encodeSafetensors(tensors, { position: JSON.stringify(position) });
-    this.writing = replaceFile(path, bytes);
+    // In order: a position names a best epoch only once its weights are there.
+    this.last = this.last.then(() => replaceFile(path, bytes));
     // Whoever waits for it next gets the failure; until then it is no unhandled one.
-    this.writing.catch(() => {});
+    this.last.catch(() => {});
+    this.writing.set(path, this.last);
   }
 
   /** Resolves when all is on the disk. */
-  async finish(): Promise<void> {
-    const { writing } = this;
-    this.writing = Promise.resolve();
-    await writing;
+  finish(): Promise<void> {
+    return this.settled(this.last);
+  }
+
+  private async settled(write: Promise<void> | undefined): Promise<void> {
+    try {
+      await write;
+    } catch (error) {
+      this.last = Promise.resolve();
+      this.writing.clear();
+      throw error;
+    }
   }
 }
 

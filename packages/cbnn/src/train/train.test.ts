@@ -140,25 +140,34 @@ describe('a training run', () => {
       const whole: RunConfig = { ...config, device };
       if (device !== 'cpu') await train(whole, images, join(folder, `whole-${device}`));
       const random = new Random(5);
-      let stops = 0;
+      const stops = new Set<string>();
       for (;;) {
         const controller = new AbortController();
         let left = 1 + random.below(9);
+        let at = '';
         try {
           await train(whole, images, join(folder, `stopped-${device}`), {
             resume: true,
             signal: controller.signal,
-            onProgress: ({ phase }) => {
-              if (phase === 'training' && --left === 0) controller.abort();
+            onProgress: ({ phase, epoch, step }) => {
+              // Once in each epoch while it validates, and after some steps.
+              const validating = phase === 'validating' && !stops.has(`validating ${epoch}`);
+              if (at || (!validating && (phase === 'validating' || --left > 0))) return;
+              at = validating ? `validating ${epoch}` : `${epoch}, step ${step}`;
+              controller.abort();
+              stops.add(at);
             },
           });
           break;
         } catch (error) {
           expect((error as Error).name).toBe('AbortError');
-          stops++;
+          const { position } = readCheckpoint(new RunFolder(join(folder, `stopped-${device}`)).checkpoint);
+          // At once: not a step more was done, and nothing that was done is lost.
+          if (!at.startsWith('validating')) expect(`${position.epoch + 1}, step ${position.step}`).toBe(at);
         }
       }
-      expect(stops).toBeGreaterThan(3);
+      expect(stops.size).toBeGreaterThan(3);
+      expect([...stops].filter((at) => at.startsWith('validating'))).toHaveLength(whole.epochs);
       const unbroken = device === 'cpu' ? 'a' : `whole-${device}`;
       expect(checkpoint(`stopped-${device}`).equals(checkpoint(unbroken))).toBe(true);
     },
@@ -355,6 +364,11 @@ describe('a training run', () => {
     await writer.write(free, state, position);
     await writer.finish();
     expect(readCheckpoint(free)).toEqual({ state, position });
+    // What names the best epoch waits for its weights, and is not written without them.
+    await writer.write(blocked, state, position);
+    await writer.write(free, state, { ...position, best: { epoch: 1, validationError: 0 } });
+    await expect(writer.finish()).rejects.toThrow('cannot be written');
+    expect(readCheckpoint(free).position.best).toBeNull();
   });
 });
 

@@ -148,6 +148,25 @@ async function runEpochs(
     await writer.write(folder.checkpoint, trainer.state(), position);
     lastCheckpoint = Date.now();
   };
+  /** Keeps all that is done, and throws. */
+  const stop = async (signal: AbortSignal) => {
+    // Whatever became of the write before: this one is newer.
+    await writer.finish().catch(() => {});
+    await save();
+    await writer.finish();
+    signal.throwIfAborted();
+  };
+  const validate = async (): Promise<number> => {
+    const { signal } = options;
+    function* calibration() {
+      for (let i = 0; i < Math.min(calibrationBatches, steps); i++) {
+        signal?.throwIfAborted();
+        yield batches.get(epoch, i);
+      }
+    }
+    if (calibrationBatches > 0) await trainer.calibrate(calibration());
+    return errorRate(await trainer.classify(validation, signal), validation.labels);
+  };
   const report = (phase: TrainingProgress['phase']) => {
     const done = epoch * steps + step;
     const seconds = (Date.now() - begun) / 1000;
@@ -176,13 +195,7 @@ async function runEpochs(
       let gradients: StepResult['gradients'];
       let next = step < steps ? batches.get(epoch, step) : null;
       while (next) {
-        if (options.signal?.aborted) {
-          // Whatever became of the write before: this one is newer.
-          await writer.finish().catch(() => {});
-          await save();
-          await writer.finish();
-          options.signal.throwIfAborted();
-        }
+        if (options.signal?.aborted) await stop(options.signal);
         const number = epoch * steps + step + 1;
         const taught = teacher ? await teacher.teach(next) : next;
         const running = trainer.step(taught, ratesAt(schedule, number, steps, epochs), number);
@@ -200,11 +213,10 @@ async function runEpochs(
       }
       const seconds = (Date.now() - epochBegun) / 1000;
       report('validating');
-      if (calibrationBatches > 0) {
-        const count = Math.min(calibrationBatches, steps);
-        await trainer.calibrate(Array.from({ length: count }, (_, i) => batches.get(epoch, i)));
-      }
-      const validationError = errorRate(await trainer.classify(validation), validation.labels);
+      const validationError = await validate().catch(async (error: unknown) => {
+        if (options.signal?.aborted) await stop(options.signal);
+        throw error;
+      });
       last = {
         epoch: epoch + 1,
         loss: lossSum / steps,
@@ -213,7 +225,8 @@ async function runEpochs(
         rate: ratesAt(schedule, (epoch + 1) * steps, steps, epochs)[
           techniques[config.technique].latentWeights ? 'binary' : 'float'
         ],
-        imagesPerSecond: ((steps - firstStep) * batch) / seconds,
+        // Of an epoch whose last step was done before, no time was measured.
+        imagesPerSecond: steps > firstStep ? ((steps - firstStep) * batch) / seconds : 0,
         seconds,
         device: config.device,
         ...(gradients && { gradients }),

@@ -39,10 +39,13 @@ export interface Trainer {
   readonly batch: number;
   /** One step of training on exactly `batch` images; `step` counts from 1. */
   step(images: ImageBatch, rates: StepRates, step: number): Promise<StepResult>;
-  /** Estimates batch-norm statistics afresh as the mean over these batches (of `batch` images each). */
+  /**
+   * Estimates batch-norm statistics afresh as the mean over these batches (of `batch` images each). Those there were stay where
+   * the batches end in an exception.
+   */
   calibrate(batches: Iterable<ImageBatch>): Promise<void>;
-  /** The class of each image, in evaluation mode. */
-  classify(images: ImageBatch): Promise<Uint16Array>;
+  /** The class of each image, in evaluation mode. Throws the signal's reason soon after it is aborted. */
+  classify(images: ImageBatch, signal?: AbortSignal): Promise<Uint16Array>;
   /** The state now; the arrays are the trainer's own and change with the next step. */
   state(): TrainingState;
   /** Continues from a state of the same plan. */
