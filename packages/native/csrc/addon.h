@@ -21,7 +21,7 @@ const void *array_at(napi_env env, napi_value arrays, uint32_t index, napi_typed
 bool optional_floats(napi_env env, napi_value value, size_t count, const float **found);
 /* What an object with this tag wraps; null, and an exception, for any other. */
 void *wrapped(napi_env env, napi_value value, const napi_type_tag *tag);
-/* An object with this tag that wraps `data`; the garbage collector learns of `bytes`, of which `finalize` makes it forget. */
+/* An object with this tag that wraps `data`, and has its `bytes`; the garbage collector learns of them, and `finalize` makes it forget. */
 napi_value wrap(napi_env env, void *data, const napi_type_tag *tag, napi_finalize finalize, size_t bytes);
 void forget_bytes(napi_env env, size_t bytes);
 

@@ -55,11 +55,13 @@ void *wrapped(napi_env env, napi_value value, const napi_type_tag *tag) {
 }
 
 napi_value wrap(napi_env env, void *data, const napi_type_tag *tag, napi_finalize finalize, size_t bytes) {
-  napi_value object;
+  napi_value object, number;
   int64_t total;
   napi_create_object(env, &object);
   napi_type_tag_object(env, object, tag);
   napi_wrap(env, object, data, finalize, 0, 0);
+  napi_create_double(env, (double)bytes, &number);
+  napi_set_named_property(env, object, "bytes", number);
   napi_adjust_external_memory(env, (int64_t)bytes, &total);
   return object;
 }

@@ -42,7 +42,7 @@ export interface Addon {
 }
 
 /** A training step laid out; the addon knows what is in it. */
-export type TrainerHandle = object & { readonly kind?: 'native trainer' };
+export type TrainerHandle = object & { readonly kind?: 'native trainer'; readonly bytes: number };
 
 /** Training: csrc/train/door.c. */
 export interface TrainingAddon {

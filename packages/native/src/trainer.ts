@@ -258,6 +258,11 @@ export class NativeTrainer {
     this.addon.units(this.handle, values, true);
   }
 
+  /** Memory of the step, beside the trained tensors and their moments. */
+  get bytes(): number {
+    return this.handle.bytes;
+  }
+
   /** Scores of the last batch, in training mode, `[batch][classes]`. */
   scores(): Float32Array {
     const { batch, shapes } = this.options;

@@ -10,22 +10,24 @@ describe('cbnn bench train', () => {
   it('times every engine that is here, and draws it', async () => {
     const seen: string[] = [];
     const found = await benchTraining({
-      ...{ widths: [3, 5], batch: 6, threads: [1], rounds: 1, seconds: 0.01 },
+      ...{ widths: [3, 5], batches: [6, 9], threads: [1], rounds: 1, seconds: 0.01 },
       ...(native && { kernels: native.trainingKernels() }),
       onProgress: (done, total, engine) => seen.push(`${done}/${total} ${engine}`),
     });
     const engines = [...(native?.trainingKernels() ?? []).map((name) => `native, ${name}`)];
-    expect(found.times.filter(({ width }) => width === 3).map(({ engine }) => engine)).toEqual([
-      ...engines,
-      expect.stringMatching(/^ONNX graph, (cpu|wasm)$/),
-    ]);
-    expect(seen.at(-1)).toMatch(new RegExp(`^${found.times.length}/${found.times.length} W=5, `));
+    expect(
+      found.times.filter(({ width, batch }) => width === 3 && batch === 6).map(({ engine }) => engine),
+    ).toEqual([...engines, expect.stringMatching(/^ONNX graph, (cpu|wasm)$/)]);
+    expect(seen.at(-1)).toMatch(new RegExp(`^${found.times.length}/${found.times.length} W=5, batch 9, `));
     for (const one of found.times) {
       expect(one.fast).toBeLessThanOrEqual(one.median);
       expect(one.median).toBeLessThanOrEqual(one.slow);
-      expect(one.imagesPerSecond).toBeCloseTo(6000 / one.median);
+      expect(one.imagesPerSecond).toBeCloseTo((1000 * one.batch) / one.median);
       expect(one.native === null).toBe(one.kind === 'onnx');
-      if (one.native) expect(one.native.gmacs).toBeLessThan(one.native.limit);
+      if (!one.native) continue;
+      expect(one.native.gmacs).toBeLessThan(one.native.limit);
+      // Activations alone: two gradients and sums of the first layer.
+      expect(one.native.bytes).toBeGreaterThan(4 * one.batch * 32 * 32 * one.width);
     }
     const figure = trainingBenchFigure(found);
     for (const { engine } of found.times) expect(figure).toContain(engine);
@@ -33,7 +35,7 @@ describe('cbnn bench train', () => {
 
   it.runIf(native)('times a step in bfloat16', async () => {
     const found = await benchTraining({
-      ...{ technique: 'float', widths: [8], batch: 12, threads: [1], rounds: 1, seconds: 0.01 },
+      ...{ technique: 'float', widths: [8], batches: [12], threads: [1], rounds: 1, seconds: 0.01 },
       kernels: native!.realTrainingKernels(),
     });
     expect(found.times.map(({ kind }) => kind)).toEqual([

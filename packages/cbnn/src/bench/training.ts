@@ -18,7 +18,8 @@ export interface TrainingBenchOptions {
   readonly technique?: TechniqueName;
   /** channels of the first two convolutions; the paper's network has 128. Default: 32, 64 */
   readonly widths?: readonly number[];
-  readonly batch?: number;
+  /** images a step; 50 by default */
+  readonly batches?: readonly number[];
   /** numbers of threads; 1 and all by default */
   readonly threads?: readonly number[];
   readonly input?: 'bit-slices' | '8-bit';
@@ -33,6 +34,8 @@ export interface TrainingBenchOptions {
 
 export interface StepTime {
   readonly width: number;
+  /** images a step */
+  readonly batch: number;
   readonly engine: string;
   readonly kind: 'native' | 'onnx';
   readonly threads: number;
@@ -54,12 +57,13 @@ export interface NativeShares {
   readonly gmacs: number;
   /** what one thread reaches in registers */
   readonly limit: number;
+  /** memory of the step, beside trained tensors and their moments */
+  readonly bytes: number;
 }
 
 export interface TrainingBenchResult {
   readonly cpu: string;
   readonly technique: TechniqueName;
-  readonly batch: number;
   readonly input: 'bit-slices' | '8-bit';
   readonly architectures: Readonly<Record<number, string>>;
   readonly versions: Readonly<Record<string, string>>;
@@ -93,12 +97,13 @@ export const benchArchitecture = (width: number): string =>
  * numbers of threads, or when its first loss is not the ONNX graph's.
  */
 export async function benchTraining(options: TrainingBenchOptions = {}): Promise<TrainingBenchResult> {
-  const { technique = 'bnn', widths = [32, 64], batch = 50, rounds = 3, seconds = 2, signal } = options;
+  const { technique = 'bnn', widths = [32, 64], batches = [50], rounds = 3, seconds = 2, signal } = options;
   const { input = techniques[technique].input } = options;
   const threads = [...new Set(options.threads ?? [1, Math.min(availableParallelism(), MOST_THREADS)])];
   const times: StepTime[] = [];
   const versions: Record<string, string> = { cbnn: VERSION, node: process.versions.node };
-  for (const [w, width] of widths.entries()) {
+  const sizes = widths.flatMap((width) => batches.map((batch) => ({ width, batch })));
+  for (const [s, { width, batch }] of sizes.entries()) {
     const contenders = await openContenders(
       planOf(width, input, technique),
       batch,
@@ -116,9 +121,9 @@ export async function benchTraining(options: TrainingBenchOptions = {}): Promise
           signal,
           onTurn: (done, total, i) =>
             options.onProgress?.(
-              w * total + done,
-              widths.length * total,
-              `W=${width}, ${contenders[i]!.engine}`,
+              s * total + done,
+              sizes.length * total,
+              `W=${width}, batch ${batch}, ${contenders[i]!.engine}`,
             ),
         },
       );
@@ -127,7 +132,7 @@ export async function benchTraining(options: TrainingBenchOptions = {}): Promise
           const own = measured[i]!;
           const onnx = contenders.findIndex((one) => one.kind === 'onnx' && one.threads === used);
           return {
-            ...{ width, engine, kind, threads: used },
+            ...{ width, batch, engine, kind, threads: used },
             ...{ median: own.at(0.5), fast: own.at(0.1), slow: own.at(0.9) },
             imagesPerSecond: (1000 * batch) / own.at(0.5),
             share: onnx < 0 ? null : own.at(0.5) / measured[onnx]!.at(0.5),
@@ -142,7 +147,6 @@ export async function benchTraining(options: TrainingBenchOptions = {}): Promise
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
     technique,
-    batch,
     input,
     architectures: Object.fromEntries(widths.map((width) => [width, benchArchitecture(width)])),
     versions,
@@ -198,12 +202,8 @@ async function openContenders(
         continue;
       }
       const trainer = await createRealTrainer(plan, { ...options, threads: count, kernels: name });
-      contenders.push({
-        engine: `native, ${name}`,
-        kind: 'native',
-        threads: count,
-        ...steps(trainer, images),
-      });
+      const engine = `native, ${name}`;
+      contenders.push({ engine, kind: 'native', threads: count, ...steps(trainer, images) });
     }
     const device = await openDevice('auto', count);
     versions['ONNX Runtime'] = device.version;
@@ -260,6 +260,7 @@ async function openNative(
         parts: Object.fromEntries(Object.entries(whole).map(([name, time]) => [name, 1000 * time])),
         gmacs: products / (weightProducts + inputGradients),
         limit,
+        bytes: trainer.bytes,
       };
     },
     close: async () => {},

@@ -94,7 +94,7 @@ interface TrainingBenchFlags {
   readonly widths?: readonly number[];
   readonly threads?: readonly number[];
   readonly kernels?: readonly string[];
-  readonly batch: number;
+  readonly batches: readonly number[];
   readonly input?: 'bit-slices' | '8-bit';
   readonly rounds: number;
   readonly out?: string;
@@ -123,7 +123,7 @@ function addTrainingBench(bench: Command): void {
       "the native step's instruction sets (default: the fastest, and avx2)",
       listOf(String),
     )
-    .option('--batch <n>', 'images per step', positiveInteger, 50)
+    .option('--batches <list>', 'images per step', listOf(positiveInteger), [50])
     .option(
       '--input <form>',
       "bit-slices or 8-bit (default: the technique's)",
@@ -149,29 +149,33 @@ function addTrainingBench(bench: Command): void {
       const table = textTable(
         [
           { header: 'width', align: 'right' },
+          { header: 'batch', align: 'right' },
           { header: 'engine' },
           { header: 'threads', align: 'right' },
           { header: 'ms a step', align: 'right' },
           { header: 'fastest, slowest tenth', align: 'right' },
           { header: 'images/s', align: 'right' },
           { header: 'of the ONNX graph', align: 'right' },
+          { header: 'MB', align: 'right' },
           { header: 'backward: GMAC/s a thread, of the limit', align: 'right' },
         ],
         found.times.map((one) => [
           String(one.width),
+          String(one.batch),
           one.engine,
           String(one.threads),
           one.median.toPrecision(3),
           `${one.fast.toPrecision(3)} .. ${one.slow.toPrecision(3)}`,
           one.imagesPerSecond.toFixed(0),
           one.share === null || one.kind === 'onnx' ? '' : one.share.toFixed(3),
+          one.native ? (one.native.bytes / 1e6).toFixed(0) : '',
           one.native
             ? `${one.native.gmacs.toFixed(0)}, ${((100 * one.native.gmacs) / one.native.limit).toFixed(0)} %`
             : '',
         ]),
       );
       result(
-        `${found.technique}, batch ${found.batch}, ${found.input}; ${found.cpu}\n${table}${out === undefined ? '' : `\nbench-train.json and bench-train.svg in ${out}`}`,
+        `${found.technique}, ${found.input}; ${found.cpu}\n${table}${out === undefined ? '' : `\nbench-train.json and bench-train.svg in ${out}`}`,
         found,
       );
     });

@@ -1,16 +1,16 @@
-/** Times of a training step as bars, one panel of rows for each width. */
+/** Times of a training step as bars, a row for each width, batch, engine and number of threads. */
 import type { StepTime, TrainingBenchResult } from '../bench/training.js';
 import { renderSvg } from './figure.js';
 import { familyShade } from './palette.js';
 import { milliseconds, TIMES_NOTE, timeBars } from './time-bars.js';
 
-const nameOf = ({ width, engine, threads }: StepTime): string =>
-  `W=${width}, ${engine}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
+const nameOf = ({ width, batch, engine, threads }: StepTime): string =>
+  `W=${width}, batch ${batch}, ${engine}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
 
 const fills = { native: familyShade('blue', 0.5), onnx: familyShade('orange', 0.5) };
 
 /** Median milliseconds a step, with the span from the fastest to the slowest tenth. */
-export function trainingBenchFigure({ cpu, technique, batch, input, times }: TrainingBenchResult): string {
+export function trainingBenchFigure({ cpu, technique, input, times }: TrainingBenchResult): string {
   const bars = times.map((one) => ({
     ...one,
     name: nameOf(one),
@@ -19,7 +19,7 @@ export function trainingBenchFigure({ cpu, technique, batch, input, times }: Tra
   }));
   return renderSvg(timeBars(bars, { label: 'milliseconds per step', isLogarithmic: false, rowHeight: 30 }), {
     heading: 'Time of a training step',
-    subheading: `${technique}, batch ${batch}, 32x32x3 ${input === '8-bit' ? '8-bit images' : 'images as 24 bit slices'}; ${cpu}`,
+    subheading: `${technique}, 32x32x3 ${input === '8-bit' ? '8-bit images' : 'images as 24 bit slices'}; ${cpu}`,
     legend: [
       {
         label: technique === 'bnn' ? 'native step, int8 gradients' : 'native step, bfloat16',
