@@ -171,7 +171,7 @@ async function movedRun(stored: RunConfig, { device, threads }: Partial<RunOptio
     ...(device !== undefined && { device: await chooseDevice(device, stored) }),
     ...(threads !== undefined && { threads }),
   };
-  return onFittingDevice(moved, device ?? 'auto');
+  return onFittingDevice(moved, device ?? 'auto', note);
 }
 
 async function trainOne(options: TrainingOptions, path: string, own: Continuation): Promise<void> {

@@ -22,12 +22,18 @@ export async function chooseDevice(name: TrainingDevice, trained: Trained): Prom
 
 /**
  * `config`, on a device that can train its network: where the native step was chosen and the network is too large for it, `auto`
- * goes on to ONNX Runtime, and `native` throws a config error.
+ * goes on to ONNX Runtime, and says why; `native` throws a config error.
  */
-export async function onFittingDevice(config: RunConfig, asked: TrainingDevice): Promise<RunConfig> {
+export async function onFittingDevice(
+  config: RunConfig,
+  asked: TrainingDevice,
+  onNote?: (note: string) => void,
+): Promise<RunConfig> {
   if (config.device !== 'native') return config;
   const refusal = await networkRefusal(planOf(config), config.batch);
   if (refusal === null) return config;
   if (asked === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
-  return { ...config, device: (await openDevice('auto', 1)).name };
+  const { name } = await openDevice('auto', 1);
+  onNote?.(`device native: ${refusal}; trained on ${name} instead`);
+  return { ...config, device: name };
 }

@@ -158,6 +158,7 @@ export async function prepareRun(
   const config = await onFittingDevice(
     buildConfig(options, dataset, split, device),
     options.device ?? 'auto',
+    hooks.onNote,
   );
   const wanted = options.stretch ?? recipes[config.recipe].stretch;
   let stretchChoice: StretchChoice | null = null;
