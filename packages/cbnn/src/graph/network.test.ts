@@ -1,9 +1,6 @@
 /** Every gradient rule, through whole training steps on toy networks, against the independent float64 oracle. */
-import { parseArchitecture } from '@cbnn/runtime';
 import { describe, expect, it } from 'vitest';
-import { type Plan, placeFactors } from '../nn/plan.js';
 import { Random } from '../random.js';
-import { techniques } from '../techniques/index.js';
 import { type OracleParameters, oracleAdam, oracleStep } from '../testing/oracle.js';
 import {
   type ToyNetwork,
@@ -13,14 +10,11 @@ import {
   toyParameters,
   wideToyNetwork,
 } from '../testing/toy-networks.js';
+import { openToy, TOY_BATCH, TOY_RATE, worst } from '../testing/toy-step.js';
 import { names } from './names.js';
-import { trainingGraph } from './network.js';
 import { BATCH_NORM_EPSILON } from './operations/batch-norm.js';
-import { adam } from './optimizer.js';
-import { type DeviceName, openDevice } from './session.js';
+import type { DeviceName } from './session.js';
 
-const BATCH = 4;
-const RATE = 0.01;
 /** How far a central difference reaches: float32 losses tell slopes to 1e-4 with it. */
 const PROBE = 1e-3;
 
@@ -31,89 +25,6 @@ const devices: DeviceName[] = [
   ...(process.env['CBNN_TEST_WEBGPU'] ? (['webgpu'] as const) : []),
 ];
 
-function planOf(toy: ToyNetwork): Plan {
-  return {
-    input: {
-      ...toy.input,
-      encoding: 'bit-slices',
-      slices: Array.from({ length: toy.input.channels }, (_, channel) => ({ channel, bit: channel + 3 })),
-      shifts: Array.from({ length: toy.input.channels }, () => 0),
-      stretch: null,
-    },
-    layers: parseArchitecture(toy.architecture),
-    technique: toy.first === 'real' ? 'float' : 'bnn',
-    slicing: toy.place ? 'place-value' : 'equal',
-    firstLayer: toy.first,
-    loss: toy.loss,
-  };
-}
-
-interface Tensor {
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
-
-/** The training graph of `toy` on `device`; `step` runs it once from given parameters. */
-async function openToy(device: DeviceName, toy: ToyNetwork) {
-  const plan = planOf(toy);
-  const { channelBlock, open } = await openDevice(device, 1);
-  const graph = trainingGraph(plan, techniques[plan.technique], BATCH, { channelBlock, expose: true });
-  const session = await open(graph.bytes);
-  const tensor = (shape: readonly number[], data: ArrayLike<number>): Tensor => ({
-    shape,
-    data: Float32Array.from(data),
-  });
-  const zeros = (shape: readonly number[]): Tensor =>
-    tensor(shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
-  const { height, width, channels } = toy.input;
-  const classes = graph.shapes.at(-1)!.output.channels;
-
-  async function step(images: Float64Array, labels: ArrayLike<number>, start: readonly OracleParameters[]) {
-    const targets = zeros([BATCH, classes]);
-    targets.data.fill(-1);
-    for (let n = 0; n < BATCH; n++) targets.data[n * classes + labels[n]!] = 1;
-    const feeds: Record<string, Tensor> = {
-      [names.images]: tensor([BATCH, channels, height, width], images),
-      [names.targets]: targets,
-    };
-    const outputs: Record<string, Tensor> = {
-      [names.loss]: zeros([]),
-      [names.scores]: zeros([BATCH, classes]),
-    };
-    for (const parameter of graph.parameters) {
-      const { name, shape, kernelLayer, group } = parameter;
-      const role = parameter.role as keyof OracleParameters;
-      feeds[name] = tensor(shape, start[kernelLayer]![role]);
-      feeds[names.firstMoment(name)] = zeros(shape);
-      feeds[names.secondMoment(name)] = zeros(shape);
-      feeds[names.rate[group as 'binary' | 'float']] = tensor([], [adam.stepRate(RATE, 1)]);
-      outputs[names.gradient(name)] = zeros(shape);
-      outputs[names.next(name)] = zeros(shape);
-    }
-    for (const { index, output, pooled, kind } of graph.shapes) {
-      outputs[names.mean(index)] = zeros([output.channels]);
-      outputs[names.variance(index)] = zeros([output.channels]);
-      outputs[names.sums(index)] = zeros(
-        kind === 'conv' ? [BATCH, output.channels, pooled.height, pooled.width] : [BATCH, output.channels],
-      );
-    }
-    await session.run(feeds, outputs);
-    return outputs;
-  }
-  return { graph, place: placeFactors(plan), step, close: () => session.close() };
-}
-
-/** Largest difference relative to the largest magnitude. */
-function worst(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let difference = 0;
-  let largest = 1e-9;
-  for (let i = 0; i < expected.length; i++) {
-    difference = Math.max(difference, Math.abs(actual[i]! - expected[i]!));
-    largest = Math.max(largest, Math.abs(expected[i]!));
-  }
-  return difference / largest;
-}
-
 /** WebGPU convolves 9 channels into 4 wrongly (see onnx-trainer.ts, which refuses such plans there). */
 const usableOn = (device: DeviceName, toys: readonly ToyNetwork[]) =>
   toys.filter(({ input }) => device !== 'webgpu' || input.channels !== 9);
@@ -123,7 +34,7 @@ describe.each(devices)('one training step on %s equals the float64 oracle', (dev
   it.each(usable.map((toy) => [toy.name, toy] as const))('%s', async (_, toy) => {
     const layers = toyLayers(toy, 'relu');
     const parameters = toyParameters(layers, 1);
-    const { images, labels } = toyBatch(toy, BATCH, 2);
+    const { images, labels } = toyBatch(toy, TOY_BATCH, 2);
     const { graph, place, step, close } = await openToy(device, toy);
     const outputs = await step(images, labels, parameters);
     await close();
@@ -162,7 +73,7 @@ describe.each(devices)('one training step on %s equals the float64 oracle', (dev
         new Float64Array(next.length),
         new Float64Array(next.length),
         1,
-        RATE * rateScale,
+        TOY_RATE * rateScale,
         group === 'binary',
       );
       expect(worst(outputs[names.next(name)]!.data, next), `update of ${name}`).toBeLessThan(1e-5);
@@ -181,7 +92,7 @@ describe.each(devices)('gradients on %s are the slopes of its own loss', (device
   it.each(usableOn(device, toys).map((toy) => [toy.name, toy] as const))('%s', async (_, toy) => {
     const layers = toyLayers(toy, 'relu');
     const start = toyParameters(layers, 41);
-    const { images, labels } = toyBatch(toy, BATCH, 42);
+    const { images, labels } = toyBatch(toy, TOY_BATCH, 42);
     const { graph, step, close } = await openToy(device, toy);
     const outputs = await step(images, labels, start);
     const smooth = graph.parameters.filter(

@@ -16,6 +16,9 @@ import { packModel } from '../pack/pack.js';
 import { Random } from '../random.js';
 import { answeringState } from '../store/network-file.js';
 import { centralDifference } from '../testing/finite-difference.js';
+import { type OracleLayer, oracleStep } from '../testing/oracle.js';
+import { toyBatch, toyLayers, toyNetworks, toyParameters } from '../testing/toy-networks.js';
+import { openToy, TOY_BATCH, worst } from '../testing/toy-step.js';
 import { createOnnxTrainer } from '../train/onnx-trainer.js';
 import { techniqueOf } from './index.js';
 import { bnnWith, variations } from './variations.js';
@@ -213,6 +216,67 @@ describe('powers of two', () => {
     expect(await drawn(0.2)).toEqual([-1, 1, 1, 1, 1, 1]);
     expect(await drawn(0.5)).toEqual([-1, -1, -1, 1, 1, -1]);
     expect(await drawn(0.9)).toEqual([-1, -1, -1, -1, 1, -1]);
+  });
+});
+
+describe('a whole step is that of the float64 oracle', () => {
+  const PROGRESS = 0.6;
+  const sharpness = 0.1 * 100 ** PROGRESS;
+  const cases: readonly [VariationName[], Partial<OracleLayer>][] = [
+    [['ede'], { estimator: { sharpness }, weightEstimator: { sharpness } }],
+    [['approx-sign'], { estimator: 'approx-sign' }],
+    [['stochastic-activations'], {}],
+    [['shift-batch-norm'], { shifts: true }],
+    [
+      ['stochastic-activations', 'approx-sign', 'shift-batch-norm'],
+      { estimator: 'approx-sign', shifts: true },
+    ],
+  ];
+  // Integer and binary first layers, with pooling, strides and dense layers behind them.
+  const toys = toyNetworks.filter(
+    ({ first, architecture }) => first !== 'real' && architecture.includes('-'),
+  );
+  it.each(
+    cases.flatMap(([chosen, change]) =>
+      toys.map((toy) => [chosen.join(), toy.name, chosen, change, toy] as const),
+    ),
+  )('with %s, of %s', async (_, __, chosen, change, toy) => {
+    const { graph, place, step, close } = await openToy('cpu', toy, chosen);
+    // Where a value lies next to a kink, float32 may fall on the other side.
+    for (let seed = 1; ; seed++) {
+      expect(seed, 'networks that decide too narrowly').toBeLessThan(50);
+      const random = new Random(seed, 7);
+      const noises = graph.noises.map(({ shape }) =>
+        Float64Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => Math.fround(random.uniform())),
+      );
+      const layers = toyLayers(toy).map(
+        (layer, k, { length }): OracleLayer => ({
+          ...layer,
+          ...change,
+          place: k === 0 && place ? Float64Array.from(place) : null,
+          ...(k < length - 1 && noises[k] && { noise: noises[k] }),
+        }),
+      );
+      const parameters = toyParameters(layers, seed);
+      const { images, labels } = toyBatch(toy, TOY_BATCH, seed);
+      const expected = oracleStep(layers, toy.loss, BATCH_NORM_EPSILON, images, labels, parameters);
+      if (expected.margin < 1e-5) continue;
+      const outputs = await step(images, labels, parameters, { progress: PROGRESS, noises });
+      await close();
+      expect(outputs[names.loss]!.data[0]).toBeCloseTo(expected.loss, 4);
+      expect(worst(outputs[names.scores]!.data, expected.scores)).toBeLessThan(1e-5);
+      for (const [k, { variance }] of expected.statistics.entries())
+        expect(worst(outputs[names.variance(k)]!.data, variance), `variance of layer ${k}`).toBeLessThan(
+          1e-5,
+        );
+      for (const [k, gradients] of expected.gradients.entries())
+        for (const [role, gradient] of Object.entries(gradients)) {
+          expect(gradient.some((value: number) => value !== 0)).toBe(true);
+          const found = outputs[names.gradient(`layers.${k}.${role}`)]!.data;
+          expect(worst(found, gradient), `gradient of layers.${k}.${role}`).toBeLessThan(1e-4);
+        }
+      return;
+    }
   });
 });
 

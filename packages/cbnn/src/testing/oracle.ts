@@ -18,13 +18,20 @@
  *
  * Where a function has no useful derivative, the step uses the straight-through estimator of BinaryNet
  * (Courbariaux et al. 2016, arXiv:1602.02830): rounding and the sign of a weight pass the gradient on unchanged,
- * the sign of an activation passes it where |y| <= 1.
+ * the sign of an activation passes it where |y| <= 1. A layer may name other estimators, draw its signs with given
+ * noise, and normalize by powers of two.
  */
 import { internalError } from '@cbnn/runtime';
 import { lossOf, type OracleLoss } from './oracle-losses.js';
 
 export { oracleAdam } from './oracle-adam.js';
 export type { OracleLoss } from './oracle-losses.js';
+
+/**
+ * What stands for the derivative of sign(v): max(0, 2 - 2 |v|) of Bi-Real Net, or IR-Net's k t (1 - tanh(t v)^2) with
+ * k = max(1 / t, 1) and this sharpness t.
+ */
+export type OracleEstimator = 'approx-sign' | { sharpness: number };
 
 export interface OracleLayer {
   kind: 'conv' | 'dense';
@@ -45,6 +52,17 @@ export interface OracleLayer {
   /** multiplier of each input channel's weights (first layer only); null = all 1 */
   place: Float64Array | null;
   activation: 'sign' | 'relu' | 'hardtanh' | 'none';
+  /** of binary weights; the gradient passes unchanged where there is none */
+  weightEstimator?: OracleEstimator;
+  /** of the sign of an activation; 1 where |y| <= 1 where there is none */
+  estimator?: OracleEstimator;
+  /** uniform in [0, 1), as many as p: a sign is then +1 where its number is less than (y + 1) / 2, else -1 */
+  noise?: Float64Array;
+  /**
+   * shift-based batch norm: with AP2(v) = sign(v) 2^round(log2 |v|), the variance is the mean of c AP2(c), c = p - mean,
+   * and y = AP2(gamma) c AP2(1 / sqrt(variance + epsilon)) + beta. Its gradient takes both powers for what they stand for.
+   */
+  shifts?: boolean;
 }
 
 /** What one layer trains, or the gradients of it. */
@@ -67,8 +85,8 @@ export interface OracleForward {
   sums: Float64Array[];
   /**
    * How far the nearest discrete decision is from falling the other way: the least distance of a y from a kink of
-   * its activation, and of an integer weight from a half, in their own units. A float32 step can only be held
-   * against this one where its rounding errors are far smaller.
+   * its activation, and of an integer weight from a half, in their own units; of what becomes a power of two, of its
+   * logarithm from a half. A float32 step can only be held against this one where its rounding errors are far smaller.
    */
   margin: number;
 }
@@ -101,7 +119,11 @@ interface LayerTrace {
   winner: Int32Array;
   mean: Float64Array;
   variance: Float64Array;
+  /** 1 / sqrt(variance + epsilon), or the power of two next to it */
+  inverse: Float64Array;
   u: Float64Array;
+  /** gamma, or the power of two next to it */
+  factor: Float64Array;
   y: Float64Array;
   a: Float64Array;
   margin: number;
@@ -131,14 +153,7 @@ export function oracleStep(
   const gradients: OracleParameters[] = [];
   let da = lossGradient;
   for (let l = layers.length - 1; l >= 0; l--) {
-    const { own, dx } = backward(
-      layers[l]!,
-      traces[l]!,
-      parameters[l]!.gamma,
-      da,
-      labels.length,
-      batchNormEpsilon,
-    );
+    const { own, dx } = backward(layers[l]!, traces[l]!, da, labels.length);
     gradients.unshift(own);
     da = dx;
   }
@@ -210,16 +225,16 @@ function forwardLayer(
   const quantized = quantize(layer, weights);
   const z = correlate(layer, x, quantized.q, count);
   const { p, winner } = maxPool(layer, z, count);
-  const normalized = normalize(p, layer.outputs, count, epsilon);
+  const normalized = normalize(layer, p, gamma, count, epsilon);
   const y = new Float64Array(p.length);
   const a = new Float64Array(p.length);
   const positions = p.length / (count * layer.outputs);
-  let margin = quantized.margin;
+  let margin = Math.min(quantized.margin, normalized.margin);
   for (let i = 0; i < p.length; i++) {
     const o = Math.floor(i / positions) % layer.outputs;
-    y[i] = gamma[o]! * normalized.u[i]! + beta[o]!;
-    a[i] = activate(layer.activation, y[i]!);
-    margin = Math.min(margin, kinkDistance(layer.activation, y[i]!));
+    y[i] = normalized.factor[o]! * normalized.u[i]! + beta[o]!;
+    a[i] = activate(layer, y[i]!, i);
+    margin = Math.min(margin, kinkDistance(layer, y[i]!, i));
   }
   return { x, q: quantized.q, slope: quantized.slope, p, winner, ...normalized, y, a, margin };
 }
@@ -228,12 +243,10 @@ function forwardLayer(
 function backward(
   layer: OracleLayer,
   trace: LayerTrace,
-  gamma: Float64Array,
   da: Float64Array,
   count: number,
-  epsilon: number,
 ): { own: OracleParameters; dx: Float64Array } {
-  const { p, u, y, variance, winner } = trace;
+  const { p, u, y, inverse, factor, winner } = trace;
   const outputs = layer.outputs;
   const positions = p.length / (count * outputs);
   const dgamma = new Float64Array(outputs);
@@ -241,27 +254,26 @@ function backward(
   const dz = new Float64Array(correlationLength(layer, count));
 
   for (let o = 0; o < outputs; o++) {
-    // y = gamma u + beta
+    // y = factor u + beta
     for (let n = 0; n < count; n++)
       for (let s = 0; s < positions; s++) {
         const i = (n * outputs + o) * positions + s;
-        const dy = da[i]! * activationSlope(layer.activation, y[i]!);
+        const dy = da[i]! * activationSlope(layer, y[i]!);
         dgamma[o]! += dy * u[i]!;
         dbeta[o]! += dy;
       }
-    // With du = gamma dy and M values in the channel, u = (p - mean) / sd has
-    //   dp = (du - mean(du) - u mean(du u)) / sd:
+    // With du = factor dy and M values in the channel, u = (p - mean) inverse has
+    //   dp = (du - mean(du) - u mean(du u)) inverse:
     // the middle term comes through the mean, the last one through the variance.
     const values = count * positions;
-    const sd = Math.sqrt(variance[o]! + epsilon);
-    const meanDu = (gamma[o]! * dbeta[o]!) / values;
-    const meanDuU = (gamma[o]! * dgamma[o]!) / values;
+    const meanDu = (factor[o]! * dbeta[o]!) / values;
+    const meanDuU = (factor[o]! * dgamma[o]!) / values;
     for (let n = 0; n < count; n++)
       for (let s = 0; s < positions; s++) {
         const i = (n * outputs + o) * positions + s;
-        const du = gamma[o]! * da[i]! * activationSlope(layer.activation, y[i]!);
+        const du = factor[o]! * da[i]! * activationSlope(layer, y[i]!);
         // Windows do not overlap, so each z wins at most once.
-        dz[winner[i]!] = (du - meanDu - u[i]! * meanDuU) / sd;
+        dz[winner[i]!] = (du - meanDu - u[i]! * meanDuU) * inverse[o]!;
       }
   }
 
@@ -295,7 +307,7 @@ function quantize(
       const place = placeOf(layer, i % channels);
       if (layer.weights === 'binary') {
         q[i] = w >= 0 ? place : -place;
-        slope[i] = place;
+        slope[i] = layer.weightEstimator ? place * estimate(layer.weightEstimator, w) : place;
       } else if (layer.weights === 'integer') {
         const quotient = (w * place) / scale;
         q[i] = roundHalfToEven(quotient);
@@ -387,27 +399,54 @@ function maxPool(
 }
 
 function normalize(
+  { outputs, shifts = false }: OracleLayer,
   p: Float64Array,
-  outputs: number,
+  gamma: Float64Array,
   count: number,
   epsilon: number,
-): { mean: Float64Array; variance: Float64Array; u: Float64Array } {
+): Pick<LayerTrace, 'mean' | 'variance' | 'inverse' | 'u' | 'factor' | 'margin'> {
   const mean = new Float64Array(outputs);
   const variance = new Float64Array(outputs);
   const u = new Float64Array(p.length);
   const positions = p.length / (count * outputs);
   const values = count * positions;
   const outputOf = (i: number) => Math.floor(i / positions) % outputs;
+  const shifted = (v: number) => (shifts ? nearestPower(v) : v);
   for (let i = 0; i < p.length; i++) mean[outputOf(i)]! += p[i]! / values;
-  for (let i = 0; i < p.length; i++) variance[outputOf(i)]! += (p[i]! - mean[outputOf(i)]!) ** 2 / values;
-  for (let i = 0; i < p.length; i++)
-    u[i] = (p[i]! - mean[outputOf(i)]!) / Math.sqrt(variance[outputOf(i)]! + epsilon);
-  return { mean, variance, u };
+  for (let i = 0; i < p.length; i++) {
+    const centred = p[i]! - mean[outputOf(i)]!;
+    variance[outputOf(i)]! += (centred * shifted(centred)) / values;
+  }
+  const exact = variance.map((own) => 1 / Math.sqrt(own + epsilon));
+  const inverse = exact.map(shifted);
+  const factor = gamma.map(shifted);
+  let margin = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < p.length; i++) {
+    const centred = p[i]! - mean[outputOf(i)]!;
+    u[i] = centred * inverse[outputOf(i)]!;
+    // What is far smaller than the deviation adds next to nothing to the variance, whatever it is rounded to.
+    if (shifts && Math.abs(u[i]!) > 0.01) margin = Math.min(margin, powerDistance(centred));
+  }
+  if (shifts) for (const v of [...exact, ...gamma]) margin = Math.min(margin, powerDistance(v));
+  return { mean, variance, inverse, u, factor, margin };
 }
 
-function activate(activation: OracleLayer['activation'], y: number): number {
+function nearestPower(v: number): number {
+  if (v === 0) return 0;
+  return (v < 0 ? -1 : 1) * 2 ** Math.round(Math.log2(Math.abs(v)));
+}
+
+/** Distance of log2 |v| from the next half, where the power of two jumps. */
+function powerDistance(v: number): number {
+  const exponent = Math.log2(Math.abs(v));
+  return Math.abs(exponent - Math.floor(exponent) - 0.5);
+}
+
+/** `i`: the value's place among those of its layer, for its noise. */
+function activate({ activation, noise }: OracleLayer, y: number, i: number): number {
   switch (activation) {
     case 'sign':
+      if (noise) return noise[i]! < (y + 1) / 2 ? 1 : -1;
       return y >= 0 ? 1 : -1;
     case 'hardtanh':
       return Math.min(1, Math.max(-1, y));
@@ -418,10 +457,12 @@ function activate(activation: OracleLayer['activation'], y: number): number {
   }
 }
 
-/** da/dy, or what the straight-through estimator takes for it. */
-function activationSlope(activation: OracleLayer['activation'], y: number): number {
+/** da/dy, or what the estimator takes for it. */
+function activationSlope({ activation, estimator }: OracleLayer, y: number): number {
   switch (activation) {
     case 'sign':
+      if (estimator) return estimate(estimator, y);
+      return Math.abs(y) <= 1 ? 1 : 0;
     case 'hardtanh':
       return Math.abs(y) <= 1 ? 1 : 0;
     case 'relu':
@@ -431,12 +472,21 @@ function activationSlope(activation: OracleLayer['activation'], y: number): numb
   }
 }
 
+function estimate(estimator: OracleEstimator, v: number): number {
+  if (estimator === 'approx-sign') return Math.max(0, 2 - 2 * Math.abs(v));
+  const t = estimator.sharpness;
+  return Math.max(1 / t, 1) * t * (1 - Math.tanh(t * v) ** 2);
+}
+
 /** Distance of y from the nearest value where the activation or its slope jumps. */
-function kinkDistance(activation: OracleLayer['activation'], y: number): number {
+function kinkDistance({ activation, estimator, noise }: OracleLayer, y: number, i: number): number {
   const fromOne = Math.abs(Math.abs(y) - 1);
   switch (activation) {
-    case 'sign':
-      return Math.min(Math.abs(y), fromOne);
+    case 'sign': {
+      const fromJump = noise ? Math.abs(2 * noise[i]! - 1 - y) : Math.abs(y);
+      // The other estimators are continuous.
+      return estimator ? fromJump : Math.min(fromJump, fromOne);
+    }
     case 'hardtanh':
       return fromOne;
     case 'relu':
@@ -487,12 +537,15 @@ function checkSizes(
   parameters: OracleParameters | undefined,
 ): void {
   const { height, width, channels } = layer.input;
+  const { pooledRows, pooledColumns } = geometry(layer);
+  const sums = count * layer.outputs * pooledRows * pooledColumns;
   const expected: [string, number, number | undefined][] = [
     ['input', count * channels * height * width, x.length],
     ['weights', oracleWeightCount(layer), parameters?.weights.length],
     ['gamma', layer.outputs, parameters?.gamma.length],
     ['beta', layer.outputs, parameters?.beta.length],
     ['place', channels, layer.place === null ? channels : layer.place.length],
+    ['noise', sums, layer.noise?.length ?? sums],
     ['dense pool', 1, layer.kind === 'dense' ? layer.pool : 1],
   ];
   for (const [what, size, actual] of expected)
