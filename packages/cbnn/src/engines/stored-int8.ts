@@ -91,7 +91,7 @@ function firstLayer(g: Graph, x: Value, shape: KernelShape, layer: StoredLayer):
     return normalized(g, dense(g, flatten(g, x), g.constant(weights, [output.channels, fanIn])), layer);
   const kernels = g.constant(weights, [output.channels, kernel, kernel, input.channels]);
   const sums = convolution(g, x, kernels, shape);
-  return normalized(g, pool > 1 ? maxPool(g, sums, pool, false) : sums, layer);
+  return normalized(g, pool > 1 ? maxPool(g, sums, pool, null) : sums, layer);
 }
 
 /** Normalized sums `[batch * y * x][output]` of codes `[batch][y][x][channel]`, or `[batch * y * x][channel]`. */

@@ -13,7 +13,8 @@ import { convolution } from './operations/convolution.js';
 import { dense, flatten } from './operations/dense.js';
 import { normalizeToScaledSign, scaleSums } from './operations/input-scales.js';
 import { loss as lossOf } from './operations/losses.js';
-import { maxPool } from './operations/pooling.js';
+import { maxPool, type Unit } from './operations/pooling.js';
+import { smallestPerOutput } from './operations/quantizers.js';
 import type { Feeds } from './session.js';
 import {
   type Activate,
@@ -23,6 +24,7 @@ import {
   optimizerOf,
   parametersOf,
   type Technique,
+  weightBitsOf,
 } from './technique.js';
 
 export interface NetworkGraph {
@@ -74,6 +76,24 @@ export function layerInputs(
   return { parameters, values, gamma, beta, context, quantized };
 }
 
+/** What a layer's sums are multiples of, so that pooling can break ties exactly; null where they are real, or nothing is to learn. */
+function unitOfSums(
+  g: Graph,
+  technique: Technique,
+  context: LayerContext,
+  weights: Value,
+  magnitude: Value | undefined,
+): Unit | null {
+  const { plan, shape, phase } = context;
+  const isFirst = shape.index === 0;
+  const isScaled = technique.scalesInTraining && phase === 'training';
+  if (technique.integerSums && (!isScaled || (isFirst && plan.firstLayer === 'integer'))) return 1;
+  if (phase === 'evaluation' || magnitude) return null;
+  // Bits, or the image's whole numbers, times +-alpha; or times its multiples, where slices have place values.
+  const isBits = weightBitsOf(technique, context) === 1 && (isFirst || technique.binarySums);
+  return isBits ? smallestPerOutput(g, weights) : null;
+}
+
 /**
  * images `[batch][channels][H][W]` (+-1 per slice, or 2x - 255) -> scores `[batch][classes]`.
  * `batch` mode normalizes by the batch and outputs its mean and variance; `given` mode takes mean and scale as inputs.
@@ -95,7 +115,6 @@ function forward(
   const outputs: Value[] = [];
   let magnitude: Value | undefined;
   let x = g.input(names.images, [batch, inputChannels(plan.input), plan.input.height, plan.input.width]);
-  const hasIntegers = technique.integerSums && !(technique.scalesInTraining && phase === 'training');
   for (const shape of shapes) {
     const { index } = shape;
     const layer = layerInputs(g, plan, technique, shape, phase);
@@ -107,7 +126,7 @@ function forward(
     let p: Value;
     if (shape.kind === 'conv') {
       p = scaled(convolution(g, x, quantized, shape));
-      if (shape.pool > 1) p = maxPool(g, p, shape.pool, hasIntegers);
+      if (shape.pool > 1) p = maxPool(g, p, shape.pool, unitOfSums(g, technique, context, quantized, given));
     } else {
       p = scaled(dense(g, x.shape.length === 4 ? flatten(g, x) : x, quantized));
     }

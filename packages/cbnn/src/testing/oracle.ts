@@ -8,7 +8,7 @@
  *     x  input                          [N][C][H][W]
  *     q  effective weights              [output][ky][kx][C]
  *     z  correlation of x with q        [N][outputs][rows][columns], zeros outside the map
- *     p  max pooling of z, the "sums"   [N][outputs][rows / pool][columns / pool]
+ *     p  max pooling of z, the "sums"   [N][outputs][rows / pool][columns / pool]; times alpha where weights are scaled
  *     u  (p - mean) / sqrt(variance + epsilon), biased variance, per output over N and positions
  *     y  gamma * u + beta
  *     a  activation(y), the next layer's x; of the last layer: the scores
@@ -48,7 +48,8 @@ export interface OracleLayer {
   padEnd: number;
   /** max pooling over pool x pool windows with stride pool (1 = none); leftover rows and columns are dropped */
   pool: number;
-  weights: 'binary' | 'integer' | 'real';
+  /** `scaled`: binary ones times alpha, the mean |w| of their output, through which the gradient goes as well */
+  weights: 'binary' | 'scaled' | 'integer' | 'real';
   /** multiplier of each input channel's weights (first layer only); null = all 1 */
   place: Float64Array | null;
   activation: 'sign' | 'relu' | 'hardtanh' | 'none';
@@ -114,6 +115,8 @@ interface LayerTrace {
   q: Float64Array;
   /** the estimator's dq/dw, per weight */
   slope: Float64Array;
+  /** per output, what p is multiplied with; it comes after pooling, whose ties are then exact */
+  alpha: Float64Array | null;
   p: Float64Array;
   /** index into z of the sum that each pooling window passed on */
   winner: Int32Array;
@@ -225,10 +228,12 @@ function forwardLayer(
   const quantized = quantize(layer, weights);
   const z = correlate(layer, x, quantized.q, count);
   const { p, winner } = maxPool(layer, z, count);
+  const { alpha } = quantized;
+  const positions = p.length / (count * layer.outputs);
+  if (alpha) for (let i = 0; i < p.length; i++) p[i]! *= alpha[Math.floor(i / positions) % layer.outputs]!;
   const normalized = normalize(layer, p, gamma, count, epsilon);
   const y = new Float64Array(p.length);
   const a = new Float64Array(p.length);
-  const positions = p.length / (count * layer.outputs);
   let margin = Math.min(quantized.margin, normalized.margin);
   for (let i = 0; i < p.length; i++) {
     const o = Math.floor(i / positions) % layer.outputs;
@@ -236,7 +241,7 @@ function forwardLayer(
     a[i] = activate(layer, y[i]!, i);
     margin = Math.min(margin, kinkDistance(layer, y[i]!, i));
   }
-  return { x, q: quantized.q, slope: quantized.slope, p, winner, ...normalized, y, a, margin };
+  return { ...quantized, x, p, winner, ...normalized, y, a, margin };
 }
 
 /** Gradients of one layer's parameters and of its input, from those of its output. */
@@ -273,7 +278,7 @@ function backward(
         const i = (n * outputs + o) * positions + s;
         const du = factor[o]! * da[i]! * activationSlope(layer, y[i]!);
         // Windows do not overlap, so each z wins at most once.
-        dz[winner[i]!] = (du - meanDu - u[i]! * meanDuU) * inverse[o]!;
+        dz[winner[i]!] = (du - meanDu - u[i]! * meanDuU) * inverse[o]! * (trace.alpha?.[o] ?? 1);
       }
   }
 
@@ -283,7 +288,14 @@ function backward(
     dx[xIndex]! += dz[zIndex]! * trace.q[qIndex]!;
     dweights[qIndex]! += dz[zIndex]! * trace.x[xIndex]!;
   });
-  for (let i = 0; i < dweights.length; i++) dweights[i]! *= trace.slope[i]!;
+  const perOutput = dweights.length / outputs;
+  for (let o = 0; o < outputs; o++) {
+    const own = (value: Float64Array) => value.subarray(o * perOutput, (o + 1) * perOutput);
+    const [dq, q, slope] = [own(dweights), own(trace.q), own(trace.slope)];
+    // A sum is alpha times those of x q, and dz has alpha in it: without it, the gradient of alpha is the sum of dq q.
+    const dalpha = trace.alpha ? dq.reduce((sum, d, i) => sum + d * q[i]!, 0) / trace.alpha[o]! : 0;
+    for (let i = 0; i < perOutput; i++) dq[i] = dq[i]! * slope[i]! + (Math.sign(q[i]!) * dalpha) / perOutput;
+  }
   return { own: { weights: dweights, gamma: dgamma, beta: dbeta }, dx };
 }
 
@@ -291,21 +303,24 @@ function backward(
 function quantize(
   layer: OracleLayer,
   weights: Float64Array,
-): { q: Float64Array; slope: Float64Array; margin: number } {
+): Pick<LayerTrace, 'q' | 'slope' | 'alpha' | 'margin'> {
   const channels = layer.input.channels;
   const perOutput = weights.length / layer.outputs;
   const q = new Float64Array(weights.length);
   const slope = new Float64Array(weights.length);
+  const alpha = layer.weights === 'scaled' ? new Float64Array(layer.outputs) : null;
   let margin = Number.POSITIVE_INFINITY;
   for (let o = 0; o < layer.outputs; o++) {
     let largest = 0;
     for (let i = o * perOutput; i < (o + 1) * perOutput; i++)
       largest = Math.max(largest, Math.abs(weights[i]! * placeOf(layer, i % channels)));
     const scale = largest === 0 ? 1 : largest / 127;
+    for (let i = o * perOutput; alpha && i < (o + 1) * perOutput; i++)
+      alpha[o]! += Math.abs(weights[i]!) / perOutput;
     for (let i = o * perOutput; i < (o + 1) * perOutput; i++) {
       const w = weights[i]!;
       const place = placeOf(layer, i % channels);
-      if (layer.weights === 'binary') {
+      if (layer.weights === 'binary' || layer.weights === 'scaled') {
         q[i] = w >= 0 ? place : -place;
         slope[i] = layer.weightEstimator ? place * estimate(layer.weightEstimator, w) : place;
       } else if (layer.weights === 'integer') {
@@ -319,7 +334,7 @@ function quantize(
       }
     }
   }
-  return { q, slope, margin };
+  return { q, slope, alpha, margin };
 }
 
 function placeOf(layer: OracleLayer, channel: number): number {

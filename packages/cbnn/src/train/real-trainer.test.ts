@@ -17,7 +17,7 @@ import type { ImageBatch } from './trainer.js';
 
 const BATCH = 24;
 const POOLED = '16C3-24C3-MP2-33C3-20FC-5FC';
-const UNPOOLED = '16C3-24C3S2-33C3-20FC-5FC';
+const STRIDED = '16C3-24C3S2-33C3-20FC-5FC';
 const here = (await nativePackage()) !== null;
 const trained = Object.values(techniques)
   .filter(({ nativeStep }) => nativeStep === 'bfloat16')
@@ -92,17 +92,15 @@ const copy = (state: TrainingState): TrainingState =>
   new Map([...state].map(([name, { shape, data }]) => [name, { shape, data: data.slice() }]));
 
 const cases: [string, Plan][] = [
-  ...trained.map((name): [string, Plan] => [
-    name,
-    // Sums of bits tie often, and the graph's pooling shares a tie's gradient out.
-    planFor(name, { layers: parseArchitecture(techniques[name].binarySums ? UNPOOLED : POOLED) }),
-  ]),
+  ...trained.map((name): [string, Plan] => [name, planFor(name)]),
   ['float on slices', planFor('float', { sliced: true, loss: 'squared-hinge' })],
   [
     'binaryconnect with strides',
     planFor('binaryconnect', { layers: parseArchitecture('9C5S2V-20C1-17C3S2-5FC'), loss: 'squared-hinge' }),
   ],
-  ['bnn with recu', planFor('bnn', { variations: ['recu'], layers: parseArchitecture(UNPOOLED) })],
+  ['xnor-net with strides', planFor('xnor-net', { layers: parseArchitecture(STRIDED) })],
+  ['bnn with recu', planFor('bnn', { variations: ['recu'] })],
+  ['bnn with channel-scales', planFor('bnn', { variations: ['channel-scales'] })],
   ['binary activations', planFor('binary-activations')],
   ['bwn, all binary', planFor('bwn', { firstLayer: 'binary', layers: parseArchitecture('30FC-20FC-5FC') })],
 ];
@@ -113,6 +111,7 @@ describe.runIf(here).each(cases)('the native trainer of %s', (_, plan) => {
     const onnx = await createOnnxTrainer(plan, await openDevice('cpu', 1), options);
     const given = batchFor(plan, 2);
     const start = bfloat16Weights(plan, onnx.state());
+    const hasBinarySums = techniques[plan.technique].binarySums;
     for (const trainer of [real, onnx]) trainer.restore(start);
     const [found, expected] = [await real.step(given, rates, 1), await onnx.step(given, rates, 1)];
     expect(Math.abs(found.loss - expected.loss)).toBeLessThan(0.01 * expected.loss);
@@ -129,9 +128,9 @@ describe.runIf(here).each(cases)('the native trainer of %s', (_, plan) => {
       const other = reference.get(name)!;
       expect(shape, name).toEqual(other.shape);
       // After one step the first moment is the gradient. Few values here: one next to a kink of its activation shows.
-      // A scale's is a sum in which much cancels.
+      // A scale's is a sum in which much cancels. Sums of bits are the same in both, and so are the signs behind them.
       if (name.startsWith('adam.m.') && data.length > 1)
-        expect(relativeError(data, other.data), name).toBeLessThan(0.25);
+        expect(relativeError(data, other.data), name).toBeLessThan(hasBinarySums ? 0.05 : 0.25);
     }
     for (const trainer of [real, onnx]) trainer.restore(start);
     await real.calibrate([given]);

@@ -76,6 +76,14 @@ export const meanPerOutput = (g: Graph, w: Value): Value => {
   return g.reshape(g.scale(g.sum(w, axes), 1 / count), shape);
 };
 
+/** The least magnitude of an output's weights, `[outputs]`; at least 1e-20. No gradient. */
+export const smallestPerOutput = (g: Graph, w: Value): Value => {
+  const { axes } = perOutput(w);
+  const outputs = [w.shape[0]!];
+  const least = g.node('ReduceMin', [g.node('Abs', [w], w.shape)], outputs, { axes, keepdims: 0 });
+  return g.node('Max', [least, g.scalar(1e-20)], outputs);
+};
+
 /** +1 with probability clip((x + 1) / 2, 0, 1), else -1; other numbers in every step. No gradient: what uses it names one. */
 export function drawSigns(g: Graph, x: Value): Value {
   const chance = g.scale(g.add(x, g.scalar(1)), 0.5);
