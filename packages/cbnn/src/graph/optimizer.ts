@@ -1,6 +1,6 @@
 /**
  * Optimizers, as graph nodes that update one parameter. What depends on the step alone is a scalar computed outside
- * (`stepRate`).
+ * (`stepRate`). None decays weights: techniques that were published with a decay say so.
  */
 import type { Parameter } from '../nn/plan.js';
 import type { Graph, Value } from './graph.js';

@@ -5,7 +5,7 @@ import { float } from './float.js';
 
 /**
  * A trained network of full precision whose smallest weights are taken away in rounds, the others trained on after each; which, and
- * when: train/pruning.ts.
+ * when: train/pruning.ts. Published with L2 regularization, which draws small weights towards 0 before they go; here there is none.
  */
 export const pruned: Technique = {
   ...float,

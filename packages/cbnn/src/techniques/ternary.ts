@@ -22,7 +22,10 @@ export const ternary: Technique = {
   activation: () => 'relu',
 };
 
-/** Weights of -negative, 0, +positive, both scales trained; begins with a trained network of full precision. */
+/**
+ * Weights of -negative, 0, +positive, both scales trained; begins with a trained network of full precision. Published with momentum and a
+ * weight decay of 2e-4; here it has Adam like all others, and no decay.
+ */
 export const ttq: Technique = {
   ...ternary,
   name: 'ttq',

@@ -27,6 +27,7 @@ export const variations: Readonly<Record<VariationName, Variation>> = {
   'shift-batch-norm': {
     title: 'batch norm with powers of two for factors',
     source: 'Hubara, Courbariaux et al. 2016, algorithm 2',
+    // The authors' code adds 1e-5 to the variance and averages with momentum 0.125; here both are every network's, 1e-4 and 0.1.
     training: { shiftNormalization: true },
   },
   'shift-adamax': {
@@ -37,12 +38,14 @@ export const variations: Readonly<Record<VariationName, Variation>> = {
   'centred-weights': {
     title: 'weights of each output centred and divided by their deviation',
     source: 'IR-Net: Qin et al. 2020, equation 8',
+    // Published with a power of two as scale of each output, which batch norm takes up here, and a weight decay of 1e-4, left out.
     training: { prepare: standardize },
   },
   recu: {
     title: 'centred weights, outliers drawn back',
     source: 'ReCU: Xu et al. 2021',
-    // Published with weights 2 sqrt 2 times as large: neither signs nor what is clamped depend on that.
+    // The clamp alone: published with the slope of `approx-sign`, trained scales of outputs and a weight decay of 5e-4 beside it; and with
+    // weights 2 sqrt 2 times as large: neither signs nor what is clamped depend on that.
     training: {
       prepare: (g, w, phase) =>
         phase === 'training' ? clampOutliers(g, standardize(g, w)) : standardize(g, w),
@@ -51,6 +54,7 @@ export const variations: Readonly<Record<VariationName, Variation>> = {
   ede: {
     title: 'slopes of signs from flat to steep',
     source: 'error decay estimator, IR-Net: Qin et al. 2020',
+    // Published with centred weights and a weight decay of 1e-4; here `centred-weights` adds the former, and there is no decay.
     training: { weightEstimator: errorDecay, activationEstimator: errorDecay },
   },
   'approx-sign': {
@@ -67,7 +71,8 @@ export const variations: Readonly<Record<VariationName, Variation>> = {
     title: 'signs flipped by averaged gradients, no latent weights',
     source: 'Bop: Helwegen et al. 2019',
     training: { optimizers: { binary: bop, float: adam }, latentRate: 1e-4 },
-    // It flips signs of weights whose magnitudes mean nothing.
+    // Published with a rate that falls to a tenth every 100 of 500 epochs; here it follows the recipe's schedule. It flips signs of
+    // weights whose magnitudes mean nothing.
     excludes: ['prepare', 'weightEstimator', 'scaled'],
   },
 };

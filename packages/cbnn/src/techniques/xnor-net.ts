@@ -13,7 +13,10 @@ const scaledWeights =
 const realEnds = { realLast: true };
 const binaryEnds = { realLast: false };
 
-/** Binary weights with one scale per output, real activations. */
+/**
+ * Binary weights with one scale per output, real activations. As the paper has it: the authors' code takes each filter's mean over
+ * its input channels off before it binarizes, which neither this nor the XNOR-Nets below do.
+ */
 export const bwn: Technique = {
   name: 'bwn',
   title: 'Binary-weight network',
