@@ -85,6 +85,22 @@ describe.runIf(variants.length > 0)('the real training step', () => {
     expect(() => changed({ tensors: [{ ...first!, gradient: new Float32Array(1) }, ...rest] })).toThrow(
       'do not fit together',
     );
+    // The values say how many moments there are, and there is no tensor without any.
+    const empty = new Float32Array(0);
+    for (const none of [
+      { ...first!, value: empty },
+      { ...first!, value: empty, first: empty, second: empty, gradient: empty },
+    ])
+      expect(() => changed({ tensors: [none, ...rest] })).toThrow('do not fit together');
+    const withActivation = (k: number, activation: string) =>
+      options.layers.with(k, { ...options.layers.at(k)!, activation: activation as 'relu' });
+    for (const [k, activation] of [
+      [0, 'none'],
+      [0, 'abacus'],
+      [-1, 'relu'],
+      [-1, 'scaled-sign'],
+    ] as const)
+      expect(() => changed({ layers: withActivation(k, activation) })).toThrow('do not fit together');
     const trainer = create(options);
     await expect(trainer.step(pixels.subarray(1), labels)).rejects.toThrow('another length');
     await expect(

@@ -129,8 +129,8 @@ static int lay_layer(RealStep *step, size_t most, RealLayer *layer) {
   TAKE(layer->dy, sums);
   if (layer->pool > 1) TAKE(layer->winner, sums);
   if (layer->activation == SCALED_SIGN) {
-    TAKE(layer->magnitude, layer->images * layer->pixels);
-    TAKE(layer->dmagnitude, layer->images * layer->pixels);
+    TAKE(layer->magnitude, (size_t)layer->images * layer->pixels);
+    TAKE(layer->dmagnitude, (size_t)layer->images * layer->pixels);
   }
   if (!layer->is_first && layer[-1].activation == SCALED_SIGN) {
     const size_t places = (size_t)layer->images * layer->height * layer->width;
@@ -183,7 +183,7 @@ static int lay_out(RealStep *step, const RealSpec *spec, size_t most) {
   TAKE(step->slice, step->slices + 1);
   TAKE(step->tensor, spec->tensors);
   TAKE(step->space, step->threads);
-  TAKE(step->scores, step->batch * step->classes);
+  TAKE(step->scores, (size_t)step->batch * step->classes);
   if (!done) return 0;
   for (int i = 0; i < step->slices; i++) step->slice[i] = spec->model->slice[i];
   for (int i = 0; i < spec->tensors; i++) step->tensor[i] = spec->tensor[i];

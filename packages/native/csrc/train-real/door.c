@@ -41,12 +41,15 @@ static napi_value kernel_names(napi_env env, napi_callback_info info) {
   return names_of(env, set_at);
 }
 
-/* The next of a list of Float32Arrays, which must have `expected` elements unless that is 0. */
-static float *next_array(napi_env env, napi_value arrays, uint32_t *index, size_t expected, size_t *count) {
-  napi_value value;
-  if (napi_get_element(env, arrays, (*index)++, &value) != napi_ok) return 0;
-  float *found = elements(env, value, napi_float32_array, count);
-  return found && (expected == 0 || *count == expected) ? found : 0;
+/* Only the last layer hands on its batch norm as it is. */
+static int are_activations(const int32_t *activation, int layers) {
+  for (int k = 0; k < layers - 1; k++)
+    if (activation[k] != RELU && activation[k] != SIGN && activation[k] != SCALED_SIGN) return 0;
+  return activation[layers - 1] == NO_ACTIVATION;
+}
+
+static float *floats_at(napi_env env, napi_value arrays, uint32_t index, size_t count) {
+  return (float *)array_at(env, arrays, index, napi_float32_array, count);
 }
 
 /* Six a layer: the weights multiplied with, gamma, beta, and their gradients. */
@@ -55,9 +58,8 @@ static int read_layers(napi_env env, napi_value arrays, const ModelSpec *model, 
   for (int k = 0; k < model->layers; k++) {
     const size_t outputs = (size_t)model->layer[k].outputs, weights = outputs * model->layer[k].fan_in;
     float *found[LAYER_ARRAYS];
-    size_t count;
     for (int i = 0; i < LAYER_ARRAYS; i++)
-      if (!(found[i] = next_array(env, arrays, &index, i % 3 ? outputs : weights, &count))) return 0;
+      if (!(found[i] = floats_at(env, arrays, index++, i % 3 ? outputs : weights))) return 0;
     layer[k] = (LayerArrays){found[0], found[1], found[2], found[3], found[4], found[5]};
   }
   return 1;
@@ -69,8 +71,11 @@ static int read_tensors(napi_env env, napi_value arrays, const float *number, in
   for (int i = 0; i < tensors; i++) {
     float *found[TENSOR_ARRAYS];
     size_t count = 0;
+    napi_value value;
+    /* The values say how many there are: none would be no tensor. */
+    if (napi_get_element(env, arrays, index, &value) != napi_ok || !elements(env, value, napi_float32_array, &count) || count == 0) return 0;
     for (int j = 0; j < TENSOR_ARRAYS; j++)
-      if (!(found[j] = next_array(env, arrays, &index, count, &count))) return 0;
+      if (!(found[j] = floats_at(env, arrays, index++, count))) return 0;
     tensor[i] = (RealTensor){found[0], found[1], found[2], found[3], count, number[2 * i], number[2 * i + 1] != 0};
   }
   return 1;
@@ -98,6 +103,7 @@ static napi_value create(napi_env env, napi_callback_info info) {
   const char *why = "internal: the trainer's numbers and arrays do not fit together";
   if (handle && tensor && read_shapes(shape, shapes, &model) && model.layer[model.layers - 1].is_dense &&
       numbers == (size_t)(NUMBERS + model.layers) && number[0] >= 1 && number[1] >= 1 && number[1] <= MOST_THREADS &&
+      are_activations(number + NUMBERS, model.layers) &&
       (layers = calloc((size_t)model.layers, sizeof *layers)) && read_layers(env, argument[2], &model, layers) &&
       read_tensors(env, argument[3], scale, tensors, tensor)) {
     const RealSpec spec = {&model, number[0], number[1], number[2], number + NUMBERS, layers, tensors, tensor};

@@ -189,7 +189,7 @@ void run_real_forward(RealStep *step) {
   for (int n = 0; n < step->batch; n++)
     for (int c = 0; c < step->classes; c++) {
       const float p = last->p[block_at(last, 0, c / BLOCK) + (size_t)n * BLOCK + c % BLOCK];
-      step->scores[n * step->classes + c] = (p - last->mean[c]) * last->gain[c] + last->offset[c];
+      step->scores[(size_t)n * step->classes + c] = (p - last->mean[c]) * last->gain[c] + last->offset[c];
     }
 }
 

@@ -49,8 +49,8 @@ static void take_loss(RealStep *step) {
   step->correct = 0;
   for (int n = 0; n < step->batch; n++) {
     const int label = step->labels[n];
-    const float *target = step->targets ? step->targets + n * step->classes : 0;
-    step->correct += add_loss(step->scores + n * step->classes, label, target, step->classes, step->batch, step->is_hinge, &loss,
+    const float *target = step->targets ? step->targets + (size_t)n * step->classes : 0;
+    step->correct += add_loss(step->scores + (size_t)n * step->classes, label, target, step->classes, step->batch, step->is_hinge, &loss,
                               gradient) == label;
     for (int c = 0; c < step->classes; c++)
       last->dy[block_at(last, 0, c / BLOCK) + (size_t)n * BLOCK + c % BLOCK] = (float)gradient[c];
