@@ -1,5 +1,6 @@
 // The built native engine against the reference engine: golden vectors and random models, layer by layer; its engine of real sums
-// and its training step against the plain ones. For machines that have no test runner, such as an emulated one (test-arm64.mjs).
+// and its training steps against the plain ones, and the weights that training ends with against hashes that every processor must
+// give. For machines that have no test runner, such as an emulated one (test-arm64.mjs).
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import {
@@ -16,8 +17,16 @@ import {
 import {
   compareRealTraining,
   realTrainingCase,
+  TRAINED_REAL_HASH,
+  trainedRealHash,
 } from '../packages/native/src/testing/compare-real-training.ts';
-import { compareTraining, trainingCase } from '../packages/native/src/testing/compare-training.ts';
+import {
+  compareTraining,
+  THREADS,
+  TRAINED_HASH,
+  trainedHash,
+  trainingCase,
+} from '../packages/native/src/testing/compare-training.ts';
 import { realCase } from '../packages/native/src/testing/real-case.ts';
 import { decodeModel, parseArchitecture, runReference } from '../packages/runtime/dist/index.js';
 import { randomCase } from '../packages/runtime/src/testing/random-model.ts';
@@ -98,4 +107,22 @@ for (let seed = 0; seed < networks; seed++)
   await compareRealTraining(realTrainingCase(seed, 1 + (seed % 7)), realVariants, createReal);
 console.log(
   `${process.arch}, training in bfloat16 on ${realTrainingKernels().join(', ')}: a step of ${networks} networks, every bit equals the plain step's`,
+);
+
+for (const threads of THREADS) {
+  for (const kernels of trainingKernels())
+    assert.equal(
+      await trainedHash({ kernels, threads }, create),
+      TRAINED_HASH,
+      `${kernels}, ${threads} threads`,
+    );
+  for (const kernels of realTrainingKernels())
+    assert.equal(
+      await trainedRealHash({ kernels, threads }, createReal),
+      TRAINED_REAL_HASH,
+      `${kernels}, ${threads} threads, in bfloat16`,
+    );
+}
+console.log(
+  `${process.arch}: both training steps end with the weights they must, on ${THREADS.join(', ')} threads`,
 );

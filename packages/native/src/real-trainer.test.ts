@@ -1,14 +1,23 @@
 /** The real training step against the plain one, bit for bit, on every instruction set and any number of threads. */
-import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { awkwardShapes } from '../../runtime/src/testing/awkward-shapes.js';
 import { RealTrainer, type RealTrainerOptions, realTrainingKernels } from './index.js';
-import { compareRealTraining, realTrainingCase } from './testing/compare-real-training.js';
+import {
+  compareRealTraining,
+  goldenRealCases,
+  realTrainingCase,
+  TRAINED_REAL_HASH,
+  trainedRealHash,
+} from './testing/compare-real-training.js';
+import { THREADS } from './testing/compare-training.js';
 
 /** Every instruction set, the first with several numbers of threads. */
 const variants = realTrainingKernels().flatMap((kernels, i) =>
   (i === 0 ? [1, 2, 5] : [2]).map((threads) => ({ kernels, threads })),
+);
+const everywhere = realTrainingKernels().flatMap((kernels) =>
+  THREADS.map((threads) => [kernels, threads] as const),
 );
 const FUZZES = process.env['CBNN_FUZZ'] === '1';
 
@@ -35,24 +44,16 @@ describe.runIf(variants.length > 0)('the real training step', () => {
       compareRealTraining(realTrainingCase(height, 3, architecture, { height, width }), variants, create),
   );
 
-  it('ends with the same weights after many steps, whatever computes them', async () => {
-    const ends = new Set<string>();
-    for (const { kernels, threads } of [...variants, { kernels: variants[0]!.kernels, threads: 3 }]) {
-      const { options, pixels, labels } = realTrainingCase(3, 10, '40C3-64C3-MP2-33C3-50FC-7FC', {
-        height: 16,
-        width: 14,
-      });
-      const trainer = RealTrainer.create({ ...options, kernels, threads });
-      for (let i = 0; i < 6; i++) {
-        await trainer.step(pixels, labels);
-        await trainer.update({ latent: 0.01, float: 0.003 });
-      }
-      const hash = createHash('sha256');
-      for (const { value, first, second } of options.tensors)
-        for (const part of [value, first, second]) hash.update(part);
-      ends.add(hash.digest('hex'));
-    }
-    expect(ends.size).toBe(1);
+  it.each(everywhere)(
+    'ends with the weights it must after many steps: %s on %d threads',
+    async (kernels, threads) => {
+      expect(await trainedRealHash({ kernels, threads }, create)).toBe(TRAINED_REAL_HASH);
+    },
+  );
+
+  it('is held to those of networks with every activation', () => {
+    for (const { options } of goldenRealCases())
+      expect(new Set(options.layers.map(({ activation }) => activation)).size).toBe(4);
   });
 
   it('updates by Adam, and clips what is latent', async () => {

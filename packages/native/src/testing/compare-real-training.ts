@@ -1,7 +1,7 @@
 /** The real training step against the plain one: random networks, and every bit of what a step leaves. */
 import { Dice } from '../../../runtime/src/testing/random-model.js';
 import type { RealTensor, RealTrainer, RealTrainerOptions, RealTrainingLayer } from '../real-trainer.js';
-import { expectSame, trainingCase, type Variant } from './compare-training.js';
+import { expectSame, GOLDEN_NETWORK, hashOf, rates, trainingCase, type Variant } from './compare-training.js';
 import { plainRealStep } from './plain-real-step.js';
 
 export interface RealTrainingCase {
@@ -41,6 +41,30 @@ export function realTrainingCase(
   const tensors = layers.flatMap((layer) => layer.tensors);
   const own: RealTrainerOptions = { input, shapes, layers, tensors, loss, batch, threads: 1 };
   return { options: own, pixels: images[0]!, labels: labels[0]!, ...(targets && { targets }) };
+}
+
+/** What `trainedRealHash` must give on every processor; see TRAINED_HASH. */
+export const TRAINED_REAL_HASH = '82514ed56362a9741e48ed8621a838ce1a68c8c262a1d57f13d7b74be583f3a0';
+
+/** Small networks, of 8-bit images and of slices, each with every activation that there is. */
+export const goldenRealCases = (): RealTrainingCase[] =>
+  [4, 28].map((seed) => realTrainingCase(seed, 6, ...GOLDEN_NETWORK));
+
+/** Hash of what some steps of them leave. */
+export async function trainedRealHash(
+  variant: Variant,
+  create: (options: RealTrainerOptions) => RealTrainer,
+): Promise<string> {
+  const tensors: RealTensor[] = [];
+  for (const { options, pixels, labels } of goldenRealCases()) {
+    const trainer = create({ ...options, ...variant });
+    for (let i = 0; i < 6; i++) {
+      await trainer.step(pixels, labels);
+      await trainer.update(rates);
+    }
+    tensors.push(...options.tensors);
+  }
+  return hashOf(tensors);
 }
 
 /** One step of every variant against the plain one; throws at the first difference. */

@@ -1,4 +1,5 @@
 /** The native training step against the plain one: random networks, and every bit of what a step leaves. */
+import { createHash } from 'node:crypto';
 import { inputMagnitudes, modelShapes, parseArchitecture } from '@cbnn/runtime';
 import { Dice, randomModel } from '../../../runtime/src/testing/random-model.js';
 import type { NativeTrainer, NativeTrainerOptions, TrainedTensor } from '../trainer.js';
@@ -109,6 +110,49 @@ export const rates = { latent: Math.fround(0.01), float: Math.fround(0.003) };
 export interface Variant {
   readonly kernels: string;
   readonly threads: number;
+}
+
+/** Numbers of threads that a result must not depend on: fewer, as many and more than there are pieces of some layers. */
+export const THREADS = [1, 2, 3, 5] as const;
+
+/** SHA-256 of weights and moments. */
+export function hashOf(tensors: readonly TrainedTensor[]): string {
+  const hash = createHash('sha256');
+  for (const { value, first, second } of tensors)
+    for (const part of [value, first, second]) {
+      // Its other bits would be the processor's.
+      if (part.some(Number.isNaN)) throw new Error('expected numbers, found NaN');
+      hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
+    }
+  return hash.digest('hex');
+}
+
+/** Convolutions with and without strides, pooling, dense layers, and numbers of channels that fill no block. */
+export const GOLDEN_NETWORK = ['18C3-40C3-MP2-33C3S2-36FC-7FC', { height: 11, width: 10 }] as const;
+
+/**
+ * What `trainedHash` must give on every processor. It changes with the law (docs/training-step.md), or with what `trainingCase` draws,
+ * and with nothing else.
+ */
+export const TRAINED_HASH = '830d8ca888a6d66fdba9a53f510d73d119a812a3412cb413c2f501ae84e540bf';
+
+/** Small networks: of slices, with a binary first layer; and of 8-bit images, with an integer one. */
+export const goldenCases = (): TrainingCase[] =>
+  [3, 16].map((seed) => trainingCase(seed, 6, ...GOLDEN_NETWORK));
+
+/** Hash of what some steps of them leave. */
+export async function trainedHash(
+  variant: Variant,
+  create: (options: NativeTrainerOptions) => NativeTrainer,
+): Promise<string> {
+  const tensors: TrainedTensor[] = [];
+  for (const { options, images, labels } of goldenCases()) {
+    const own = copyOf(options, variant);
+    const trainer = create(own);
+    for (let i = 0; i < 10; i++) await trainer.step(images[i % 2]!, labels[i % 2]!, rates, i + 1);
+    tensors.push(...tensorsOf(own));
+  }
+  return hashOf(tensors);
 }
 
 /** Two steps of every variant against two plain ones; throws at the first difference. */
