@@ -13,6 +13,7 @@ import { techniques } from '../techniques/index.js';
 import { type OracleLayer, oracleStep } from '../testing/oracle.js';
 import { createNativeTrainer, layOutStep, nativeTrainingRefusal, networkRefusal } from './native-trainer.js';
 import { createOnnxTrainer } from './onnx-trainer.js';
+import type { Trainer } from './trainer.js';
 
 const BATCH = 24;
 const SEED = 3;
@@ -200,13 +201,43 @@ describe.runIf(here).each(choices)('the native trainer on %s', (_, choice) => {
       expect(other, name).toBeDefined();
       // After one step the first moment is the gradient.
       if (name.startsWith('adam.m.')) expect(cosine(data, other!), name).toBeGreaterThan(0.985);
-      if (/\.(mean|inverse)$/.test(name))
-        for (const [c, value] of data.entries())
-          expect(Math.abs(value - other![c]!), name).toBeLessThan(1e-4 * (1 + Math.abs(other![c]!)));
     }
+    expectSameStatistics(native, onnx);
+    await onnx.close();
+  });
+
+  it('estimates the statistics of the ONNX graph from some batches, and learns nothing by it', async () => {
+    const options = { batch: BATCH, seed: SEED, threads: 2 };
+    const native = await createNativeTrainer(plan, options);
+    const onnx = await createOnnxTrainer(plan, await openDevice('cpu', 1), options);
+    // Two batches, after a step: neither what a step averages nor one batch alone.
+    const batches = [batchFor(plan, 5), batchFor(plan, 6)];
+    await native.step(batches[0]!, { binary: 1e-3, float: 1e-3, progress: 0 }, 1);
+    const before = [...native.state()].map(([name, { data }]) => [name, data.slice()] as const);
+    onnx.restore(native.state());
+    for (const trainer of [native, onnx]) await trainer.calibrate(batches);
+    expectSameStatistics(native, onnx);
+    const after = native.state();
+    for (const [name, data] of before)
+      if (STATISTIC.test(name)) expect(after.get(name)!.data, name).not.toEqual(data);
+      else expect(after.get(name)!.data, name).toEqual(data);
+    await native.close();
     await onnx.close();
   });
 });
+
+const STATISTIC = /\.(mean|inverse)$/;
+
+function expectSameStatistics(found: Trainer, expected: Trainer): void {
+  const reference = expected.state();
+  const statistics = [...found.state()].filter(([name]) => STATISTIC.test(name));
+  expect(statistics.length).toBeGreaterThan(0);
+  for (const [name, { data }] of statistics)
+    for (const [c, value] of data.entries()) {
+      const other = reference.get(name)!.data[c]!;
+      expect(Math.abs(value - other), name).toBeLessThan(1e-4 * (1 + Math.abs(other)));
+    }
+}
 
 function oracleLayers(plan: Plan): OracleLayer[] {
   const place = placeFactors(plan);

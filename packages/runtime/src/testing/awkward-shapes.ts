@@ -5,6 +5,7 @@ export const awkwardShapes: readonly [architecture: string, height: number, widt
   ['17C3-16C3-MP2-8FC-5FC', 8, 8],
   ['12C3-12C3-MP2-8FC-5FC', 9, 70],
   ['5C3-11C7-MP3-6C5S2V-8FC-5FC', 29, 31],
+  ['5C7S2-34C7-MP2-5FC', 14, 15],
   ['40C1-50C1-60C2-MP2-5FC', 6, 33],
   ['64C3-64C3-MP4-128C3-10FC-5FC', 20, 20],
   ['130FC-40FC-5FC', 12, 12],
