@@ -7,7 +7,7 @@ import { randomPixels, randomStored } from '../engines/testing/random-stored.js'
 import { names } from '../graph/names.js';
 import { encodeNetwork } from '../store/network-file.js';
 import { RunFolder } from '../train/run-folder.js';
-import { checkScores, openExecutors } from './executors.js';
+import { batchOf, openExecutors } from './executors.js';
 
 const hasNative = (await nativePackage()) !== null;
 const precision = { weights: 8, activations: 8 };
@@ -64,30 +64,17 @@ describe('executors', () => {
   });
 });
 
-describe('scores', () => {
-  const classes = 3;
-  const expected = Float32Array.from({ length: 32 * classes }, (_, i) => (i % classes === 0 ? 10 : i % 7));
-  /** In some images the second class is raised by as much. */
-  const changed = (count: number, by: number) =>
-    expected.map((score, i) => (i % classes === 1 && i < count * classes ? score + by : score));
-  const check = (found: Float32Array, how: 'exact' | 'real' | 'rounded') => () =>
-    checkScores('it', 'others', expected, found, classes, how);
-
-  it.each([
-    ['exact', 0, 0, true],
-    ['exact', 1, 1e-5, false],
-    ['real', 32, 0.0009, true],
-    ['real', 1, 0.01, false],
-    ['rounded', 8, 0.1, true],
-    ['rounded', 9, 0.1, false],
-    ['rounded', 2, 20, true],
-    ['rounded', 3, 20, false],
-    ['real', 1, Number.NaN, false],
-  ] as const)('%s, %d images off by %d: %s', (how, count, by, isFine) => {
-    if (isFine) expect(check(changed(count, by), how)).not.toThrow();
-    else
-      expect(check(changed(count, by), how)).toThrow(
-        /compare: it gives \d+ of 32 images other scores than others/,
-      );
-  });
+it('answer for images that are spread over the set', () => {
+  const count = 90;
+  const sorted = {
+    ...{ ...images, count, labels: Uint16Array.from({ length: count }, (_, n) => Math.floor(n / 30)) },
+    pixels: randomPixels(count),
+  };
+  const { labels, pixels } = batchOf(sorted);
+  expect([0, 1, 2].map((label) => labels.filter((one) => one === label).length)).toEqual([11, 11, 10]);
+  const size = pixels.length / 32;
+  expect(pixels.subarray(31 * size)).toEqual(sorted.pixels.subarray(87 * size, 88 * size));
+  expect([...batchOf({ ...images, labels: Uint16Array.from({ length: 20 }, (_, n) => n) }).labels]).toEqual(
+    Array.from({ length: 32 }, (_, n) => n % 20),
+  );
 });

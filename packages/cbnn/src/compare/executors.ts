@@ -4,33 +4,25 @@
  * weights that pruning has left. Which is the best, timing says. One image at a time on one thread, and many on all.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { internalError, runReference, WasmEngine, wasmRefusal } from '@cbnn/runtime';
+import { runReference, WasmEngine, wasmRefusal } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
 import { preparedSet } from '../data/prepared-set.js';
 import { openEngine } from '../engines/evaluate.js';
 import { openNative } from '../engines/packed-native.js';
-import { fitsInt8, isExact, openStoredInt8 } from '../engines/stored-int8.js';
-import { openStoredNative } from '../engines/stored-native.js';
+import { fitsInt8, openStoredInt8 } from '../engines/stored-int8.js';
+import { openStoredNative, type StoredNative } from '../engines/stored-native.js';
 import type { Evaluator } from '../graph/evaluator.js';
 import { openDevice } from '../graph/session.js';
-import { argmax } from '../predictions.js';
 import { decodeNetwork, openNetwork, type StoredNetwork } from '../store/network-file.js';
 import { techniques } from '../techniques/index.js';
 import { readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
+import { agreementOf, checkScores, EXACT } from './checked-scores.js';
 
 /** Images of a batch. */
 const BATCH = 32;
 /** Images whose scores are compared with an oracle in plain loops, to the bit. */
-const EXACT = 1;
-/** Otherwise float32 sums may have been added up in another order: difference of scores, beside an image's largest. */
-const TOLERANCE = 1e-4;
-/**
- * Where activations are rounded, one that is next to a threshold may fall to the other side, and scores with it (XNOR-Net on ONNX Runtime
- * and on the native engine: one image in 3,000 of a small network, in 96 of the paper's): so many may, and so many classes.
- */
-const MOST_FAR = 8;
-const MOST_DIFFERENT = 2;
+const ORACLED = 1;
 
 export interface Executor {
   readonly executor: string;
@@ -46,14 +38,20 @@ type Scores = Float32Array | Int32Array;
 
 /** Those that the network in `path` has here, for single images and for batches. Throws an internal error where answers differ. */
 export async function openExecutors(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
-  const some = takeImages(
-    images,
-    Uint32Array.from({ length: BATCH }, (_, n) => n % images.count),
-  );
+  const some = batchOf(images);
   return existsSync(new RunFolder(path).model)
     ? openPacked(path, some, threads)
     : openStored(path, some, threads);
 }
+
+/** A batch of images spread over the set, which may lie class by class; of fewer images, each more than once. */
+export const batchOf = (images: ImageSet): ImageSet =>
+  takeImages(
+    images,
+    Uint32Array.from({ length: BATCH }, (_, n) =>
+      images.count < BATCH ? n % images.count : Math.floor((n * images.count) / BATCH),
+    ),
+  );
 
 async function openPacked(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
   const model = readModel(path);
@@ -65,7 +63,7 @@ async function openPacked(path: string, images: ImageSet, threads: number): Prom
   const expected = await many.run();
   const classes = model.classes.length;
   const next = nextOf(pixels);
-  for (let n = 0; n < EXACT; n++) {
+  for (let n = 0; n < ORACLED; n++) {
     const { scores } = runReference(model, next(), { prepared: true });
     checkScores(
       executor,
@@ -73,11 +71,11 @@ async function openPacked(path: string, images: ImageSet, threads: number): Prom
       scores,
       expected.subarray(n * classes, (n + 1) * classes),
       classes,
-      'exact',
+      EXACT,
     );
   }
   const one = await openSingle(path, pixels);
-  checkScores(one.executor, executor, expected, await allOf(one, classes), classes, 'exact');
+  checkScores(one.executor, executor, expected, await allOf(one, classes), classes, EXACT);
   return [one, many];
 }
 
@@ -108,25 +106,25 @@ async function openStored(path: string, images: ImageSet, threads: number): Prom
   const network = decodeNetwork(readFileSync(new RunFolder(path).network));
   const { plan, classes } = network;
   const { pixels } = preparedSet(images, plan.input);
-  const { binarySums, binaryActivations, afterTraining } = techniques[plan.technique];
   const own = await openNetwork(network, threads);
   const expected = await own.scores({ count: BATCH, pixels });
   await own.close();
+  const native = await openStoredNative(network);
   const all = [
     await openFloat32(network, pixels, 1, 1),
     await openFloat32(network, pixels, BATCH, threads),
     ...(fitsInt8(network)
       ? [await openInt8(network, pixels, 1, 1), await openInt8(network, pixels, BATCH, threads)]
       : []),
-    ...(await openNativeBoth(network, pixels, threads)),
+    ...(native ? await openNativeBoth(network, native, pixels, threads) : []),
   ];
-  const how = isExact(network)
-    ? 'exact'
-    : binarySums || binaryActivations || afterTraining
-      ? 'rounded'
-      : 'real';
+  const size = pixels.length / BATCH;
+  const agreement = agreementOf(
+    network,
+    native && ((image) => native.margin(pixels.subarray(image * size, (image + 1) * size))),
+  );
   for (const one of all)
-    checkScores(one.executor, path, expected, await allOf(one, classes.length), classes.length, how);
+    checkScores(one.executor, path, expected, await allOf(one, classes.length), classes.length, agreement);
   return all;
 }
 
@@ -168,14 +166,12 @@ function evaluated(
   };
 }
 
-/** None where it is not here, or not for this technique. */
 async function openNativeBoth(
   network: StoredNetwork,
+  engine: StoredNative,
   pixels: Uint8Array,
   threads: number,
 ): Promise<Executor[]> {
-  const engine = await openStoredNative(network);
-  if (!engine) return [];
   const executor = `native, ${engine.kernels}${techniques[network.plan.technique].prunes ? ', sparse' : ''}`;
   const next = nextOf(pixels);
   const close = async () => {};
@@ -184,11 +180,11 @@ async function openNativeBoth(
   const many = { executor, threads, batch: BATCH, run, close };
   const classes = network.classes.length;
   const [single, together] = [await allOf(one, classes), await many.run()];
-  checkScores(executor, 'single images', single, together, classes, 'exact');
+  checkScores(executor, 'single images', single, together, classes, EXACT);
   const image = nextOf(pixels);
-  for (let n = 0; n < EXACT; n++) {
+  for (let n = 0; n < ORACLED; n++) {
     const found = single.subarray(n * classes, (n + 1) * classes);
-    checkScores(executor, 'plain loops', engine.reference(image()), found, classes, 'exact');
+    checkScores(executor, 'plain loops', engine.reference(image()), found, classes, EXACT);
   }
   return [one, many];
 }
@@ -198,32 +194,6 @@ async function allOf({ batch, run }: Executor, classes: number): Promise<Float64
   const all = new Float64Array(BATCH * classes);
   for (let n = 0; n < BATCH; n += batch) all.set(await run(), n * classes);
   return all;
-}
-
-/** Throws an internal error unless `found` are the scores `[image][class]` that were expected, as far as they can be. */
-export function checkScores(
-  executor: string,
-  of: string,
-  expected: ArrayLike<number>,
-  found: ArrayLike<number>,
-  classes: number,
-  how: 'exact' | 'real' | 'rounded',
-): void {
-  let [far, other] = [0, 0];
-  const images = found.length / classes;
-  for (let n = 0; n < images; n++) {
-    let [difference, largest] = [0, 0];
-    for (let i = n * classes; i < (n + 1) * classes; i++) {
-      difference = Math.max(difference, Math.abs(found[i]! - expected[i]!));
-      largest = Math.max(largest, Math.abs(expected[i]!));
-    }
-    far += Number(!(difference <= (how === 'exact' ? 0 : TOLERANCE * largest)));
-    other += Number(argmax(found, n, classes) !== argmax(expected, n, classes));
-  }
-  if (how === 'rounded' ? far > MOST_FAR || other > MOST_DIFFERENT : far > 0)
-    throw internalError(
-      `compare: ${executor} gives ${far} of ${images} images other scores than ${of}, and ${other} another class`,
-    );
 }
 
 /** `native, avx512` of `native: cbnn's own engine, avx512, 2 threads`; `ONNX Runtime 1.30.0 native` of ONNX Runtime's devices. */

@@ -36,6 +36,8 @@ export interface StoredNative {
   run(pixels: Uint8Array): Float32Array;
   /** The same by plain loops, slowly: to compare with. */
   reference(pixels: Uint8Array): Float32Array;
+  /** By plain loops, slowly: the value nearest to 0 whose sign the network takes, beside the root mean square of its layer. */
+  margin(pixels: Uint8Array): number;
   /** `[count][class]` */
   runBatch(pixels: Uint8Array, count: number, threads: number): Promise<Float32Array>;
 }
@@ -56,6 +58,10 @@ export async function openStoredNative(network: StoredNetwork): Promise<StoredNa
   const size = inputChannels(input) * input.height * input.width;
   const classes = network.classes.length;
   const planes = new Float32Array(size);
+  const referenceOf = (pixels: Uint8Array) => {
+    writeInputPlanes(pixels, 1, input, planes);
+    return native.runRealReference(real, planes);
+  };
   return {
     kernels: engine.kernels,
     run(pixels) {
@@ -64,10 +70,8 @@ export async function openStoredNative(network: StoredNetwork): Promise<StoredNa
       engine.run(planes, scores);
       return scores;
     },
-    reference(pixels) {
-      writeInputPlanes(pixels, 1, input, planes);
-      return Float32Array.from(native.runRealReference(real, planes).scores);
-    },
+    reference: (pixels) => Float32Array.from(referenceOf(pixels).scores),
+    margin: (pixels) => referenceOf(pixels).margin,
     async runBatch(pixels, count, threads) {
       const all = new Float32Array(count * size);
       writeInputPlanes(pixels, count, input, all);
