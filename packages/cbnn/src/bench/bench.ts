@@ -2,7 +2,7 @@
  * How long a packed model takes on every engine that is here, beside ONNX Runtime's float32 and int8 on the same architecture. The
  * engines take turns, so that a machine that changes its pace changes it for all; answers are checked first.
  */
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import {
   encodeModel,
   formatArchitecture,
@@ -17,6 +17,7 @@ import {
 } from '@cbnn/runtime';
 import { nativePackage, openNative } from '../engines/packed-native.js';
 import { openDevice } from '../graph/session.js';
+import { processor } from '../processor.js';
 import { Random } from '../random.js';
 import { VERSION } from '../version.js';
 import { openFloatNetwork } from './float-network.js';
@@ -139,7 +140,7 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
   return {
     architecture: formatArchitecture(model.layers),
     input: input.encoding === '8-bit' ? '8-bit' : `${input.slices.length} of ${8 * input.channels} slices`,
-    cpu: cpus()[0]?.model ?? 'unknown',
+    cpu: processor(),
     versions: { cbnn: VERSION, node: process.versions.node, 'ONNX Runtime': version },
     times: measured.map((one) => {
       // The first float32 engine is ONNX Runtime's.

@@ -1,9 +1,10 @@
 /** How long a training step takes: every engine that is here, on the paper's network at some widths. */
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { allSlices, configError, internalError, type KernelShape, parseArchitecture } from '@cbnn/runtime';
 import { nativePackage } from '../engines/packed-native.js';
 import { openDevice } from '../graph/session.js';
 import { type Plan, planShapes, type TechniqueName } from '../nn/plan.js';
+import { processor } from '../processor.js';
 import { Random } from '../random.js';
 import { techniques } from '../techniques/index.js';
 import { layOutStep } from '../train/native-trainer.js';
@@ -145,7 +146,7 @@ export async function benchTraining(options: TrainingBenchOptions = {}): Promise
     }
   }
   return {
-    cpu: cpus()[0]?.model ?? 'unknown',
+    cpu: processor(),
     technique,
     input,
     architectures: Object.fromEntries(widths.map((width) => [width, benchArchitecture(width)])),

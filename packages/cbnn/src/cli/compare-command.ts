@@ -6,10 +6,11 @@ import { techniqueNames } from '../nn/plan.js';
 import { recipeNames } from '../nn/recipes.js';
 import { reportComparison } from '../report/compare-report.js';
 import { writeFigure } from '../report/figure.js';
-import { formatBytes, formatPercent } from '../report/format.js';
+import { formatPercent } from '../report/format.js';
 import { precisionFigure } from '../report/precision-figure.js';
 import { textTable } from '../report/table.js';
 import { RunFolder, writeJsonAtomic } from '../train/run-folder.js';
+import { comparisonTable } from './compare-tables.js';
 import { note, progressBar, result, trainingBar } from './console.js';
 import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.js';
 import { addReadingOptions, dataDirOption, loadRun, runDataDirOption, stopSignal } from './shared.js';
@@ -66,7 +67,7 @@ export function addCompareCommand(program: Command): void {
     .option('--limit <n>', 'use only this many training images (default: all)', positiveInteger)
     .option('--validation <n>', "validation images (default: the data set's share)", positiveInteger)
     .option('--seed <n>', 'seed of everything random (default: 1)', wholeNumber)
-    .option('--threads <n>', 'threads (default: all, at most 8)', positiveInteger);
+    .option('--threads <n>', 'threads of training (default: all, at most 8)', positiveInteger);
   addReadingOptions(command)
     .addHelpText(
       'after',
@@ -77,7 +78,7 @@ Examples:
   cbnn compare ./my-images --techniques bnn --grid --epochs 20
   cbnn compare ./my-images --techniques bnn,bnn+approx-sign,bnn+taught --epochs 20
   cbnn compare ./my-images --budget 2h --resume
-Times are measured at the end, in turns: nothing else should run then.`,
+Times are measured at the end, in turns, on one thread and on all whatever --threads says: nothing else should run then.`,
     )
     .action(async (data: string, flags: CompareFlags) => {
       const { arch, out, resume, techniques, grid, epochs, budget, dataDir, ...rest } = flags;
@@ -125,30 +126,8 @@ async function compareCommand(
     },
   });
   const page = await reportComparison(found, out);
-  const table = textTable(
-    [
-      { header: 'technique' },
-      { header: 'test error', align: 'right' },
-      { header: '95 % interval', align: 'right' },
-      { header: 'bytes', align: 'right' },
-      { header: 'ms an image', align: 'right' },
-      { header: 'executor, one thread' },
-      { header: 'ms in batches', align: 'right' },
-      { header: 'executor, all threads' },
-    ],
-    found.techniques.map(({ name, test, bytes, times }) => [
-      name,
-      formatPercent(test.error),
-      `${test.low.toFixed(2)} to ${test.high.toFixed(2)}`,
-      formatBytes(bytes),
-      ...times.flatMap(({ median, executor, threads }) => [
-        median.toPrecision(3),
-        `${executor}${threads > 1 ? `, ${threads}` : ''}`,
-      ]),
-    ]),
-  );
   result(
-    `${found.dataset}, ${found.architecture}: ${found.epochs} epochs on ${found.images.train} images, seed ${found.seed}\n${table}\nreport in ${page}`,
+    `${found.dataset}, ${found.architecture}: ${found.epochs} epochs on ${found.images.train} images, seed ${found.seed}\n${comparisonTable(found)}\nreport in ${page}`,
     { ...found, report: page },
   );
 }

@@ -1,10 +1,11 @@
 /** A comparison from the beginning to its page: stopped, resumed, refused. */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { finishedNetwork } from '../cost/finished-network.js';
 import { smallImages } from '../data/testing/small-images.js';
+import { processor } from '../processor.js';
 import { reportComparison } from '../report/compare-report.js';
 import { precisionFigure } from '../report/precision-figure.js';
 import { loadRunImages } from '../train/run.js';
@@ -64,6 +65,9 @@ describe('a comparison', () => {
     });
     // bnn was finished before.
     expect(new Set(trained)).toEqual(new Set(['float', 'ttq', 'bnn+approx-sign']));
+    const { threads } = result;
+    expect(threads).toEqual({ training: 1, timing: Math.min(8, availableParallelism()) });
+    expect(result.cpu).toBe(processor());
     expect(result.techniques.map(({ name, epochs }) => [name, epochs])).toEqual([
       ['bnn', 2],
       ['bnn+compact', 4],
@@ -76,9 +80,12 @@ describe('a comparison', () => {
       expect(bytes).toBe(finishedNetwork(join(out, run)).bytes);
       expect(test.low).toBeLessThanOrEqual(test.error);
       expect(test.high).toBeGreaterThanOrEqual(test.error);
+      // On all threads, though it was trained on one.
       expect(times.map(({ batch, threads }) => [batch, threads])).toEqual([
         [1, 1],
         [32, 1],
+        // The native engine has those of Node's pool at most.
+        ...(threads.timing > 1 ? [[32, technique === 'bnn' ? expect.any(Number) : threads.timing]] : []),
       ]);
       for (const { executor, fast, median, slow, others } of times) {
         const own = { bnn: /^(native|wasm|ONNX)/, 'fixed-point': /^ONNX Runtime .*, (float32|int8)$/ };
@@ -102,7 +109,9 @@ describe('a comparison', () => {
     const page = readFileSync(await reportComparison(result, out), 'utf8');
     for (const text of ['error-bytes', 'error-milliseconds', 'fig5-runtime'])
       expect(existsSync(join(out, 'figures', `${text}.png`))).toBe(true);
+    const figure = readFileSync(join(out, 'figures', 'fig5-runtime.svg'), 'utf8');
     for (const { name, title, test, times } of result.techniques) {
+      for (const one of times) expect(figure).toContain(`${name}, batch ${one.batch}, ${one.threads} thread`);
       for (const { executor, median } of times.flatMap(({ others }) => others))
         expect(page).toContain(`${executor}: ${median.toPrecision(3)}`);
       expect(page).toContain(title);

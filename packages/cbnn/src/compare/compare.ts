@@ -1,22 +1,22 @@
 /**
  * Techniques on the same images: each is trained on the same split, network, augmentation, seed and number of epochs, tested on
- * the same test images, and timed in turns on the best executor that there is for it here. A comparison is a folder with a run for
+ * the same test images, and timed in turns on the best executor that there is for it here, on one thread and on all. A comparison is a folder with a run for
  * each contender; stopped, it goes on where it was.
  */
 import { existsSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { configError } from '@cbnn/runtime';
 import { takeTurns } from '../bench/turns.js';
 import { compact } from '../compact/compact.js';
 import { finishedNetwork } from '../cost/finished-network.js';
 import { errorRate } from '../predictions.js';
+import { processor } from '../processor.js';
 import { sensitivityOf } from '../sensitivity/run-sensitivity.js';
 import { errorInterval } from '../statistics.js';
 import { techniques } from '../techniques/index.js';
 import { variations } from '../techniques/variations.js';
 import { chooseDevice, onFittingDevice } from '../train/devices.js';
-import { buildConfig, checkOptions, type RunOptions } from '../train/options.js';
+import { allThreads, buildConfig, checkOptions, type RunOptions } from '../train/options.js';
 import { measured, type PreparedRun, prepareRun } from '../train/prepare.js';
 import { trainRun } from '../train/run.js';
 import { RunFolder, readJson, writeJsonAtomic } from '../train/run-folder.js';
@@ -199,7 +199,7 @@ export async function compare(
   );
   const { config, dataset } = first;
   const result: CompareResult = {
-    formatVersion: 1,
+    formatVersion: 2,
     dataset: dataset.title,
     classes: dataset.classes.length,
     images: { train: first.train.count, validation: first.validation.count, test: test.count },
@@ -209,7 +209,8 @@ export async function compare(
     batch: config.batch,
     seed: config.seed,
     stretch: begun.stretch,
-    cpu: cpus()[0]?.model ?? 'unknown',
+    cpu: processor(),
+    threads: { training: config.threads, timing: allThreads() },
     versions: { cbnn: VERSION, node: process.versions.node },
     techniques: found.map((one, i) => ({ ...one, times: times[i]! })),
   };
@@ -293,14 +294,17 @@ async function compacted(
   return tries.find(({ id }) => id === chosen)?.run ?? null;
 }
 
-/** One image at a time on one thread, and batches on all; everything in turns. What a technique may run on competes. */
+/**
+ * One image at a time on one thread, batches on one and on all, whatever training had; everything in turns. What a technique may run
+ * on competes.
+ */
 async function timeAll(
   paths: readonly string[],
-  { dataset, config }: PreparedRun,
+  { dataset }: PreparedRun,
   { signal, onStage, turnSeconds = 0.7 }: CompareOptions,
 ): Promise<ComparedTechnique['times'][]> {
   const executors: Executor[][] = [];
-  for (const path of paths) executors.push(await openExecutors(path, dataset.test, config.threads));
+  for (const path of paths) executors.push(await openExecutors(path, dataset.test, allThreads()));
   const all = executors.flat();
   try {
     const times = await takeTurns(
@@ -319,9 +323,11 @@ async function timeAll(
         const of = (share: number) => calls.at(share) / batch;
         return { executor, threads, batch, median: of(0.5), fast: of(0.1), slow: of(0.9) };
       });
-      return [...new Set(measured.map(({ batch }) => batch))].map((batch) => {
-        const alike = measured.filter((one) => one.batch === batch).sort((a, b) => a.median - b.median);
-        const others = alike.slice(1).map(({ executor, median }) => ({ executor, median }));
+      // Not all executors have as many threads as there are.
+      const callsOf = (one: { batch: number; threads: number }) => `${one.batch} ${one.threads > 1}`;
+      return [...new Set(measured.map(callsOf))].map((calls) => {
+        const alike = measured.filter((one) => callsOf(one) === calls).sort((a, b) => a.median - b.median);
+        const others = alike.slice(1).map(({ executor, threads, median }) => ({ executor, threads, median }));
         return { ...alike[0]!, others };
       });
     });

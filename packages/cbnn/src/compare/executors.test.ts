@@ -49,18 +49,25 @@ describe('executors', () => {
     ['xnor-net', hasNative ? ['native'] : []],
     ['pruned', hasNative ? ['native', 'sparse'] : []],
   ] as const)('of %s are float32, and its own', async (technique, own) => {
-    const all = await openExecutors(await write(technique), images, 2);
+    const path = await write(technique);
+    const all = await openExecutors(path, images, 2);
     const listed = all.map(({ batch, threads }) => `${batch} images, ${threads} threads`);
     expect(listed).toEqual(
       Array(own.length > 0 ? 2 : 1)
-        .fill(['1 images, 1 threads', '32 images, 2 threads'])
+        .fill(['1 images, 1 threads', '32 images, 1 threads', '32 images, 2 threads'])
         .flat(),
     );
     for (const [i, { executor, batch, run, close }] of all.entries()) {
-      for (const word of i < 2 ? ['ONNX Runtime', 'float32'] : own) expect(executor).toContain(word);
+      for (const word of i < 3 ? ['ONNX Runtime', 'float32'] : own) expect(executor).toContain(word);
       expect((await run()).length).toBe(5 * batch);
       await close();
     }
+    // All threads are one.
+    const few = await openExecutors(path, images, 1);
+    expect(few.map(({ batch, threads }) => [batch, threads])).toEqual(
+      all.filter(({ threads }) => threads === 1).map(({ batch }) => [batch, 1]),
+    );
+    for (const { close } of few) await close();
   });
 });
 

@@ -1,10 +1,10 @@
 /**
  * What may run a finished network here: the packed engines for networks of bits, ONNX Runtime's float32 kernels for all others, and
  * beside those what a technique allows for: ONNX Runtime's int8 kernels for fixed point, the native engine for XNOR-Net and for the
- * weights that pruning has left. Which is the best, timing says. One image at a time on one thread, and many on all.
+ * weights that pruning has left. Which is the best, timing says. One image at a time on one thread, and many on one and on all.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { runReference, WasmEngine, wasmRefusal } from '@cbnn/runtime';
+import { type PackedModel, runReference, WasmEngine, wasmRefusal } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
 import { preparedSet } from '../data/prepared-set.js';
 import { openEngine } from '../engines/evaluate.js';
@@ -26,6 +26,7 @@ const ORACLED = 1;
 
 export interface Executor {
   readonly executor: string;
+  /** that it really has: not always as many as were asked for */
   readonly threads: number;
   /** images a call */
   readonly batch: number;
@@ -36,12 +37,23 @@ export interface Executor {
 
 type Scores = Float32Array | Int32Array;
 
-/** Those that the network in `path` has here, for single images and for batches. Throws an internal error where answers differ. */
+/** How executors are called. */
+type Calls = Pick<Executor, 'batch' | 'threads'>;
+
+/**
+ * Those that the network in `path` has here, for single images and batches on one thread, and for batches on `threads`, where they
+ * are more. Throws an internal error where answers differ.
+ */
 export async function openExecutors(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
   const some = batchOf(images);
+  const calls: Calls[] = [
+    { batch: 1, threads: 1 },
+    { batch: BATCH, threads: 1 },
+    ...(threads > 1 ? [{ batch: BATCH, threads }] : []),
+  ];
   return existsSync(new RunFolder(path).model)
-    ? openPacked(path, some, threads)
-    : openStored(path, some, threads);
+    ? openPacked(path, some, calls)
+    : openStored(path, some, calls);
 }
 
 /** A batch of images spread over the set, which may lie class by class; of fewer images, each more than once. */
@@ -53,34 +65,38 @@ export const batchOf = (images: ImageSet): ImageSet =>
     ),
   );
 
-async function openPacked(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
+async function openPacked(path: string, images: ImageSet, calls: readonly Calls[]): Promise<Executor[]> {
   const model = readModel(path);
   const { pixels } = preparedSet(images, model.input);
-  const engine = await openEngine(model, threads);
-  const executor = nameOf(engine.description);
-  const run = () => engine.scores(pixels, BATCH);
-  const many: Executor = { executor, threads, batch: BATCH, run, close: () => engine.close() };
-  const expected = await many.run();
+  const all = await opened(calls, (how) =>
+    how.batch === 1 ? openSingle(model, pixels) : openBatches(model, pixels, how),
+  );
   const classes = model.classes.length;
   const next = nextOf(pixels);
-  for (let n = 0; n < ORACLED; n++) {
-    const { scores } = runReference(model, next(), { prepared: true });
-    checkScores(
-      executor,
-      'plain loops',
-      scores,
-      expected.subarray(n * classes, (n + 1) * classes),
-      classes,
-      EXACT,
-    );
+  const oracle = Array.from({ length: ORACLED }, () => [
+    ...runReference(model, next(), { prepared: true }).scores,
+  ]).flat();
+  const scores = await scoresOf(all, classes);
+  for (const [i, found] of scores.entries()) {
+    const { executor } = all[i]!;
+    checkScores(executor, 'plain loops', oracle, found.subarray(0, oracle.length), classes, EXACT);
+    checkScores(executor, all[0]!.executor, scores[0]!, found, classes, EXACT);
   }
-  const one = await openSingle(path, pixels);
-  checkScores(one.executor, executor, expected, await allOf(one, classes), classes, EXACT);
-  return [one, many];
+  return all;
 }
 
-async function openSingle(path: string, pixels: Uint8Array): Promise<Executor> {
-  const model = readModel(path);
+async function openBatches(model: PackedModel, pixels: Uint8Array, { threads }: Calls): Promise<Executor> {
+  const engine = await openEngine(model, threads);
+  return {
+    executor: nameOf(engine.description),
+    threads: engine.threads,
+    batch: BATCH,
+    run: () => engine.scores(pixels, BATCH),
+    close: () => engine.close(),
+  };
+}
+
+async function openSingle(model: PackedModel, pixels: Uint8Array): Promise<Executor> {
   const next = nextOf(pixels);
   const native = await openNative(model);
   const engine = native ?? (wasmRefusal(model) === null ? await WasmEngine.create(model) : null);
@@ -102,21 +118,18 @@ async function openSingle(path: string, pixels: Uint8Array): Promise<Executor> {
   };
 }
 
-async function openStored(path: string, images: ImageSet, threads: number): Promise<Executor[]> {
+async function openStored(path: string, images: ImageSet, calls: readonly Calls[]): Promise<Executor[]> {
   const network = decodeNetwork(readFileSync(new RunFolder(path).network));
   const { plan, classes } = network;
   const { pixels } = preparedSet(images, plan.input);
-  const own = await openNetwork(network, threads);
+  const own = await openNetwork(network, 1);
   const expected = await own.scores({ count: BATCH, pixels });
   await own.close();
   const native = await openStoredNative(network);
   const all = [
-    await openFloat32(network, pixels, 1, 1),
-    await openFloat32(network, pixels, BATCH, threads),
-    ...(fitsInt8(network)
-      ? [await openInt8(network, pixels, 1, 1), await openInt8(network, pixels, BATCH, threads)]
-      : []),
-    ...(native ? await openNativeBoth(network, native, pixels, threads) : []),
+    ...(await opened(calls, (how) => openFloat32(network, pixels, how))),
+    ...(fitsInt8(network) ? await opened(calls, (how) => openInt8(network, pixels, how)) : []),
+    ...(native ? await openStoredOnNative(network, native, pixels, calls) : []),
   ];
   const size = pixels.length / BATCH;
   const agreement = agreementOf(
@@ -128,65 +141,68 @@ async function openStored(path: string, images: ImageSet, threads: number): Prom
   return all;
 }
 
-async function openFloat32(
-  network: StoredNetwork,
-  pixels: Uint8Array,
-  batch: number,
-  threads: number,
-): Promise<Executor> {
-  const opened = await openNetwork(network, threads, batch);
-  return evaluated(`${nameOf(opened.description)}, float32`, opened, pixels, batch, threads);
+/** One for each of `calls`, but for what has one thread however many are asked for. */
+async function opened(calls: readonly Calls[], open: (how: Calls) => Promise<Executor>): Promise<Executor[]> {
+  const all: Executor[] = [];
+  for (const how of calls) {
+    const one = await open(how);
+    if (one.threads === 1 && how.threads > 1) await one.close();
+    else all.push(one);
+  }
+  return all;
 }
 
-async function openInt8(
-  network: StoredNetwork,
-  pixels: Uint8Array,
-  batch: number,
-  threads: number,
-): Promise<Executor> {
-  const device = await openDevice('auto', threads);
-  const opened = await openStoredInt8(network, device, batch);
-  return evaluated(`${nameOf(device.description)}, int8`, opened, pixels, batch, threads);
+async function openFloat32(network: StoredNetwork, pixels: Uint8Array, how: Calls): Promise<Executor> {
+  const { description, threads, ...opened } = await openNetwork(network, how.threads, how.batch);
+  return evaluated(`${nameOf(description)}, float32`, opened, pixels, { ...how, threads });
 }
 
-function evaluated(
-  executor: string,
-  opened: Evaluator,
-  pixels: Uint8Array,
-  batch: number,
-  threads: number,
-): Executor {
+async function openInt8(network: StoredNetwork, pixels: Uint8Array, how: Calls): Promise<Executor> {
+  const device = await openDevice('auto', how.threads);
+  const { description, threads } = device;
+  const opened = await openStoredInt8(network, device, how.batch);
+  return evaluated(`${nameOf(description)}, int8`, opened, pixels, { ...how, threads });
+}
+
+function evaluated(executor: string, opened: Evaluator, pixels: Uint8Array, how: Calls): Executor {
+  const { batch } = how;
   const next = nextOf(pixels);
   return {
     executor,
-    threads,
-    batch,
+    ...how,
     run: () => opened.scores({ count: batch, pixels: batch > 1 ? pixels : next() }),
     close: () => opened.close(),
   };
 }
 
-async function openNativeBoth(
+async function openStoredOnNative(
   network: StoredNetwork,
   engine: StoredNative,
   pixels: Uint8Array,
-  threads: number,
+  calls: readonly Calls[],
 ): Promise<Executor[]> {
   const executor = `native, ${engine.kernels}${techniques[network.plan.technique].prunes ? ', sparse' : ''}`;
   const next = nextOf(pixels);
-  const close = async () => {};
-  const one = { executor, threads: 1, batch: 1, run: async () => engine.run(next()), close };
-  const run = () => engine.runBatch(pixels, BATCH, threads);
-  const many = { executor, threads, batch: BATCH, run, close };
+  const all = await opened(calls, async ({ batch, threads: asked }) => {
+    const threads = Math.min(asked, engine.threads);
+    const run = batch === 1 ? async () => engine.run(next()) : () => engine.runBatch(pixels, BATCH, threads);
+    return { executor, batch, threads, run, close: async () => {} };
+  });
   const classes = network.classes.length;
-  const [single, together] = [await allOf(one, classes), await many.run()];
-  checkScores(executor, 'single images', single, together, classes, EXACT);
+  const [single, ...others] = await scoresOf(all, classes);
+  for (const found of others) checkScores(executor, 'single images', single!, found, classes, EXACT);
   const image = nextOf(pixels);
   for (let n = 0; n < ORACLED; n++) {
-    const found = single.subarray(n * classes, (n + 1) * classes);
+    const found = single!.subarray(n * classes, (n + 1) * classes);
     checkScores(executor, 'plain loops', engine.reference(image()), found, classes, EXACT);
   }
-  return [one, many];
+  return all;
+}
+
+async function scoresOf(all: readonly Executor[], classes: number): Promise<Float64Array[]> {
+  const scores: Float64Array[] = [];
+  for (const one of all) scores.push(await allOf(one, classes));
+  return scores;
 }
 
 /** Scores of all images, `[BATCH][class]`. */

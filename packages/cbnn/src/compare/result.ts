@@ -4,7 +4,7 @@ import type { TechniqueName } from '../nn/plan.js';
 import type { RunConfig } from '../train/config.js';
 
 export interface CompareResult {
-  readonly formatVersion: 1;
+  readonly formatVersion: 2;
   readonly dataset: string;
   readonly classes: number;
   readonly images: { readonly train: number; readonly validation: number; readonly test: number };
@@ -14,7 +14,10 @@ export interface CompareResult {
   readonly batch: number;
   readonly seed: number;
   readonly stretch: boolean;
+  /** with family and model, where the machine tells */
   readonly cpu: string;
+  /** of training, and of batches where they are timed on all */
+  readonly threads: { readonly training: number; readonly timing: number };
   readonly versions: Readonly<Record<string, string>>;
   readonly techniques: readonly ComparedTechnique[];
 }
@@ -41,6 +44,7 @@ export interface ComparedTechnique {
   readonly weights: number;
   readonly macs: number;
   readonly bitOperations: number;
+  /** of single images and of batches on one thread, then of batches on all where there are more */
   readonly times: readonly TechniqueTime[];
 }
 
@@ -61,5 +65,9 @@ export interface TechniqueTime {
   readonly fast: number;
   readonly slow: number;
   /** executors that were slower, in the same turns: their medians */
-  readonly others: readonly { readonly executor: string; readonly median: number }[];
+  readonly others: readonly {
+    readonly executor: string;
+    readonly threads: number;
+    readonly median: number;
+  }[];
 }

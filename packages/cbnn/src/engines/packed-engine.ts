@@ -10,6 +10,7 @@ export interface ImagesOptions {
 
 export interface PackedEngine {
   readonly description: string;
+  readonly threads: number;
   /**
    * int32 scores `[count][classes]` of images that are already prepared, `[count][height][width][channels]`. One call at a
    * time.

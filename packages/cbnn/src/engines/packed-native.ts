@@ -35,6 +35,7 @@ export async function openPackedNative(model: PackedModel, threads: number): Pro
   const used = Math.min(threads, native.nativeThreads());
   return {
     description: `native: cbnn's own engine, ${engine.kernels}, ${used} thread${used === 1 ? '' : 's'}`,
+    threads: used,
     scores: inParts(model, PART * used, (pixels, count) =>
       engine.runBatch(pixels, count, { prepared: true, threads: used }),
     ),

@@ -48,6 +48,7 @@ export async function openPackedOnnx(model: PackedModel, device: Device, batch =
   const output = model.kernels.at(-1)!;
   return {
     description: device.description,
+    threads: device.threads,
     scores: inParts(model, batch, async (pixels, count) => {
       writeInputPlanes(pixels, count, input, images.data);
       await session.run({ images }, { sums });

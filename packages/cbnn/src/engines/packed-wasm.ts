@@ -19,6 +19,7 @@ export async function openPackedWasm(model: PackedModel, threads: number): Promi
   const engine = workers ? null : await WasmEngine.create(model);
   return {
     description: `wasm: cbnn's own engine, ${used} thread${used === 1 ? '' : 's'}`,
+    threads: used,
     scores: inParts(model, PART * used, async (pixels, count) => {
       if (workers) return workers.run(pixels, count, true);
       // Timers and signals have their turn between two parts.

@@ -32,6 +32,8 @@ export function realNetworkOf({ plan, layers }: StoredNetwork): RealNetwork | nu
 export interface StoredNative {
   /** e.g. `avx512` */
   readonly kernels: string;
+  /** that batches can have */
+  readonly threads: number;
   /** float32 scores `[class]` of one image, `[height][width][channels]` */
   run(pixels: Uint8Array): Float32Array;
   /** The same by plain loops, slowly: to compare with. */
@@ -64,6 +66,7 @@ export async function openStoredNative(network: StoredNetwork): Promise<StoredNa
   };
   return {
     kernels: engine.kernels,
+    threads: native.nativeThreads(),
     run(pixels) {
       const scores = new Float32Array(classes);
       writeInputPlanes(pixels, 1, input, planes);

@@ -1,6 +1,6 @@
 /** Techniques side by side: error against bytes and against milliseconds, and milliseconds alone (the paper's figure 5). */
 import * as Plot from '@observablehq/plot';
-import type { ComparedTechnique, CompareResult } from '../compare/result.js';
+import type { ComparedTechnique, CompareResult, TechniqueTime } from '../compare/result.js';
 import { FIGURE_WIDTH, plotDefaults, renderSvg, textWidth } from './figure.js';
 import { formatBytes, tickText } from './format.js';
 import { COLOURS, familyShade } from './palette.js';
@@ -168,18 +168,18 @@ const executorKinds = [
 
 const kindOf = (executor: string) => executorKinds.find(({ has }) => has.test(executor))!;
 
-/** Milliseconds an image of every technique, with the executor that was the fastest for it. */
+/** Milliseconds an image of every technique, on one thread and on all, with the executor that was the fastest for it. */
 export function runtimeFigure(result: CompareResult): string {
   const bars = result.techniques.flatMap(({ name, times }) =>
     times.map((time) => ({
       ...time,
-      name: `${name}, ${nameOf(time)}`,
+      name: `${name}, ${callsText(time)}`,
       fill: kindOf(time.executor).colour,
       text: `${milliseconds(time.median)}, ${time.executor.replace(/ONNX Runtime [\d.]+ (native|WebAssembly)/, 'ORT')}`,
     })),
   );
   const fills = new Set(bars.map(({ fill }) => fill));
-  return renderSvg(timeBars(bars, { label: 'milliseconds per image', isLogarithmic: true, rowHeight: 26 }), {
+  return renderSvg(timeBars(bars, { label: 'milliseconds per image', isLogarithmic: true, rowHeight: 22 }), {
     heading: 'Time per image',
     subheading: `${result.architecture}; ${result.cpu}`,
     legend: executorKinds
@@ -189,5 +189,6 @@ export function runtimeFigure(result: CompareResult): string {
   });
 }
 
-const nameOf = ({ batch, threads }: ComparedTechnique['times'][number]): string =>
+/** How it was called. */
+export const callsText = ({ batch, threads }: TechniqueTime): string =>
   `batch ${batch}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;

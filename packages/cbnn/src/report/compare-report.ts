@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { CompareResult } from '../compare/result.js';
 import { writeFileAtomic } from '../train/run-folder.js';
-import { paretoFigure, runtimeFigure } from './compare-figures.js';
+import { callsText, paretoFigure, runtimeFigure } from './compare-figures.js';
 import { figureCard, htmlTable, type Section } from './elements.js';
 import { writeFigure } from './figure.js';
 import { formatBytes, formatCount, formatPercent, formatRatio } from './format.js';
@@ -71,7 +71,7 @@ function sections(
       id: 'runtime',
       title: 'Milliseconds',
       short: 'Milliseconds',
-      lead: `Each on the fastest executor that there is for it here, in turns, answers checked; ${result.cpu}.${lost(result)}`,
+      lead: `Each on the fastest executor that there is for it here, in turns, answers checked: single images and batches on one thread, and batches on all (${result.threads.timing}), however many trained (${result.threads.training}); ${result.cpu}.${lost(result)}`,
       body: markup`${figureCard(figures['error-milliseconds'])}${figureCard(figures['fig5-runtime'])}<div class="card">${htmlTable(
         [
           { header: 'technique' },
@@ -146,10 +146,10 @@ function sections(
 
 /** Where ONNX Runtime's float32 kernels were faster than what a technique has of its own. */
 function lost({ techniques }: CompareResult): string {
-  const found = techniques.flatMap(({ technique, times }) =>
+  const found = techniques.flatMap(({ name, times }) =>
     times
       .filter(({ executor, others }) => /float32$/.test(executor) && others.length > 0)
-      .map(({ batch, others }) => `${technique} on ${others[0]!.executor} (batch ${batch})`),
+      .map((time) => `${name} on ${time.others[0]!.executor} (${callsText(time)})`),
   );
   return found.length > 0 ? ` Slower than float32: ${found.join(', ')}.` : '';
 }

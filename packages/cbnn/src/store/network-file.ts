@@ -219,7 +219,9 @@ export async function openNetwork(
   network: StoredNetwork,
   threads: number,
   batch = 200,
-): Promise<Evaluator & { /** what runs it, in one line */ readonly description: string }> {
+): Promise<
+  Evaluator & { /** what runs it, in one line */ readonly description: string; readonly threads: number }
+> {
   const { plan, layers } = network;
   const stored: Technique = {
     ...techniques[plan.technique],
@@ -246,7 +248,7 @@ export async function openNetwork(
   }
   const feeds = evaluationFeeds({ parameters, shapes }, state, stored);
   const evaluator = await openEvaluator(plan, stored, device, batch, feeds);
-  return { ...evaluator, description: device.description };
+  return { ...evaluator, description: device.description, threads: device.threads };
 }
 
 /** The weights that every layer multiplies with when it answers, by the technique's own graph. */

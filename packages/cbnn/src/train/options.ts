@@ -49,6 +49,9 @@ const DRAWN_CALIBRATION = 20;
 const DEFAULT_SPARSITY = 0.9;
 const DEFAULT_ROUNDS = 3;
 const MOST_SPARSITY = 0.99;
+/** All that there are, as far as batches of images use them well. */
+export const allThreads = (): number => Math.max(1, Math.min(8, availableParallelism()));
+
 /** More than any machine that trains has cores; a runtime given thousands of threads only stalls. */
 const MOST_THREADS = 256;
 const LEAST_BATCH = 4;
@@ -314,7 +317,7 @@ export function buildConfig(
     ...(options.teacher !== undefined && { teacher: startOf(options.teacher, 'teacher') }),
     seed: options.seed ?? DEFAULT_SEED,
     device,
-    threads: options.threads ?? Math.max(1, Math.min(8, availableParallelism())),
+    threads: options.threads ?? allThreads(),
   };
   if (config.batch > split.train.count)
     throw configError(
