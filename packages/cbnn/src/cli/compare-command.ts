@@ -46,7 +46,7 @@ export function addCompareCommand(program: Command): void {
     .option('--resume', 'continue an interrupted comparison in --out')
     .option(
       '--techniques <list>',
-      `of ${techniqueNames.join(', ')}; each may be followed by settings, as bnn+8-bit, bnn+recu, bnn+compact (default: all, and bnn+compact)`,
+      `of ${techniqueNames.join(', ')}; each may be followed by settings, as bnn+8-bit, bnn+recu, bnn+compact, fixed-point+4-bit, pruned+sparsity-95, pruned+one-shot (default: all, and bnn+compact)`,
       (text: string) => text.split(',').map((name) => contenderOf(name.trim()).name),
     )
     .option(
@@ -77,6 +77,7 @@ Examples:
   cbnn compare cifar10 --data-dir ~/data --techniques float,bnn,xnor-net,ttq --epochs 10
   cbnn compare ./my-images --techniques bnn --grid --epochs 20
   cbnn compare ./my-images --techniques bnn,bnn+approx-sign,bnn+taught --epochs 20
+  cbnn compare ./my-images --techniques float,fixed-point+4-bit,fixed-point+16-bit,ttq+sparsity-50 --epochs 20
   cbnn compare ./my-images --budget 2h --resume
 Times are measured at the end, in turns, on one thread and on all whatever --threads says: nothing else should run then.`,
     )

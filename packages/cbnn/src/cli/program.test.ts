@@ -247,6 +247,7 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       [['data', 'show', 'signs', '--test-share', '0.5'], 'signs has a test set of its own'],
       [['eval', 'nothing-there'], 'expected a packed model file or the folder of a finished bnn run'],
       [['sensitivity', '.'], 'no config.json there'],
+      [['compare', 'signs', '--techniques', 'bnn+4-bit'], 'only fixed-point has 4-bit, not bnn'],
       [['trian', 'signs'], 'train'],
     ])('refuses %j with a hint', async (args, hint) => {
       const { code, stderr } = await cbnn(...args, ...(args[0] === 'train' ? ['--out', 'refused'] : []));

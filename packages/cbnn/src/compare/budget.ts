@@ -30,6 +30,7 @@ async function trialOf(contender: Contender, config: RunConfig): Promise<RunConf
     ...config,
     technique,
     ...(options.variations && { variations: [...options.variations] }),
+    ...(technique === 'ttq' && options.sparsity !== undefined && { ternarySparsity: options.sparsity }),
     firstLayer: options.firstLayer ?? firstLayers[0],
     input: { ...config.input, encoding, slices: isSliced ? [...slices] : [] },
     slicing: options.slicing ?? (isSliced ? recipes[config.recipe].slicing : 'equal'),

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { finishedNetwork } from '../cost/finished-network.js';
 import { smallImages } from '../data/testing/small-images.js';
+import { nativePackage } from '../engines/packed-native.js';
 import { processor } from '../processor.js';
 import { reportComparison } from '../report/compare-report.js';
 import { precisionFigure } from '../report/precision-figure.js';
@@ -16,6 +17,8 @@ import { precisionOf } from './precision.js';
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-compare-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const out = join(folder, 'small');
+const PRUNED = 'pruned+one-shot+sparsity-50';
+const hasNative = (await nativePackage()) !== null;
 
 const shared: SharedOptions = {
   data: smallImages(folder),
@@ -31,7 +34,7 @@ describe('a comparison', () => {
   it('is stopped, goes on where it was, and has what each technique takes', async () => {
     const controller = new AbortController();
     const options = {
-      contenders: ['bnn+compact', 'fixed-point', 'ttq', 'bnn+approx-sign'],
+      contenders: ['bnn+compact', 'fixed-point', 'fixed-point+4-bit', 'ttq', PRUNED, 'bnn+approx-sign'],
       epochs: 2,
       signal: controller.signal,
     };
@@ -48,7 +51,7 @@ describe('a comparison', () => {
       [{ epochs: 3 }, 'was begun with epochs 2, got 3'],
       [
         { contenders: ['bnn'] },
-        'was begun with techniques bnn,bnn+compact,float,fixed-point,ttq,bnn+approx-sign, got bnn',
+        `was begun with techniques bnn,bnn+compact,float,fixed-point,fixed-point+4-bit,ttq,${PRUNED},bnn+approx-sign, got bnn`,
       ],
     ] as const)
       await expect(compare(shared, out, { ...change, resume: true })).rejects.toThrow(message);
@@ -64,7 +67,7 @@ describe('a comparison', () => {
       onTraining: (name) => trained.push(name),
     });
     // bnn was finished before.
-    expect(new Set(trained)).toEqual(new Set(['float', 'ttq', 'bnn+approx-sign']));
+    expect(new Set(trained)).toEqual(new Set(['float', 'ttq', PRUNED, 'bnn+approx-sign']));
     const { threads } = result;
     expect(threads).toEqual({ training: 1, timing: Math.min(8, availableParallelism()) });
     expect(result.cpu).toBe(processor());
@@ -73,7 +76,9 @@ describe('a comparison', () => {
       ['bnn+compact', 4],
       ['float', 2],
       ['fixed-point', 2],
+      ['fixed-point+4-bit', 2],
       ['ttq', 4],
+      [PRUNED, 4],
       ['bnn+approx-sign', 2],
     ]);
     for (const { run, bytes, test, times, technique } of result.techniques) {
@@ -88,19 +93,33 @@ describe('a comparison', () => {
         ...(threads.timing > 1 ? [[32, technique === 'bnn' ? expect.any(Number) : threads.timing]] : []),
       ]);
       for (const { executor, fast, median, slow, others } of times) {
-        const own = { bnn: /^(native|wasm|ONNX)/, 'fixed-point': /^ONNX Runtime .*, (float32|int8)$/ };
+        const own = {
+          bnn: /^(native|wasm|ONNX)/,
+          'fixed-point': /^ONNX Runtime .*, (float32|int8)$/,
+          pruned: /sparse|float32$/,
+        };
         expect(executor).toMatch(own[technique as keyof typeof own] ?? /^ONNX Runtime .*, float32$/);
-        expect(others.length).toBe(technique === 'fixed-point' ? 1 : 0);
+        const competes = technique === 'fixed-point' || (technique === 'pruned' && hasNative);
+        expect(others.length).toBe(competes ? 1 : 0);
         for (const other of others) expect(other.median).toBeGreaterThanOrEqual(median);
         expect(fast).toBeGreaterThan(0);
         expect(fast).toBeLessThanOrEqual(median);
         expect(median).toBeLessThanOrEqual(slow);
       }
     }
-    const [bnn, compact, float, fixed, ttq] = result.techniques;
+    const [bnn, compact, float, fixed, narrow, ttq, pruned] = result.techniques;
     expect(compact!.bytes).toBeLessThan(bnn!.bytes);
     expect(compact!.run).toMatch(/^bnn.compact.try-/);
     expect(fixed).toMatchObject({ weightBits: 8, activationBits: 8 });
+    expect(narrow).toMatchObject({
+      weightBits: 4,
+      activationBits: 4,
+      title: expect.stringMatching(/; 4 bits$/),
+    });
+    expect(narrow!.bytes).toBeLessThan(fixed!.bytes);
+    expect(pruned!.title).toMatch(/; 50 % of weights taken away; in one round$/);
+    const { pruning } = new RunFolder(join(out, PRUNED)).readConfig();
+    expect(pruning).toMatchObject({ target: 0.5, rounds: 1 });
     expect(fixed!.bytes).toBeLessThan(float!.bytes / 3);
     expect(bnn!.bytes).toBeLessThan(ttq!.bytes);
     expect(ttq!.bytes).toBeLessThan(float!.bytes / 4);

@@ -25,6 +25,7 @@ import { VERSION } from '../version.js';
 import { COMPACTION_TRIES, epochsWithin } from './budget.js';
 import { type Contender, contendersOf, usualContenders } from './contenders.js';
 import { type Executor, openExecutors } from './executors.js';
+import { numbersText } from './numbers.js';
 import type { ComparedTechnique, CompareResult } from './result.js';
 
 /** Turns that each executor has. */
@@ -257,12 +258,15 @@ function checkSame(
 }
 
 /** In words, what a contender sets otherwise. */
-const settingsOf = ({ compacts, options: { variations: chosen = [] } }: Contender): string[] =>
+const settingsOf = ({ compacts, technique, options }: Contender): string[] =>
   compacts
     ? [
         'compacted: slices that do not matter dropped, shrunk and retrained while validation images lose at most a point',
       ]
-    : chosen.map((variation) => variations[variation].title);
+    : [
+        ...(options.variations ?? []).map((variation) => variations[variation].title),
+        ...numbersText(options, technique),
+      ];
 
 /** The run under `path`/compact that a compaction of the bnn in `path` chooses; null where it finds none. */
 async function compacted(

@@ -14,6 +14,52 @@ describe('contenders', () => {
     });
   });
 
+  it('have numbers, of techniques that take them', () => {
+    expect(contenderOf('fixed-point+4-bit')).toMatchObject({
+      from: 'float',
+      options: { weightBits: 4, activationBits: 4 },
+    });
+    expect(contenderOf('fixed-point+8-bit').options).toEqual({ weightBits: 8, activationBits: 8 });
+    // The image of others.
+    expect(contenderOf('float+8-bit').options).toEqual({ input: '8-bit' });
+    expect(contenderOf('fixed-point+16-bit+bit-slices')).toMatchObject({
+      ...{ name: 'fixed-point+bit-slices+16-bit', from: 'float+bit-slices' },
+      options: { input: 'bit-slices', weightBits: 16, activationBits: 16 },
+    });
+    expect(contenderOf('pruned+sparsity-95+one-shot')).toEqual({
+      ...{ name: 'pruned+one-shot+sparsity-95', technique: 'pruned', from: 'float' },
+      options: { sparsity: 0.95, rounds: 1 },
+    });
+    expect(contenderOf('ttq+sparsity-50').options).toEqual({ sparsity: 0.5 });
+    const names = contendersOf(['pruned+sparsity-95', 'fixed-point+4-bit', 'fixed-point+8-bit']);
+    expect(names.map(({ name }) => name)).toEqual([
+      'float',
+      'pruned+sparsity-95',
+      'fixed-point+4-bit',
+      'fixed-point+8-bit',
+    ]);
+  });
+
+  it.each([
+    ['bnn+4-bit', 'only fixed-point has 4-bit, not bnn'],
+    ['bnn+16-bit', 'only fixed-point has 16-bit, not bnn'],
+    ['fixed-point+1-bit', 'expected 2-bit to 16-bit, got "1-bit"'],
+    ['fixed-point+17-bit', 'expected 2-bit to 16-bit, got "17-bit"'],
+    ['fixed-point+4.5-bit', 'expected 2-bit to 16-bit, got "4.5-bit"'],
+    ['fixed-point+4-bit+8-bit', 'sets weightBits twice'],
+    ['fixed-point+4bit', 'of fixed-point 4-bit'],
+    ['pruned+sparsity-0', 'expected a whole percentage, sparsity-1 to sparsity-99, got "sparsity-0"'],
+    ['pruned+sparsity-100', 'got "sparsity-100"'],
+    ['ttq+sparsity-0.5', 'got "sparsity-0.5"'],
+    ['pruned+sparsity-', 'got "sparsity-"'],
+    ['pruned+sparsity-50+sparsity-95', 'sets sparsity twice'],
+    ['float+sparsity-50', 'only pruned and ttq have sparsity-50, not float'],
+    ['ttq+one-shot', 'only pruned has one-shot, not ttq'],
+    ['pruned+one-shto', 'did you mean one-shot?'],
+  ])('refuses %s: %s', (word, message) => {
+    expect(() => contenderOf(word)).toThrow(message);
+  });
+
   it('come after what they build on, once each', () => {
     const names = (...given: string[]) => contendersOf(given).map(({ name }) => name);
     expect(names('ttq', 'fixed-point', 'float')).toEqual(['float', 'ttq', 'fixed-point']);

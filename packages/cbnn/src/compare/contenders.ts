@@ -5,6 +5,7 @@
  *     bnn+8-bit+binary-first     on the plain image, binary weights in the first layer
  *     bnn+recu+taught            trained with a variation, by the comparison's own float network
  *     bnn+compact                the smallest network that a compaction of bnn finds
+ *     fixed-point+4-bit          numbers.ts: bits, sparsity and rounds
  */
 import { configError } from '@cbnn/runtime';
 import { type TechniqueName, techniqueNames, variationNames } from '../nn/plan.js';
@@ -12,6 +13,7 @@ import { type RecipeName, recipes } from '../nn/recipes.js';
 import { unknownName } from '../suggest.js';
 import { techniqueOf, techniques } from '../techniques/index.js';
 import type { RunOptions } from '../train/options.js';
+import { numberForms, numbersOf, ONE_SHOT } from './numbers.js';
 
 /** What may follow a technique, beside the names of variations and slices such as `top4`. */
 const SETTINGS = {
@@ -32,7 +34,19 @@ const STEPS = ['two-step', 'taught', 'compact'] as const;
 export interface Contender {
   readonly name: string;
   readonly technique: TechniqueName;
-  readonly options: Pick<RunOptions, 'input' | 'code' | 'slicing' | 'firstLayer' | 'slices' | 'variations'>;
+  readonly options: Pick<
+    RunOptions,
+    | 'input'
+    | 'code'
+    | 'slicing'
+    | 'firstLayer'
+    | 'slices'
+    | 'variations'
+    | 'weightBits'
+    | 'activationBits'
+    | 'sparsity'
+    | 'rounds'
+  >;
   /** the contender whose weights training begins with */
   readonly from?: string;
   /** whose answers it learns */
@@ -74,15 +88,19 @@ export function contenderOf(word: string): Contender {
   const [first, ...given] = word.split('+');
   const technique = techniqueNames.find((known) => known === first);
   if (!technique) throw unknownName('technique', first!, [...techniqueNames]);
-  for (const part of given)
-    if (!partNames.includes(part))
+  const numbers = new Map<string, Partial<RunOptions>>();
+  for (const part of given) {
+    const own = numbersOf(technique, part, word);
+    if (own) numbers.set(part, own);
+    else if (!partNames.includes(part))
       throw unknownName(
         `setting of ${technique}`,
         part,
-        [...settingNames, ...STEPS, ...variationNames],
-        'slices such as top4',
+        [...settingNames, ONE_SHOT, ...STEPS, ...variationNames],
+        `slices such as top4; ${numberForms}`,
       );
-  const parts = partNames.filter((part) => given.includes(part));
+  }
+  const parts = partNames.filter((part) => given.includes(part) && !numbers.has(part));
   const options: { -readonly [K in keyof Contender['options']]: Contender['options'][K] } = {};
   const set = (more: Contender['options']): void => {
     for (const key of Object.keys(more))
@@ -94,6 +112,7 @@ export function contenderOf(word: string): Contender {
   );
   for (const part of inputs)
     set(sliceNames.includes(part) ? { slices: part } : SETTINGS[part as keyof typeof SETTINGS]);
+  for (const own of numbers.values()) set(own);
   const variations = variationNames.filter((name) => parts.includes(name));
   if (variations.length > 0) options.variations = variations;
   const has = (step: (typeof STEPS)[number]): boolean => parts.includes(step);
@@ -104,7 +123,7 @@ export function contenderOf(word: string): Contender {
   const named = (technique: TechniqueName, own: readonly string[]): string => [technique, ...own].join('+');
   const start = has('two-step') ? 'binary-activations' : techniques[technique].startsFrom;
   return {
-    name: named(technique, parts),
+    name: named(technique, [...parts, ...[...numbers.keys()].sort()]),
     technique,
     options,
     ...(start && { from: named(start, inputs) }),
