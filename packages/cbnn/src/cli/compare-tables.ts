@@ -8,6 +8,7 @@ export function comparisonTable({ techniques }: CompareResult): string {
   return textTable(
     [
       { header: 'technique' },
+      { header: 'epochs', align: 'right' },
       { header: 'test error', align: 'right' },
       { header: '95 % interval', align: 'right' },
       { header: 'bytes', align: 'right' },
@@ -16,8 +17,9 @@ export function comparisonTable({ techniques }: CompareResult): string {
       { header: 'on all threads', align: 'right' },
       { header: 'executor' },
     ],
-    techniques.map(({ name, test, bytes, times }) => [
+    techniques.map(({ name, epochs, test, bytes, times }) => [
       name,
+      String(epochs),
       formatPercent(test.error),
       `${test.low.toFixed(2)} to ${test.high.toFixed(2)}`,
       formatBytes(bytes),

@@ -69,6 +69,7 @@ describe('a comparison', () => {
     // bnn was finished before.
     expect(new Set(trained)).toEqual(new Set(['float', 'ttq', PRUNED, 'bnn+approx-sign']));
     const { threads } = result;
+    expect(result.stretchTried).toBe(false);
     expect(threads).toEqual({ training: 1, timing: Math.min(8, availableParallelism()) });
     expect(result.cpu).toBe(processor());
     expect(result.techniques.map(({ name, epochs }) => [name, epochs])).toEqual([
@@ -138,6 +139,19 @@ describe('a comparison', () => {
       expect(page).toContain(`${test.error.toFixed(2)} %`);
     }
     expect(page).not.toMatch(/(src|href)="http/);
+    // Who goes on from a trained network is marked, and nobody else.
+    const pareto = readFileSync(join(out, 'figures', 'error-bytes.svg'), 'utf8');
+    const marked = [...pareto.matchAll(/>([^<>]+) \(2x epochs\)</g)].map(([, name]) => name);
+    expect(marked.sort()).toEqual(['bnn+compact', PRUNED, 'ttq']);
+    expect(pareto).toContain('2 epochs (more where marked), seed 1');
+    expect(page).toContain(`goes on: bnn+compact (4), ttq (4), ${PRUNED} (4); their errors`);
+    expect(page).toContain('<td>ttq</td><td class="right">4</td>');
+    expect(page).toContain('<td>fixed-point</td><td class="right">2</td>');
+    expect(page).toContain('augmentation, contrast stretch off: 2 epochs');
+    const tried = { ...result, stretch: true, stretchTried: true };
+    expect(readFileSync(await reportComparison(tried, join(folder, 'tried')), 'utf8')).toContain(
+      'contrast stretch on, chosen once, by two short trainings of bnn: 2 epochs',
+    );
   }, 120_000);
 
   it('rounds its float network to fewer and fewer bits', async () => {
@@ -160,7 +174,7 @@ describe('a comparison', () => {
     const notes: string[] = [];
     const begun = join(folder, 'budget');
     const controller = new AbortController();
-    const running = compare(shared, begun, {
+    const running = compare({ ...shared, stretch: 'auto' }, begun, {
       contenders: ['bnn', 'float'],
       budget: 60,
       signal: controller.signal,
@@ -168,7 +182,8 @@ describe('a comparison', () => {
       onTraining: () => controller.abort(),
     });
     await expect(running).rejects.toThrow();
-    const { epochs } = JSON.parse(readFileSync(join(begun, 'begun.json'), 'utf8'));
+    const { epochs, stretchTried } = JSON.parse(readFileSync(join(begun, 'begun.json'), 'utf8'));
+    expect(stretchTried).toBe(true);
     expect(epochs).toBeGreaterThan(1);
     expect(notes.join('\n')).toContain(`${epochs} epochs each`);
     await expect(

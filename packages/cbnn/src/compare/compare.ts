@@ -75,6 +75,8 @@ interface Begun {
   readonly contenders: readonly string[];
   readonly epochs: number;
   readonly stretch: boolean;
+  /** whether trials chose the stretch; absent: begun before that was noted */
+  readonly stretchTried?: boolean;
 }
 
 function readBegun(file: string): Begun {
@@ -210,6 +212,7 @@ export async function compare(
     batch: config.batch,
     seed: config.seed,
     stretch: begun.stretch,
+    stretchTried: begun.stretchTried ?? false,
     cpu: processor(),
     threads: { training: config.threads, timing: allThreads() },
     versions: { cbnn: VERSION, node: process.versions.node },
@@ -220,12 +223,14 @@ export async function compare(
 }
 
 async function begin(first: PreparedRun, options: CompareOptions): Promise<Omit<Begun, 'shared'>> {
-  const chosen = contendersOf(options.contenders ?? usualContenders);
-  const contenders = chosen.map(({ name }) => name);
   const { epochs, budget, signal } = options;
-  const stretch = first.config.input.stretch !== null;
-  if (epochs !== undefined || budget === undefined)
-    return { contenders, epochs: epochs ?? first.config.epochs, stretch };
+  const chosen = contendersOf(options.contenders ?? usualContenders);
+  const same = {
+    contenders: chosen.map(({ name }) => name),
+    stretch: first.config.input.stretch !== null,
+    stretchTried: first.stretchChoice !== null,
+  };
+  if (epochs !== undefined || budget === undefined) return { ...same, epochs: epochs ?? first.config.epochs };
   options.onNote?.('timing a few steps of each, to fit the budget');
   const fitting = await epochsWithin(budget, chosen, first, {
     ...(signal && { signal }),
@@ -234,7 +239,7 @@ async function begin(first: PreparedRun, options: CompareOptions): Promise<Omit<
   options.onNote?.(
     `an epoch of all takes ${fitting.secondsPerEpoch.toFixed(0)} s: ${fitting.epochs} epochs each`,
   );
-  return { contenders, epochs: fitting.epochs, stretch };
+  return { ...same, epochs: fitting.epochs };
 }
 
 /** A comparison is continued as it was begun; options that are left out take whatever it has. */

@@ -10,10 +10,14 @@ export interface CompareResult {
   readonly images: { readonly train: number; readonly validation: number; readonly test: number };
   readonly architecture: string;
   readonly recipe: RunConfig['recipe'];
+  /** of one training: some techniques begin with a trained network */
   readonly epochs: number;
   readonly batch: number;
   readonly seed: number;
+  /** the contrast stretch, of all */
   readonly stretch: boolean;
+  /** whether two short trainings of bnn, with it and without, chose it; false where it was given, by option or recipe */
+  readonly stretchTried: boolean;
   /** with family and model, where the machine tells */
   readonly cpu: string;
   /** of training, and of batches where they are timed on all */
@@ -47,6 +51,12 @@ export interface ComparedTechnique {
   /** of single images and of batches on one thread, then of batches on all where there are more */
   readonly times: readonly TechniqueTime[];
 }
+
+/** What a technique's epochs are a multiple of those of one training, as ` (2x epochs)`; nothing where they are the same. */
+export const epochsMark = (
+  { epochs }: Pick<ComparedTechnique, 'epochs'>,
+  one: Pick<CompareResult, 'epochs'>,
+): string => (epochs === one.epochs ? '' : ` (${Number((epochs / one.epochs).toFixed(1))}x epochs)`);
 
 /** Percent, with its 95 % interval. */
 export interface ErrorOf {

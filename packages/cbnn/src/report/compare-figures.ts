@@ -1,6 +1,11 @@
 /** Techniques side by side: error against bytes and against milliseconds, and milliseconds alone (the paper's figure 5). */
 import * as Plot from '@observablehq/plot';
-import type { ComparedTechnique, CompareResult, TechniqueTime } from '../compare/result.js';
+import {
+  type ComparedTechnique,
+  type CompareResult,
+  epochsMark,
+  type TechniqueTime,
+} from '../compare/result.js';
 import { FIGURE_WIDTH, plotDefaults, renderSvg, textWidth } from './figure.js';
 import { formatBytes, tickText } from './format.js';
 import { COLOURS, familyShade } from './palette.js';
@@ -32,8 +37,11 @@ const COSTS = {
   },
 } as const;
 
-const scaleOf = ({ dataset, architecture, epochs, images, seed }: CompareResult): string =>
-  `${dataset}, ${architecture}, ${images.train} training images, ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'}, seed ${seed}`;
+function scaleOf(result: CompareResult): string {
+  const { dataset, architecture, epochs, images, seed, techniques } = result;
+  const more = techniques.some((one) => epochsMark(one, result) !== '') ? ' (more where marked)' : '';
+  return `${dataset}, ${architecture}, ${images.train} training images, ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'}${more}, seed ${seed}`;
+}
 
 /** Test errors with their 95 % intervals; techniques that none beats in both are joined. */
 export function paretoFigure(result: CompareResult, cost: keyof typeof COSTS): string {
@@ -41,7 +49,7 @@ export function paretoFigure(result: CompareResult, cost: keyof typeof COSTS): s
   const points = result.techniques
     .map(
       (one): Omit<Point, 'isBest'> => ({
-        name: one.name,
+        name: `${one.name}${epochsMark(one, result)}`,
         x: of(one),
         ...one.test,
         isPacked: one.technique === 'bnn',

@@ -1,6 +1,6 @@
 /** A comparison's page: plots, tables, and how each number was obtained. It stands alone, as the report of a run does. */
 import { join } from 'node:path';
-import type { CompareResult } from '../compare/result.js';
+import { type CompareResult, epochsMark } from '../compare/result.js';
 import { writeFileAtomic } from '../train/run-folder.js';
 import { callsText, paretoFigure, runtimeFigure } from './compare-figures.js';
 import { figureCard, htmlTable, type Section } from './elements.js';
@@ -32,6 +32,7 @@ function sections(
   grid: string | null,
 ): Section[] {
   const { techniques, epochs, images, seed } = result;
+  const stretch = `contrast stretch ${result.stretch ? 'on' : 'off'}${result.stretchTried ? ', chosen once, by two short trainings of bnn' : ''}`;
   const float = techniques.find(({ name }) => name === 'float');
   const scale = `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} on ${images.train} images, one seed (${seed})`;
   return [
@@ -39,10 +40,11 @@ function sections(
       id: 'accuracy',
       title: 'Accuracy and bytes',
       short: 'Accuracy',
-      lead: `All on the same images, network, augmentation and schedule: ${scale}. Small scale says little about long training.`,
+      lead: `All on the same images, network and augmentation, ${stretch}: ${scale}. ${longer(result)}Small scale says little about long training.`,
       body: markup`${figureCard(figures['error-bytes'])}<div class="card">${htmlTable(
         [
           { header: 'technique' },
+          { header: 'epochs', align: 'right' },
           { header: 'test error', align: 'right' },
           { header: '95 % interval', align: 'right' },
           { header: 'bytes', align: 'right' },
@@ -55,6 +57,7 @@ function sections(
         techniques.map((one) => ({
           cells: [
             one.name,
+            String(one.epochs),
             formatPercent(one.test.error),
             `${one.test.low.toFixed(2)} to ${one.test.high.toFixed(2)}`,
             formatBytes(one.bytes),
@@ -131,17 +134,23 @@ function sections(
             formatPercent(one.validationError),
           ],
         })),
-      )}<p>Network ${result.architecture}, recipe ${result.recipe}, batch ${result.batch}, contrast stretch ${
-        result.stretch ? 'on' : 'off'
-      }; the epoch with the best validation error (${result.images.validation} images) is tested on ${
+      )}<p>Network ${result.architecture}, recipe ${result.recipe}, batch ${result.batch}, ${stretch}; the epoch with the best validation error (${result.images.validation} images) is tested on ${
         result.images.test
-      } images. Epochs count those of the network that a technique begins with. Bytes are the length of the file that answers. ${Object.entries(
+      } images. Epochs count those of the network that a technique begins with, not those of a teacher. Bytes are the length of the file that answers. ${Object.entries(
         result.versions,
       )
         .map(([name, version]) => `${name} ${version}`)
         .join(', ')}.</p></div>`,
     },
   ];
+}
+
+/** Who was trained for longer, and why. */
+function longer(result: CompareResult): string {
+  const marked = result.techniques.filter((one) => epochsMark(one, result) !== '');
+  if (marked.length === 0) return '';
+  const names = marked.map(({ name, epochs }) => `${name} (${epochs})`).join(', ');
+  return `Trained for longer, because each begins with a trained network and goes on: ${names}; their errors are not those of equal training. `;
 }
 
 /** Where ONNX Runtime's float32 kernels were faster than what a technique has of its own. */
