@@ -8,6 +8,7 @@ import { smallImages } from '../data/testing/small-images.js';
 import { nativePackage } from '../engines/packed-native.js';
 import { processor } from '../processor.js';
 import { reportComparison } from '../report/compare-report.js';
+import { formatCount } from '../report/format.js';
 import { precisionFigure } from '../report/precision-figure.js';
 import { loadRunImages } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
@@ -121,6 +122,14 @@ describe('a comparison', () => {
     expect(pruned!.title).toMatch(/; 50 % of weights taken away; in one round$/);
     const { pruning } = new RunFolder(join(out, PRUNED)).readConfig();
     expect(pruning).toMatchObject({ target: 0.5, rounds: 1 });
+    // What is counted dense is as much as that of the float network; what is left is what pruning left.
+    expect([pruned!.macs, pruned!.weights]).toEqual([float!.macs, float!.weights]);
+    const left = pruned!.nonzeroWeights / pruned!.weights;
+    expect(left).toBeGreaterThan(0.45);
+    expect(left).toBeLessThan(0.55);
+    expect(float!.nonzeroWeights / float!.weights).toBeGreaterThan(0.99);
+    expect(bnn!.nonzeroWeights).toBeGreaterThan(0.9 * bnn!.weights);
+    expect(bnn!.nonzeroWeights).toBeLessThanOrEqual(bnn!.weights);
     expect(fixed!.bytes).toBeLessThan(float!.bytes / 3);
     expect(bnn!.bytes).toBeLessThan(ttq!.bytes);
     expect(ttq!.bytes).toBeLessThan(float!.bytes / 4);
@@ -145,6 +154,8 @@ describe('a comparison', () => {
     expect(marked.sort()).toEqual(['bnn+compact', PRUNED, 'ttq']);
     expect(pareto).toContain('2 epochs (more where marked), seed 1');
     expect(page).toContain(`goes on: bnn+compact (4), ttq (4), ${PRUNED} (4); their errors`);
+    expect(page).toContain(`>${formatCount(pruned!.nonzeroWeights)} (50 %)<`);
+    expect(page).toContain('bits of a weight between first and last layer');
     expect(page).toContain('<td>ttq</td><td class="right">4</td>');
     expect(page).toContain('<td>fixed-point</td><td class="right">2</td>');
     expect(page).toContain('augmentation, contrast stretch off: 2 epochs');

@@ -191,6 +191,7 @@ export async function compare(
       activationBits: precision?.activations ?? (binarySums || binaryActivations ? 1 : 32),
       bytes: network.bytes,
       weights: network.cost.weights,
+      nonzeroWeights: network.nonzeroWeights,
       macs: network.cost.macs,
       bitOperations: network.cost.bitOperations,
     });

@@ -46,6 +46,9 @@ export interface ComparedTechnique {
   /** of the file */
   readonly bytes: number;
   readonly weights: number;
+  /** of those, the ones that are not 0 */
+  readonly nonzeroWeights: number;
+  /** of dense layers: weights that are 0 count as well */
   readonly macs: number;
   readonly bitOperations: number;
   /** of single images and of batches on one thread, then of batches on all where there are more */

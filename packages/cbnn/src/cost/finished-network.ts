@@ -1,7 +1,7 @@
 /** A finished network as users compare them, whatever its technique: what it takes in, what it costs, what it predicts. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { configError, type InputSpec, type LayerSpec } from '@cbnn/runtime';
+import { configError, type InputSpec, type LayerSpec, modelShapes } from '@cbnn/runtime';
 import { type ImageSet, takeImages } from '../data/dataset.js';
 import { preparedSet } from '../data/prepared-set.js';
 import { predictPacked } from '../engines/evaluate.js';
@@ -20,6 +20,8 @@ export interface FinishedNetwork {
   readonly input: InputSpec;
   readonly layers: readonly LayerSpec[];
   readonly cost: NetworkCost;
+  /** weights that are not 0, of `cost.weights`: what is left of a pruned network */
+  readonly nonzeroWeights: number;
   /** of the packed model's file, or of the network's where the technique has no packed form */
   readonly bytes: number;
   readonly isPacked: boolean;
@@ -37,10 +39,20 @@ export function finishedNetwork(path: string): FinishedNetwork {
     input: model.input,
     layers: model.layers,
     cost: modelCost(model),
+    nonzeroWeights: modelShapes(model).reduce((sum, { index, fanIn, output }) => {
+      const { weights } = model.kernels[index]!;
+      return sum + (weights.type === 'integer' ? nonzero(weights.values) : fanIn * output.channels);
+    }, 0),
     bytes: statSync(existsSync(folder.config) ? folder.model : path).size,
     isPacked: true,
     predict: (images, threads, options) => predictPacked(model, images, threads, options),
   };
+}
+
+function nonzero(weights: Float32Array | Int8Array): number {
+  let count = 0;
+  for (const weight of weights) if (weight !== 0) count++;
+  return count;
 }
 
 function realNetwork(folder: RunFolder): FinishedNetwork {
@@ -56,6 +68,7 @@ function realNetwork(folder: RunFolder): FinishedNetwork {
     input,
     layers,
     cost: networkCost(input, layers, techniqueStorage(stored)),
+    nonzeroWeights: stored.layers.reduce((sum, { weights }) => sum + nonzero(weights), 0),
     bytes: file.length,
     isPacked: false,
     async predict(images, threads, { signal, onProgress } = {}) {

@@ -1,6 +1,6 @@
 /** A comparison's page: plots, tables, and how each number was obtained. It stands alone, as the report of a run does. */
 import { join } from 'node:path';
-import { type CompareResult, epochsMark } from '../compare/result.js';
+import { type ComparedTechnique, type CompareResult, epochsMark } from '../compare/result.js';
 import { writeFileAtomic } from '../train/run-folder.js';
 import { callsText, paretoFigure, runtimeFigure } from './compare-figures.js';
 import { figureCard, htmlTable, type Section } from './elements.js';
@@ -49,9 +49,10 @@ function sections(
           { header: '95 % interval', align: 'right' },
           { header: 'bytes', align: 'right' },
           { header: 'smaller than float', align: 'right' },
-          { header: 'bits of a weight', align: 'right' },
+          { header: 'bits of a weight between first and last layer', align: 'right' },
           { header: 'of an activation', align: 'right' },
-          { header: 'MACs', align: 'right' },
+          { header: 'weights that are not 0', align: 'right' },
+          { header: 'MACs, with those that are 0', align: 'right' },
           { header: 'bit operations', align: 'right' },
         ],
         techniques.map((one) => ({
@@ -64,6 +65,7 @@ function sections(
             float ? formatRatio(float.bytes, one.bytes) : '',
             String(one.weightBits),
             String(one.activationBits),
+            nonzeroText(one),
             formatCount(one.macs),
             formatCount(one.bitOperations),
           ],
@@ -144,6 +146,10 @@ function sections(
     },
   ];
 }
+
+/** How many are left, and of how many. */
+const nonzeroText = ({ nonzeroWeights, weights }: ComparedTechnique): string =>
+  `${formatCount(nonzeroWeights)} (${((100 * nonzeroWeights) / weights).toFixed(0)} %)`;
 
 /** Who was trained for longer, and why. */
 function longer(result: CompareResult): string {
