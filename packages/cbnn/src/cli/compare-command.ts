@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { compare, type SharedOptions } from '../compare/compare.js';
+import { compare, isBegun, type SharedOptions } from '../compare/compare.js';
 import { contenderOf, gridContenders, usualContenders } from '../compare/contenders.js';
 import { DEFAULT_WIDTHS, narrowed, precisionOf } from '../compare/precision.js';
 import { techniqueNames } from '../nn/plan.js';
@@ -54,7 +54,11 @@ export function addCompareCommand(program: Command): void {
       "add bnn on the plain image and on slices, with integer and binary first layers: the paper's figure 6",
     )
     .option('--epochs <n>', 'of every training (default: what the budget allows)', positiveInteger)
-    .option('--budget <time>', 'of all trainings together, about: 90s, 30m, 2h (default: 30m)', duration)
+    .option(
+      '--budget <time>',
+      'of all trainings together, about: 90s, 30m, 2h (default: 30m); settles the epochs when a comparison begins, --resume keeps them',
+      duration,
+    )
     .option('--arch <notation>', "the paper's notation (default: as `cbnn train`)")
     .option('--width <factor>', 'multiply the width of all hidden layers', positiveNumber)
     .option('--recipe <name>', 'modern or paper (default: modern)', oneOf(recipeNames))
@@ -78,13 +82,16 @@ Examples:
   cbnn compare ./my-images --techniques bnn --grid --epochs 20
   cbnn compare ./my-images --techniques bnn,bnn+approx-sign,bnn+taught --epochs 20
   cbnn compare ./my-images --techniques float,fixed-point+4-bit,fixed-point+16-bit,ttq+sparsity-50 --epochs 20
-  cbnn compare ./my-images --budget 2h --resume
+  cbnn compare ./my-images --resume
+A resumed comparison keeps its techniques, epochs and network; --budget and --epochs other than it was begun with are refused.
 Times are measured at the end, in turns, on one thread and on all whatever --threads says: nothing else should run then.`,
     )
     .action(async (data: string, flags: CompareFlags) => {
       const { arch, out, resume, techniques, grid, epochs, budget, dataDir, ...rest } = flags;
       const shared = { ...rest, data, dataDir: dataDir ?? 'data', ...(arch && { architecture: arch }) };
-      await compareCommand(shared, out ?? `compare/${data.replaceAll(/[^\w.-]+/g, '-')}`, {
+      const folder = out ?? `compare/${data.replaceAll(/[^\w.-]+/g, '-')}`;
+      const settled = epochs !== undefined || (resume === true && isBegun(folder));
+      await compareCommand(shared, folder, {
         resume: resume === true,
         ...((techniques || grid) && {
           contenders: [
@@ -93,7 +100,7 @@ Times are measured at the end, in turns, on one thread and on all whatever --thr
           ],
         }),
         ...(epochs !== undefined && { epochs }),
-        ...(budget !== undefined ? { budget } : epochs === undefined && { budget: 30 * 60 }),
+        ...(budget !== undefined ? { budget } : !settled && { budget: 30 * 60 }),
       });
     });
 }

@@ -50,6 +50,8 @@ describe('a comparison', () => {
     await expect(compare(shared, out, options)).rejects.toThrow('already exists; add --resume');
     for (const [change, message] of [
       [{ epochs: 3 }, 'was begun with epochs 2, got 3'],
+      [{ epochs: 2, budget: 60 }, 'leave --budget or --epochs out'],
+      [{ budget: 60 }, 'was begun with epochs 2, got a budget of 60 s; leave the option out'],
       [
         { contenders: ['bnn'] },
         `was begun with techniques bnn,bnn+compact,float,fixed-point,fixed-point+4-bit,ttq,${PRUNED},bnn+approx-sign, got bnn`,
@@ -197,6 +199,15 @@ describe('a comparison', () => {
     expect(stretchTried).toBe(true);
     expect(epochs).toBeGreaterThan(1);
     expect(notes.join('\n')).toContain(`${epochs} epochs each`);
+    const resumed = (more: { budget?: number }) =>
+      compare({ data: shared.data, dataDir: folder }, begun, {
+        ...{ ...more, resume: true, signal: AbortSignal.abort() },
+      });
+    await expect(resumed({ budget: 7200 })).rejects.toThrow(
+      `was begun with a budget of 60 s, which made ${epochs} epochs, got a budget of 7200 s`,
+    );
+    // The same command again goes on.
+    for (const more of [{}, { budget: 60 }]) await expect(resumed(more)).rejects.toThrow('aborted');
     await expect(
       compare(shared, join(folder, 'hurried'), { contenders: ['bnn', 'float'], budget: 0.001 }),
     ).rejects.toThrow(/an epoch of all of them takes \d+ s here; expected at least \d+ s/);

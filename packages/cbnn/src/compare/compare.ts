@@ -57,8 +57,9 @@ export interface CompareOptions {
   readonly contenders?: readonly string[];
   /** of every technique's training; or `budget` */
   readonly epochs?: number;
-  /** seconds that all trainings together may take, about */
+  /** seconds that all trainings together may take, about; it is turned into epochs once, when the comparison begins */
   readonly budget?: number;
+  /** goes on with what is in the folder, as it was begun; begins where nothing is */
   readonly resume?: boolean;
   /** of each executor's turns, when times are measured; 0.7 by default */
   readonly turnSeconds?: number;
@@ -74,6 +75,8 @@ interface Begun {
   readonly shared: Omit<SharedOptions, 'dataDir'>;
   readonly contenders: readonly string[];
   readonly epochs: number;
+  /** seconds that the epochs were fitted into; absent: they were given */
+  readonly budget?: number;
   readonly stretch: boolean;
   /** whether trials chose the stretch; absent: begun before that was noted */
   readonly stretchTried?: boolean;
@@ -86,6 +89,11 @@ function readBegun(file: string): Begun {
   return begun as Begun;
 }
 
+const begunFile = (out: string): string => join(out, 'begun.json');
+
+/** Whether there is a comparison in `out` to be continued: its epochs are settled. */
+export const isBegun = (out: string): boolean => existsSync(begunFile(out));
+
 /** Runs, or continues, the comparison in `out`; writes compare.json there. */
 export async function compare(
   given: SharedOptions,
@@ -93,12 +101,15 @@ export async function compare(
   options: CompareOptions = {},
 ): Promise<CompareResult> {
   const { signal, onNote, onTraining, onStage } = options;
-  const file = join(out, 'begun.json');
+  const file = begunFile(out);
   if (existsSync(file) && !options.resume)
     throw configError(`compare ${out}: already exists; add --resume to continue it, or choose another --out`);
   const hooks = { ...(signal && { signal }), ...(onNote && { onNote }) };
   // The contrast stretch is chosen once, for all.
   const known = existsSync(file) ? readBegun(file) : null;
+  if (options.epochs !== undefined && options.budget !== undefined)
+    throw configError('budget: is for who leaves the epochs open; leave --budget or --epochs out');
+  if (known) checkSame(known, given, options, out);
   const shared: SharedOptions = { ...known?.shared, ...given };
   const base: RunOptions = {
     ...shared,
@@ -108,7 +119,6 @@ export async function compare(
   const first = await prepareRun(base, hooks);
   const { dataDir: _, ...kept } = shared;
   const begun = known ?? { shared: kept, ...(await begin(first, options)) };
-  checkSame(begun, given, options, out);
   const contenders = contendersOf(begun.contenders);
   const optionsFor = ({
     technique,
@@ -240,14 +250,19 @@ async function begin(first: PreparedRun, options: CompareOptions): Promise<Omit<
   options.onNote?.(
     `an epoch of all takes ${fitting.secondsPerEpoch.toFixed(0)} s: ${fitting.epochs} epochs each`,
   );
-  return { ...same, epochs: fitting.epochs };
+  return { ...same, epochs: fitting.epochs, budget };
 }
+
+const formatSeconds = (seconds: number): string => `${Math.round(seconds)} s`;
+
+const hasOf = ({ epochs, budget }: Begun): string =>
+  budget === undefined ? String(epochs) : `${formatSeconds(budget)}, which made ${epochs} epochs`;
 
 /** A comparison is continued as it was begun; options that are left out take whatever it has. */
 function checkSame(
   begun: Begun,
   { stretch }: SharedOptions,
-  { contenders, epochs }: CompareOptions,
+  { contenders, epochs, budget }: CompareOptions,
   out: string,
 ): void {
   const refuse = (what: string, has: unknown, asked: unknown) => {
@@ -256,6 +271,13 @@ function checkSame(
     );
   };
   if (epochs !== undefined && epochs !== begun.epochs) refuse('epochs', begun.epochs, epochs);
+  // What is left of it nobody has measured: the epochs stay.
+  if (budget !== undefined && budget !== begun.budget)
+    refuse(
+      begun.budget === undefined ? 'epochs' : 'a budget of',
+      hasOf(begun),
+      `a budget of ${formatSeconds(budget)}`,
+    );
   const has = begun.stretch ? 'on' : 'off';
   if ((stretch === 'on' || stretch === 'off') && stretch !== has) refuse('stretch', has, stretch);
   if (!contenders) return;
