@@ -10,7 +10,7 @@ import { formatPercent } from '../report/format.js';
 import { precisionFigure } from '../report/precision-figure.js';
 import { textTable } from '../report/table.js';
 import { RunFolder, writeJsonAtomic } from '../train/run-folder.js';
-import { comparisonTable } from './compare-tables.js';
+import { comparisonTable, standingTable } from './compare-tables.js';
 import { note, progressBar, result, trainingBar } from './console.js';
 import { oneOf, positiveInteger, positiveNumber, wholeNumber } from './options.js';
 import { addReadingOptions, dataDirOption, loadRun, runDataDirOption, stopSignal } from './shared.js';
@@ -116,6 +116,12 @@ async function compareCommand(
     ...options,
     signal: stopSignal(),
     onNote: note,
+    onStanding(standings) {
+      bar?.bar.stop();
+      stage?.bar.stop();
+      [bar, stage] = [null, null];
+      process.stderr.write(`${standingTable(standings)}\n`);
+    },
     onTraining(name, progress) {
       if (bar?.name !== name) {
         bar?.bar.stop();

@@ -1,7 +1,26 @@
 /** What a comparison shows on a terminal. */
 import type { CompareResult } from '../compare/result.js';
+import type { Standing } from '../compare/standing.js';
 import { formatBytes, formatPercent } from '../report/format.js';
 import { textTable } from '../report/table.js';
+
+/** Of one under way: a line for each contender. */
+export function standingTable(standings: readonly Standing[]): string {
+  return textTable(
+    [
+      { header: 'technique' },
+      { header: 'state' },
+      { header: 'epochs', align: 'right' },
+      { header: 'validation error', align: 'right' },
+    ],
+    standings.map(({ name, state, epochs, validationError }) => [
+      name,
+      state,
+      epochs ? `${epochs.done}/${epochs.all}` : '',
+      validationError === null ? '' : formatPercent(validationError),
+    ]),
+  );
+}
 
 /** Of a finished comparison: a line for each technique. */
 export function comparisonTable({ techniques }: CompareResult): string {

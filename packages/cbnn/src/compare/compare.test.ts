@@ -14,6 +14,7 @@ import { loadRunImages } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
 import { compare, type SharedOptions } from './compare.js';
 import { precisionOf } from './precision.js';
+import type { Standing } from './standing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-compare-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -39,13 +40,33 @@ describe('a comparison', () => {
       epochs: 2,
       signal: controller.signal,
     };
+    const shown: Record<string, string>[] = [];
+    /** `training 1/2 5.0`, of each that is not waiting for its first epoch */
+    const onStanding = (standings: readonly Standing[]) => {
+      const about = standings.map(({ name, state, epochs, validationError }) => [
+        name,
+        [
+          state,
+          epochs ? `${epochs.done}/${epochs.all}` : '-',
+          validationError === null ? 'unknown' : 'known',
+        ].join(' '),
+      ]);
+      shown.push(Object.fromEntries(about.filter(([, text]) => !/^waiting (0.2|-) unknown$/.test(text!))));
+    };
     const stopped = compare(shared, out, {
       ...options,
+      onStanding,
       onTraining: (name, { epoch }) => name === 'float' && epoch === 2 && controller.abort(),
     });
     await expect(stopped).rejects.toThrow();
     expect(existsSync(new RunFolder(join(out, 'bnn')).result)).toBe(true);
     expect(existsSync(join(out, 'compare.json'))).toBe(false);
+    const done = 'done 2/2 known';
+    expect(shown).toEqual([
+      { bnn: 'training 0/2 unknown' },
+      { bnn: done, 'bnn+compact': 'training 0/2 unknown' },
+      { bnn: done, 'bnn+compact': done, float: 'training 0/2 unknown' },
+    ]);
 
     await expect(compare(shared, out, options)).rejects.toThrow('already exists; add --resume');
     for (const [change, message] of [
@@ -67,8 +88,16 @@ describe('a comparison', () => {
     const result = await compare({ data: shared.data, dataDir: folder }, out, {
       resume: true,
       turnSeconds: 0.02,
+      onStanding,
       onTraining: (name) => trained.push(name),
     });
+    // What was finished before is not shown as if it were trained again.
+    expect(shown.slice(3, 5)).toEqual([
+      { bnn: done, 'bnn+compact': done, float: 'training 1/2 known' },
+      { bnn: done, 'bnn+compact': done, float: done, 'fixed-point': 'training - unknown' },
+    ]);
+    expect(shown).toHaveLength(3 + 7);
+    expect(shown.at(-1)).toMatchObject({ 'fixed-point': 'done - known', 'bnn+approx-sign': done });
     // bnn was finished before.
     expect(new Set(trained)).toEqual(new Set(['float', 'ttq', PRUNED, 'bnn+approx-sign']));
     const { threads } = result;

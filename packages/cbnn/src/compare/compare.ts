@@ -27,6 +27,7 @@ import { type Contender, contendersOf, usualContenders } from './contenders.js';
 import { type Executor, openExecutors } from './executors.js';
 import { numbersText } from './numbers.js';
 import type { ComparedTechnique, CompareResult } from './result.js';
+import { type Standing, standings } from './standing.js';
 
 /** Turns that each executor has. */
 const ROUNDS = 3;
@@ -66,6 +67,8 @@ export interface CompareOptions {
   readonly signal?: AbortSignal;
   readonly onNote?: (note: string) => void;
   readonly onTraining?: (contender: string, progress: TrainingProgress) => void;
+  /** of all contenders: when the comparison begins or goes on, and whenever one of them has finished */
+  readonly onStanding?: (standings: readonly Standing[]) => void;
   /** of `testing` and `timing`: done, of all */
   readonly onStage?: (stage: string, done: number, total: number) => void;
 }
@@ -150,6 +153,14 @@ export async function compare(
     const { pruning } = folder.readConfig();
     return { ...first, config: { ...config, ...(pruning && { pruning }) } };
   };
+  let shown = '';
+  const show = () => {
+    const all = standings(out, contenders, begun.epochs);
+    const text = JSON.stringify(all);
+    if (text !== shown) options.onStanding?.(all);
+    shown = text;
+  };
+  show();
   const finished: { contender: Contender; run: string }[] = [];
   for (const contender of contenders) {
     const { name, compacts } = contender;
@@ -162,6 +173,7 @@ export async function compare(
       });
       if (run) finished.push({ contender, run: join(compacts, 'compact', run) });
       else onNote?.(`${name}: no smaller network is within a point of ${compacts}; left out`);
+      show();
       continue;
     }
     const prepared = await preparedFor(contender);
@@ -172,6 +184,7 @@ export async function compare(
       onProgress,
     });
     finished.push({ contender, run: name });
+    show();
   }
 
   const { test } = first.dataset;
