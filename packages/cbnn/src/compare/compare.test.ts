@@ -2,18 +2,26 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Command } from 'commander';
 import { afterAll, describe, expect, it } from 'vitest';
+import { addCompareCommand } from '../cli/compare-command.js';
+import { addTrainCommand } from '../cli/train-command.js';
 import { finishedNetwork } from '../cost/finished-network.js';
 import { smallImages } from '../data/testing/small-images.js';
 import { nativePackage } from '../engines/packed-native.js';
+import type { VariationName } from '../nn/plan.js';
 import { processor } from '../processor.js';
 import { reportComparison } from '../report/compare-report.js';
 import { formatCount } from '../report/format.js';
 import { precisionFigure } from '../report/precision-figure.js';
+import type { RunOptions } from '../train/options.js';
+import { prepareRun } from '../train/prepare.js';
 import { loadRunImages } from '../train/run.js';
-import { RunFolder } from '../train/run-folder.js';
+import { RunFolder, readJson } from '../train/run-folder.js';
+import type { TrainingResult } from '../train/train.js';
 import { compare, type SharedOptions } from './compare.js';
 import { precisionOf } from './precision.js';
+import type { CompareResult } from './result.js';
 import type { Standing } from './standing.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-compare-'));
@@ -31,6 +39,18 @@ const shared: SharedOptions = {
   stretch: 'off',
   threads: 1,
 };
+
+/** What the command line makes of a command. */
+function parsed(add: (program: Command) => void, command: string) {
+  const program = new Command();
+  add(program);
+  const [, verb, ...words] = command.split(' ');
+  const parser = program.commands.find((one) => one.name() === verb)!;
+  const { operands, unknown } = parser.parseOptions(words);
+  expect(unknown).toEqual([]);
+  const { checkpointSeconds: _, ...flags } = parser.opts();
+  return { operands, flags: flags as Record<string, unknown> };
+}
 
 describe('a comparison', () => {
   it('is stopped, goes on where it was, and has what each technique takes', async () => {
@@ -195,6 +215,55 @@ describe('a comparison', () => {
       'contrast stretch on, chosen once, by two short trainings of bnn: 2 epochs',
     );
   }, 120_000);
+
+  it('says by which commands each is obtained again', async () => {
+    const { techniques, command } = JSON.parse(
+      readFileSync(join(out, 'compare.json'), 'utf8'),
+    ) as CompareResult;
+    const all = parsed(addCompareCommand, command);
+    expect(all.operands).toEqual([shared.data]);
+    expect(all.flags).toEqual({
+      ...{ out, techniques: techniques.map(({ name }) => name), epochs: 2, arch: shared.architecture },
+      ...{ stretch: 'off', batch: 4, size: 8, validation: 10, threads: 1 },
+    });
+    for (const { name, run, commands, engine, rates } of techniques) {
+      const folder = new RunFolder(join(out, run));
+      const config = folder.readConfig();
+      expect(engine).toBe((readJson(folder.result) as TrainingResult).engine);
+      if (name === 'bnn+compact') {
+        expect(commands.map((one) => one.split(' ').slice(0, 3))).toEqual(
+          ['sensitivity', 'compact'].map((verb) => ['cbnn', verb, join(out, 'bnn')]),
+        );
+        expect(commands[1]).toMatch(/--accept estimate --tries \d --rate-factor 0.5$/);
+        expect(rates).toEqual({ latent: 0.005, real: 0.0025 });
+        continue;
+      }
+      expect(commands).toHaveLength(1);
+      const { operands, flags } = parsed(addTrainCommand, commands[0]!);
+      expect(flags['out']).toBe(join(out, name));
+      const {
+        arch,
+        with: variations,
+        ...rest
+      } = flags as Partial<RunOptions> & {
+        readonly arch: string;
+        readonly with?: VariationName[];
+      };
+      // The real thing: layers that are pruned are measured once more.
+      const prepared = await prepareRun({
+        ...{ ...rest, data: operands[0]!, dataDir: folder.path, architecture: arch },
+        ...(variations && { variations }),
+      });
+      expect(prepared.config, name).toEqual(config);
+      const { binary, float } = config.schedule.rates;
+      if (/^fixed-point/.test(name)) expect(rates).toBeNull();
+      else expect(rates).toEqual({ latent: /^bnn/.test(name) ? binary : null, real: float });
+    }
+    const page = readFileSync(join(out, 'report.html'), 'utf8');
+    expect(page).toContain(`<pre>${command}</pre>`);
+    for (const { name, commands } of techniques)
+      expect(page).toContain([`# ${name}`, ...commands].join('\n'));
+  }, 30_000);
 
   it('rounds its float network to fewer and fewer bits', async () => {
     const path = join(out, 'float');

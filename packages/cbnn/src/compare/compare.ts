@@ -26,6 +26,7 @@ import { COMPACTION_TRIES, epochsWithin } from './budget.js';
 import { type Contender, contendersOf, usualContenders } from './contenders.js';
 import { type Executor, openExecutors } from './executors.js';
 import { numbersText } from './numbers.js';
+import { compareCommand, obtained } from './obtained.js';
 import type { ComparedTechnique, CompareResult } from './result.js';
 import { type Standing, standings } from './standing.js';
 
@@ -187,6 +188,7 @@ export async function compare(
     show();
   }
 
+  const words = { data: shared.data, dataDir: shared.dataDir, out, validationImages: first.validation.count };
   const { test } = first.dataset;
   const found: Omit<ComparedTechnique, 'times'>[] = [];
   for (const [i, { contender, run }] of finished.entries()) {
@@ -206,6 +208,7 @@ export async function compare(
       title: [title, ...settingsOf(contender)].join('; '),
       source,
       run,
+      ...obtained(contender, run, words),
       epochs: begun.epochs * (1 + Number(!!contender.from && !afterTraining) + Number(!!contender.compacts)),
       bestEpoch,
       validationError,
@@ -240,6 +243,7 @@ export async function compare(
     cpu: processor(),
     threads: { training: config.threads, timing: allThreads() },
     versions: { cbnn: VERSION, node: process.versions.node },
+    command: compareCommand(words, config, begun.contenders, begun.epochs),
     techniques: found.map((one, i) => ({ ...one, times: times[i]! })),
   };
   writeJsonAtomic(join(out, 'compare.json'), result);

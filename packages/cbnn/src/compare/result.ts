@@ -23,6 +23,8 @@ export interface CompareResult {
   /** of training, and of batches where they are timed on all */
   readonly threads: { readonly training: number; readonly timing: number };
   readonly versions: Readonly<Record<string, string>>;
+  /** that makes it again, for a shell: what was left to defaults and trials is spelled out */
+  readonly command: string;
   readonly techniques: readonly ComparedTechnique[];
 }
 
@@ -34,6 +36,12 @@ export interface ComparedTechnique {
   readonly source: string;
   /** folder of its run, beside compare.json */
   readonly run: string;
+  /** that make its network again, after those of what it begins with */
+  readonly commands: readonly string[];
+  /** what trained it, e.g. `cpu: ONNX Runtime 1.30.0 native, 2 threads` */
+  readonly engine: string;
+  /** peak learning rates, of latent weights where it has some, and of all others; null: it was not trained */
+  readonly rates: { readonly latent: number | null; readonly real: number } | null;
   /** of all epochs, those before it that it began with included */
   readonly epochs: number;
   readonly bestEpoch: number;

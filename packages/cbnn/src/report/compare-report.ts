@@ -52,7 +52,7 @@ function sections(
           { header: 'bits of a weight between first and last layer', align: 'right' },
           { header: 'of an activation', align: 'right' },
           { header: 'weights that are not 0', align: 'right' },
-          { header: 'MACs, with those that are 0', align: 'right' },
+          { header: 'MACs, dense', align: 'right' },
           { header: 'bit operations', align: 'right' },
         ],
         techniques.map((one) => ({
@@ -117,7 +117,8 @@ function sections(
       id: 'method',
       title: 'How each was obtained',
       short: 'Method',
-      body: markup`<div class="card">${htmlTable(
+      lead: 'This command makes all of it again; those further down make single networks, each after what it begins with.',
+      body: markup`<div class="card"><pre>${result.command}</pre></div><div class="card">${htmlTable(
         [
           { header: 'technique' },
           { header: 'what it is', align: 'wrap' },
@@ -125,6 +126,9 @@ function sections(
           { header: 'epochs', align: 'right' },
           { header: 'best', align: 'right' },
           { header: 'validation error', align: 'right' },
+          { header: 'peak rate of latent weights', align: 'right' },
+          { header: 'of all others', align: 'right' },
+          { header: 'trained by', align: 'wrap' },
         ],
         techniques.map((one) => ({
           cells: [
@@ -134,6 +138,9 @@ function sections(
             String(one.epochs),
             String(one.bestEpoch),
             formatPercent(one.validationError),
+            rateText(one.rates?.latent),
+            one.rates ? rateText(one.rates.real) : 'not trained',
+            one.engine,
           ],
         })),
       )}<p>Network ${result.architecture}, recipe ${result.recipe}, batch ${result.batch}, ${stretch}; the epoch with the best validation error (${result.images.validation} images) is tested on ${
@@ -142,10 +149,15 @@ function sections(
         result.versions,
       )
         .map(([name, version]) => `${name} ${version}`)
-        .join(', ')}.</p></div>`,
+        .join(', ')}.</p></div><div class="card"><pre>${techniques
+        .flatMap(({ name, commands }) => [`# ${name}`, ...commands])
+        .join('\n')}</pre></div>`,
     },
   ];
 }
+
+const rateText = (rate: number | null | undefined): string =>
+  typeof rate === 'number' ? String(Number(rate.toPrecision(3))) : '';
 
 /** How many are left, and of how many. */
 const nonzeroText = ({ nonzeroWeights, weights }: ComparedTechnique): string =>
@@ -161,10 +173,14 @@ function longer(result: CompareResult): string {
 
 /** Where ONNX Runtime's float32 kernels were faster than what a technique has of its own. */
 function lost({ techniques }: CompareResult): string {
-  const found = techniques.flatMap(({ name, times }) =>
-    times
-      .filter(({ executor, others }) => /float32$/.test(executor) && others.length > 0)
-      .map((time) => `${name} on ${time.others[0]!.executor} (${callsText(time)})`),
-  );
-  return found.length > 0 ? ` Slower than float32: ${found.join(', ')}.` : '';
+  const found = new Map<string, string[]>();
+  for (const { name, times } of techniques)
+    for (const time of times) {
+      const [next] = time.others;
+      if (!next || !/float32$/.test(time.executor)) continue;
+      const who = `${name} on ${next.executor}`;
+      found.set(who, [...(found.get(who) ?? []), callsText(time)]);
+    }
+  const all = [...found].map(([who, calls]) => `${who} (${calls.join('; ')})`);
+  return all.length > 0 ? ` Slower than float32: ${all.join(', ')}.` : '';
 }

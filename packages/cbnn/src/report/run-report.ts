@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { formatArchitecture } from '@cbnn/runtime';
+import { reproductionCommands } from '../compact/reproduction-commands.js';
 import type { CompactionResult } from '../compact/result.js';
 import { type FinishedNetwork, finishedNetwork } from '../cost/finished-network.js';
 import type { ImageSet } from '../data/dataset.js';
@@ -24,7 +25,6 @@ import { writeFigure } from './figure.js';
 import { renderReport } from './html.js';
 import { distortionFigure, sliceFigure } from './input-figures.js';
 import { pictureOf, spreadMistakes } from './mistakes.js';
-import { reproductionCommands } from './reproduction-commands.js';
 import { channelSliceFigure, lowestSlicesFigure, sliceNoiseFigure } from './sensitivity-figures.js';
 import { learningFigure } from './training-figures.js';
 

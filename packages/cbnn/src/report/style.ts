@@ -56,7 +56,7 @@ figure svg.fixed { width: auto; max-width: none; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 8px 14px; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap; }
-thead th { color: var(--soft); font-weight: 600; font-size: .82rem; }
+thead th { color: var(--soft); font-weight: 600; font-size: .82rem; white-space: normal; vertical-align: bottom; }
 tbody tr:last-child > * { border-bottom: 0; }
 tfoot > tr > * { border-top: 1px solid var(--line); border-bottom: 0; font-weight: 650; }
 .right { text-align: right; }

@@ -1,6 +1,6 @@
 /** Times as bars: medians, with the span from the fastest to the slowest tenth of calls. */
 import * as Plot from '@observablehq/plot';
-import { plotDefaults, textWidth } from './figure.js';
+import { FIGURE_WIDTH, plotDefaults, textWidth } from './figure.js';
 import { COLOURS } from './palette.js';
 
 export interface TimeBar {
@@ -16,6 +16,9 @@ export interface TimeBar {
 export const TIMES_NOTE =
   'Bars: medians of calls in alternating turns; lines: from the fastest tenth to the slowest';
 
+/** Pixels that bars have between long names. */
+const LEAST_WIDTH = 260;
+
 /** `0.0467 ms`, `35.5 ms`, `1651 ms` */
 export const milliseconds = (value: number): string =>
   `${value >= 1000 ? value.toFixed(0) : value.toPrecision(3)} ms`;
@@ -29,12 +32,12 @@ export function timeBars(
   const domain: [number, number] = isLogarithmic
     ? [0.5 * Math.min(...bars.map(({ fast }) => fast)), 1.1 * most]
     : [0, 1.02 * most];
+  const marginLeft = 16 + Math.max(...bars.map(({ name }) => textWidth(name, 14)));
+  const marginRight = 16 + Math.max(...bars.map(({ text }) => textWidth(text, 14)));
   return plotDefaults({
+    width: Math.max(FIGURE_WIDTH, marginLeft + LEAST_WIDTH + marginRight),
     height: 52 + rowHeight * bars.length,
-    marginTop: 8,
-    marginBottom: 42,
-    marginLeft: 16 + Math.max(...bars.map(({ name }) => textWidth(name, 14))),
-    marginRight: 16 + Math.max(...bars.map(({ text }) => textWidth(text, 14))),
+    ...{ marginTop: 8, marginBottom: 42, marginLeft, marginRight },
     x: {
       label: isLogarithmic ? `${label} (logarithmic)` : label,
       domain,

@@ -6,10 +6,10 @@ import { addRunCommands } from '../cli/run-commands.js';
 import { addTrainCommand } from '../cli/train-command.js';
 import type { Dataset, ImageSet } from '../data/dataset.js';
 import { splitValidation } from '../data/split.js';
+import { sampleCompaction, sampleSensitivity } from '../report/testing/sample.js';
 import type { RunConfig } from '../train/config.js';
 import { buildConfig, type RunOptions } from '../train/options.js';
 import { type MadeRun, reproductionCommands } from './reproduction-commands.js';
-import { sampleCompaction, sampleSensitivity } from './testing/sample.js';
 
 const blank = (count: number): ImageSet => ({
   count,

@@ -4,12 +4,13 @@
  * (device, threads, batch, contrast stretch) is always spelled out.
  */
 import { allSlices, formatSlices } from '@cbnn/runtime';
-import type { CompactionResult } from '../compact/result.js';
 import { datasets } from '../data/registry.js';
 import { floatRateOf, recipes } from '../nn/recipes.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
+import { type CommandOption, shellCommand } from '../shell-command.js';
 import { techniqueOf, techniques } from '../techniques/index.js';
 import type { RunConfig } from '../train/config.js';
+import type { CompactionResult } from './result.js';
 
 export interface MadeRun {
   readonly path: string;
@@ -21,17 +22,11 @@ export interface MadeRun {
   readonly compaction?: CompactionResult | undefined;
 }
 
-type Value = string | number | null | undefined;
-/** An option of a command; left out without a value, or when the value is the default. */
-type Option = readonly [name: string, value: Value, usual?: Value];
-
 export function reproductionCommands(run: MadeRun): string[] {
   const { path, config, sensitivity, compaction } = run;
-  // generated images and folders of one's own are not looked for among the data sets
-  const downloaded = datasets.some(({ name, files }) => name === config.dataset.source && files.length > 0);
   const commands = [
-    command('train', config.dataset.source, [
-      ['data-dir', downloaded ? run.dataDir : null],
+    shellCommand('train', config.dataset.source, [
+      dataDirOption(run.dataDir, config),
       ['out', path],
       ...trainingOptions(config),
     ]),
@@ -39,7 +34,7 @@ export function reproductionCommands(run: MadeRun): string[] {
   if (sensitivity) {
     const { images, noiseSeeds } = sensitivity;
     commands.push(
-      command('sensitivity', path, [
+      shellCommand('sensitivity', path, [
         ['seeds', noiseSeeds.length, 3],
         ['images', images, run.validationImages],
       ]),
@@ -48,7 +43,7 @@ export function reproductionCommands(run: MadeRun): string[] {
   if (compaction) {
     const { maxDrop, shrink, acceptance, tries, retraining } = compaction;
     commands.push(
-      command('compact', path, [
+      shellCommand('compact', path, [
         ['max-drop', maxDrop],
         ['shrink', shrink],
         ['accept', acceptance],
@@ -59,11 +54,28 @@ export function reproductionCommands(run: MadeRun): string[] {
       ]),
     );
   }
-  return [...commands, command('report', path, [])];
+  return [...commands, shellCommand('report', path, [])];
 }
 
-function trainingOptions(config: RunConfig): Option[] {
-  const { technique, dataset, input, schedule } = config;
+/** Generated images and folders of one's own are not looked for among the data sets. */
+export function dataDirOption(dataDir: string, { dataset: { source } }: RunConfig): CommandOption {
+  const downloaded = datasets.some(({ name, files }) => name === source && files.length > 0);
+  return ['data-dir', downloaded ? dataDir : null];
+}
+
+/** Which images, and how they are split. */
+export const imageOptions = ({ dataset, seed }: RunConfig): CommandOption[] => [
+  ['limit', dataset.limit],
+  ['size', dataset.choices.size],
+  ['roi', dataset.choices.roi],
+  ['quality', dataset.choices.quality],
+  ['test-share', dataset.choices.testShare],
+  ['validation', dataset.validation],
+  ['seed', seed, 1],
+];
+
+function trainingOptions(config: RunConfig): CommandOption[] {
+  const { technique, input, schedule } = config;
   const recipe = recipes[config.recipe];
   const { input: usualInput, firstLayers, latentWeights } = techniques[technique];
   const sliced = input.encoding === 'bit-slices';
@@ -88,25 +100,8 @@ function trainingOptions(config: RunConfig): Option[] {
     ['batch', config.batch],
     ['rate', schedule.rates.binary, techniqueOf(config).latentRate ?? recipe.rates.binary],
     ['float-rate', schedule.rates.float, floatRateOf(recipe, latentWeights)],
-    ['limit', dataset.limit],
-    ['size', dataset.choices.size],
-    ['roi', dataset.choices.roi],
-    ['quality', dataset.choices.quality],
-    ['test-share', dataset.choices.testShare],
-    ['validation', dataset.validation],
-    ['seed', config.seed, 1],
+    ...imageOptions(config),
     ['device', config.device],
     ['threads', config.threads],
   ];
 }
-
-function command(verb: string, subject: string, options: readonly Option[]): string {
-  const words = options.flatMap(([name, value, usual]) =>
-    value === null || value === undefined || value === usual ? [] : [`--${name}`, String(value)],
-  );
-  return ['cbnn', verb, subject, ...words].map(quoted).join(' ');
-}
-
-/** A word as a shell takes it: in single quotes unless it has nothing that a shell would read. */
-const quoted = (word: string): string =>
-  /^[\w./:,=@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
