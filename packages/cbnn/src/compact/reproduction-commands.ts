@@ -5,7 +5,7 @@
  */
 import { allSlices, formatSlices } from '@cbnn/runtime';
 import { datasets } from '../data/registry.js';
-import { floatRateOf, recipes } from '../nn/recipes.js';
+import { peakRates, recipes } from '../nn/recipes.js';
 import type { SensitivityResult } from '../sensitivity/result.js';
 import { type CommandOption, shellCommand } from '../shell-command.js';
 import { techniqueOf, techniques } from '../techniques/index.js';
@@ -77,7 +77,8 @@ export const imageOptions = ({ dataset, seed }: RunConfig): CommandOption[] => [
 function trainingOptions(config: RunConfig): CommandOption[] {
   const { technique, input, schedule } = config;
   const recipe = recipes[config.recipe];
-  const { input: usualInput, firstLayers, latentWeights } = techniques[technique];
+  const { input: usualInput, firstLayers } = techniques[technique];
+  const usualRates = peakRates(recipe, techniqueOf(config));
   const sliced = input.encoding === 'bit-slices';
   return [
     ['technique', technique, 'bnn'],
@@ -98,8 +99,8 @@ function trainingOptions(config: RunConfig): CommandOption[] {
     ['stretch', input.stretch ? 'on' : 'off'],
     ['epochs', techniques[technique].afterTraining ? null : config.epochs, recipe.epochs],
     ['batch', config.batch],
-    ['rate', schedule.rates.binary, techniqueOf(config).latentRate ?? recipe.rates.binary],
-    ['float-rate', schedule.rates.float, floatRateOf(recipe, latentWeights)],
+    ['rate', schedule.rates.binary, usualRates.binary],
+    ['float-rate', schedule.rates.float, usualRates.float],
     ...imageOptions(config),
     ['device', config.device],
     ['threads', config.threads],

@@ -26,7 +26,7 @@ import {
   type VariationName,
   variationNames,
 } from '../nn/plan.js';
-import { floatRateOf, type RecipeName, recipes } from '../nn/recipes.js';
+import { peakRates, type RecipeName, recipes } from '../nn/recipes.js';
 import { unknownName } from '../suggest.js';
 import { techniqueOf, techniques } from '../techniques/index.js';
 import { parseConfig, planOf, type RunConfig } from './config.js';
@@ -279,6 +279,7 @@ export function buildConfig(
   const recipe = recipes[options.recipe ?? 'modern'];
   const { height, width, channels } = dataset.train;
   const network = networkOf(options, { classes: dataset.classes.length, height, width, channels });
+  const usual = peakRates(recipe, techniqueOf(network));
   const config: RunConfig = {
     formatVersion: 1,
     dataset: {
@@ -304,8 +305,8 @@ export function buildConfig(
     schedule: {
       kind: recipe.schedule,
       rates: {
-        binary: options.rate ?? techniqueOf(network).latentRate ?? recipe.rates.binary,
-        float: options.floatRate ?? floatRateOf(recipe, techniques[network.technique].latentWeights),
+        binary: options.rate ?? usual.binary,
+        float: options.floatRate ?? usual.float,
       },
       warmup: recipe.warmup,
       decay: recipe.decay,
