@@ -144,8 +144,8 @@ interface Continuation {
 
 /** A run, and before it the teacher that it asks for by the name of a technique. */
 async function trainCommand(options: TrainingOptions, path: string, own: Continuation): Promise<void> {
-  if (options.teacher !== 'float' || existsSync(new RunFolder(options.teacher).config))
-    return trainOne(options, path, own);
+  // A run in a folder of that name is `./float`.
+  if (options.teacher !== 'float') return trainOne(options, path, own);
   const teacher = `${path}-teacher`;
   // What cannot be is refused before the teacher is trained.
   checkOptions({ ...options, dataDir: options.dataDir ?? 'data', teacher });
