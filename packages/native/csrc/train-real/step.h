@@ -206,7 +206,10 @@ void find_magnitude_gradients(const RealLayer *layer, int n);
 void prepare_real_weights(RealStep *step);
 void run_real_forward(RealStep *step);
 void run_real_backward(RealStep *step);
-/* run_tasks, numbers below 2^-126 taken for 0 as bfloat16's instructions do. */
+/* Numbers below 2^-126 are taken for 0, in operands and in results; returns the mode before, to go back to. */
+uint64_t flush_tiny(void);
+void restore_mode(uint64_t mode);
+/* run_tasks in that mode. */
 void share_out(RealStep *step, Task task, int count);
 
 /* Channels of block `j` of the inputs whose gradients are made together, and the first one's place in the tap. */
