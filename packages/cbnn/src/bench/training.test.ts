@@ -45,6 +45,15 @@ describe('cbnn bench train', () => {
     expect(trainingBenchFigure(found)).toContain('bfloat16');
   });
 
+  it.runIf(native)('times networks of signs, whose losses bfloat16 moves', async () => {
+    for (const technique of ['xnor-net', 'binary-activations'] as const) {
+      const found = await benchTraining({
+        ...{ technique, widths: [16], batches: [20], threads: [1], rounds: 1, seconds: 0.01 },
+      });
+      expect(found.times.length).toBeGreaterThan(1);
+    }
+  });
+
   it.runIf(native)('refuses instruction sets that are not here', async () => {
     await expect(benchTraining({ kernels: ['abacus'] })).rejects.toThrow('kernels: expected one of ');
   });
