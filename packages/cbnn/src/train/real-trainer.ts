@@ -65,7 +65,7 @@ export async function createRealTrainer(plan: Plan, options: StepOptions): Promi
 
     async classify(images, signal) {
       if (technique.integerSums) return packedAnswers(plan, state(), images, { threads, signal });
-      evaluator ??= await openEvaluator(plan, technique, await openDevice('auto', threads));
+      evaluator ??= await openEvaluator(plan, technique, await openDevice('auto', threads, 'asleep'));
       const parameters = shapes.flatMap((shape) => parametersOf(technique, plan, shape));
       const feeds = evaluationFeeds({ parameters, shapes }, state(), technique);
       return evaluator.classify(images, feeds, signal);

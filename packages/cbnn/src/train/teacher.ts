@@ -29,7 +29,7 @@ export async function openTeacher({ teacher, batch, threads }: RunConfig): Promi
   const shapes = planShapes(plan);
   const parameters = shapes.flatMap((shape) => parametersOf(technique, plan, shape));
   const feeds = evaluationFeeds({ parameters, shapes }, readCheckpoint(folder.best).state, technique);
-  const device = await openDevice('auto', threads);
+  const device = await openDevice('auto', threads, 'asleep');
   const evaluator = await openEvaluator(plan, technique, device, batch, feeds);
   const classes = shapes.at(-1)!.output.channels;
   return {
