@@ -1,5 +1,6 @@
 /** How long a training step takes: every engine that is here, on the paper's network at some widths. */
 import { availableParallelism } from 'node:os';
+import type { StepTimes } from '@cbnn/native';
 import { allSlices, configError, internalError, type KernelShape, parseArchitecture } from '@cbnn/runtime';
 import { nativePackage } from '../engines/packed-native.js';
 import { openDevice } from '../graph/session.js';
@@ -53,7 +54,7 @@ export interface StepTime {
 
 /** Where the time of the native step in integers goes. */
 export interface NativeShares {
-  /** milliseconds of the last step's parts, in their order */
+  /** milliseconds of a step's parts, in their order: medians of all steps */
   readonly parts: Readonly<Record<string, number>>;
   /** products of signs and gradients in the convolutions' backward pass, billions a second and thread */
   readonly gmacs: number;
@@ -251,22 +252,26 @@ async function openNative(
   measureLimit();
   const products = (backwardProducts(planShapes(plan)) * images.count) / 1e9;
   let step = 0;
-  let last: Awaited<ReturnType<typeof trainer.step>> | null = null;
+  const seconds: StepTimes[] = [];
+  const medianOf = (part: keyof StepTimes): number =>
+    seconds.map((one) => one[part]).sort((a, b) => a - b)[Math.floor(seconds.length / 2)]!;
   return {
     engine: `native, ${kernels}`,
     kind: 'native',
     threads,
     step: async () => {
       const rates = { latent: RATES.binary / 10, float: RATES.float / 10 };
-      last = await trainer.step(images.pixels, images.labels, rates, ++step);
-      return last.loss;
+      const { loss, seconds: own } = await trainer.step(images.pixels, images.labels, rates, ++step);
+      seconds.push(own);
+      return loss;
     },
     shares: () => {
       measureLimit();
-      const { roundGradients, weightProducts, inputGradients, ...whole } = last!.seconds;
+      const { roundGradients, weightProducts, inputGradients, ...whole } = seconds[0]!;
+      const parts = Object.keys(whole) as (keyof StepTimes)[];
       return {
-        parts: Object.fromEntries(Object.entries(whole).map(([name, time]) => [name, 1000 * time])),
-        gmacs: products / (weightProducts + inputGradients),
+        parts: Object.fromEntries(parts.map((name) => [name, 1000 * medianOf(name)])),
+        gmacs: products / (medianOf('weightProducts') + medianOf('inputGradients')),
         limit,
         bytes: trainer.bytes,
       };

@@ -212,8 +212,8 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
         'float',
         '--with',
         'recu',
-        '--rate',
-        '3e-3',
+        '--stretch',
+        'auto',
         '--out',
         'taught',
       ];

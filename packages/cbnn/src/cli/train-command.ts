@@ -9,6 +9,7 @@ import { checkOptions, DEFAULT_ARCHITECTURE, type RunOptions, teacherOptions } f
 import { contradiction, prepareRun } from '../train/prepare.js';
 import { placeOf, trainRun } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
+import { startConfig } from '../train/start.js';
 import { note, progressBar, result, trainingBar } from './console.js';
 import { listOf, oneOf, positiveInteger, positiveNumber, share, wholeNumber } from './options.js';
 import { addReadingOptions, dataDirOption, loadRun, stopSignal } from './shared.js';
@@ -146,15 +147,18 @@ interface Continuation {
 async function trainCommand(options: TrainingOptions, path: string, own: Continuation): Promise<void> {
   // A run in a folder of that name is `./float`.
   if (options.teacher !== 'float') return trainOne(options, path, own);
+  const { from, device = 'auto', dataDir = 'data' } = options;
   const teacher = `${path}-teacher`;
+  // Both see the same images, stretched as those of the run that training begins with, or as the teacher finds out.
+  const stretch = options.stretch ?? (from && (startConfig(from).input.stretch ? 'on' : 'off'));
+  const shared = { ...options, ...(stretch && { stretch }) };
   // What cannot be is refused before the teacher is trained.
-  checkOptions({ ...options, dataDir: options.dataDir ?? 'data', teacher });
+  checkOptions({ ...shared, dataDir, teacher, stretch: stretch === 'on' ? 'on' : 'off' });
+  await chooseDevice(device, { technique: 'bnn', ...options });
   refuseOther(path, own);
   note(`teacher: ${teacher}`);
-  await trainOne(teacherOptions(options), teacher, {
-    ...own,
-    resume: existsSync(new RunFolder(teacher).config),
-  });
+  const resume = existsSync(new RunFolder(teacher).config);
+  await trainOne(teacherOptions(shared), teacher, { ...own, resume });
   await trainOne({ ...options, teacher }, path, own);
 }
 

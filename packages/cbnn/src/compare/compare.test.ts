@@ -143,7 +143,9 @@ describe('a comparison', () => {
         [1, 1],
         [32, 1],
         // The native engine has those of Node's pool at most.
-        ...(threads.timing > 1 ? [[32, technique === 'bnn' ? expect.any(Number) : threads.timing]] : []),
+        ...(threads.timing > 1
+          ? [[32, ['bnn', 'pruned'].includes(technique) ? expect.any(Number) : threads.timing]]
+          : []),
       ]);
       for (const { executor, fast, median, slow, others } of times) {
         const own = {

@@ -146,7 +146,7 @@ export async function compare(
     const whole = optionsFor(contender);
     const asked = shared.device ?? 'auto';
     const device = await chooseDevice(asked, { ...whole, technique: contender.technique });
-    const config = await onFittingDevice(buildConfig(whole, first.dataset, first, device), asked);
+    const config = await onFittingDevice(buildConfig(whole, first.dataset, first, device), asked, onNote);
     const folder = new RunFolder(join(out, contender.name));
     if (!existsSync(folder.config))
       return { ...first, config: await measured(config, first.validation, hooks) };

@@ -65,10 +65,13 @@ function trainCommand({ name, from, teacher }: Contender, given: Given): string 
     ...config,
     dataset: { ...config.dataset, source: data },
     ...(config.from && from && { from: { ...config.from, run: join(out, from) } }),
-    ...(config.teacher && teacher && { teacher: { ...config.teacher, run: join(out, teacher) } }),
+    ...(config.teacher && teacher && { teacher: { ...config.teacher, run: pathOf(join(out, teacher)) } }),
   };
   return reproductionCommands({ path, config: renamed, dataDir, validationImages })[0]!;
 }
+
+/** As `--teacher` takes it: a bare word would be a technique's. */
+const pathOf = (run: string): string => (/[/\\]/.test(run) ? run : `./${run}`);
 
 /** What follows the training of the bnn `name`. */
 function compactionCommands(name: string, { dataDir, out, validationImages }: Given): string[] {

@@ -76,7 +76,7 @@ function sections(
       id: 'runtime',
       title: 'Milliseconds',
       short: 'Milliseconds',
-      lead: `Each on the fastest executor that there is for it here, in turns, answers checked: single images and batches on one thread, and batches on all (${result.threads.timing}), however many trained (${result.threads.training}); ${result.cpu}.${lost(result)}`,
+      lead: `Each on the fastest executor that there is for it here, in turns, answers checked: single images and batches on one thread, and batches on all (at most ${result.threads.timing}), however many trained (${result.threads.training}); ${result.cpu}.${lost(result)}`,
       body: markup`${figureCard(figures['error-milliseconds'])}${figureCard(figures['fig5-runtime'])}<div class="card">${htmlTable(
         [
           { header: 'technique' },

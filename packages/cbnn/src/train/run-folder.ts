@@ -139,7 +139,7 @@ export interface Position {
 
 /**
  * Writes checkpoints while training goes on, one after the other: only the copy of the state is waited for, and an earlier write of
- * the same file. A write that failed takes those behind it along, is told by the next call, or by `finish`; the call after that tries again.
+ * the same file. A write that failed takes those behind it along, is told by the next call for the same file, or by `finish`; the call after that tries again.
  */
 export class CheckpointWriter {
   /** of each file, its last */

@@ -344,6 +344,18 @@ describe('a training run', () => {
     await trainer.close();
   });
 
+  it('does not name a best epoch whose weights could not be written, stopped or not', async () => {
+    const path = join(folder, 'unwritten');
+    mkdirSync(new RunFolder(path).best, { recursive: true });
+    const controller = new AbortController();
+    const stopped = train(config, images, path, {
+      signal: controller.signal,
+      onProgress: ({ epoch, step }) => epoch === 2 && step === 1 && controller.abort(),
+    });
+    await expect(stopped).rejects.toThrow('best.safetensors: cannot be written');
+    expect(existsSync(new RunFolder(path).checkpoint)).toBe(false);
+  });
+
   it.runIf(native)('stays what it was when it is finished and asked to go on elsewhere', async () => {
     const path = join(folder, 'packed');
     const again = await trainRun({ ...config, device: 'native' }, images, path, 'data', { resume: true });

@@ -36,6 +36,7 @@ export interface EpochMetrics {
   readonly validationError: number;
   /** learning rate of latent weights in the epoch's last step (techniques without: of all weights) */
   readonly rate: number;
+  /** 0 of an epoch that was only validated since the run went on; its `gradients` are missing then */
   readonly imagesPerSecond: number;
   readonly seconds: number;
   /** what trained it: a run may be continued on another device */
@@ -150,8 +151,8 @@ async function runEpochs(
   };
   /** Keeps all that is done, and throws. */
   const stop = async (signal: AbortSignal) => {
-    // Whatever became of the write before: this one is newer.
-    await writer.finish().catch(() => {});
+    // Also of a best epoch's weights: a position that names them is not written without them.
+    await writer.finish();
     await save();
     await writer.finish();
     signal.throwIfAborted();
@@ -214,7 +215,7 @@ async function runEpochs(
       const seconds = (Date.now() - epochBegun) / 1000;
       report('validating');
       const validationError = await validate().catch(async (error: unknown) => {
-        if (options.signal?.aborted) await stop(options.signal);
+        if (options.signal?.aborted && error === options.signal.reason) await stop(options.signal);
         throw error;
       });
       last = {
