@@ -3,7 +3,7 @@
  * what short runs on CIFAR-10 taught (place values, Glorot-scaled rates ten times higher, cosine schedule, fresh
  * batch-norm statistics before every evaluation).
  */
-import type { LossName, Slicing, TechniqueName } from './plan.js';
+import type { LossName, Slicing } from './plan.js';
 
 /** Learning rates of one step, before Adam's bias correction. */
 export interface Rates {
@@ -35,8 +35,6 @@ export interface Recipe {
   readonly rates: Rates;
   /** peak rate of networks without latent weights */
   readonly floatRate: number;
-  /** those of techniques that do better with others (docs/results) */
-  readonly own?: Readonly<Partial<Record<TechniqueName, Partial<Rates>>>>;
   /** last rate divided by first rate, of the exponential schedule */
   readonly decay: number;
   /** random shifts beside mirroring */
@@ -80,17 +78,14 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   },
 };
 
-/** Peak rates of a technique: its optimizer's, its own in this recipe, or the recipe's for its kind of weights. */
-export function peakRates(
+/** Peak rates of a technique: its optimizer's, or the recipe's for its kind of weights. */
+export const peakRates = (
   recipe: Recipe,
-  technique: { readonly name: TechniqueName; readonly latentWeights: boolean; readonly latentRate?: number },
-): Rates {
-  const own = recipe.own?.[technique.name];
-  return {
-    binary: technique.latentRate ?? own?.binary ?? recipe.rates.binary,
-    float: own?.float ?? (technique.latentWeights ? recipe.rates.float : recipe.floatRate),
-  };
-}
+  { latentWeights, latentRate }: { readonly latentWeights: boolean; readonly latentRate?: number },
+): Rates => ({
+  binary: latentRate ?? recipe.rates.binary,
+  float: latentWeights ? recipe.rates.float : recipe.floatRate,
+});
 
 export interface Schedule {
   readonly kind: 'cosine' | 'exponential';
