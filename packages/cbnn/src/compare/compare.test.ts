@@ -237,7 +237,7 @@ describe('a comparison', () => {
           ['sensitivity', 'compact'].map((verb) => ['cbnn', verb, join(out, 'bnn')]),
         );
         expect(commands[1]).toMatch(/--accept estimate --tries \d --rate-factor 0.5$/);
-        expect(rates).toEqual({ latent: 0.005, real: 0.0025 });
+        expect(rates).toEqual({ latent: 0.0015, real: 0.0025 });
         continue;
       }
       expect(commands).toHaveLength(1);
