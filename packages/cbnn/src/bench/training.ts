@@ -14,7 +14,7 @@ import { createOnnxTrainer } from '../train/onnx-trainer.js';
 import { createRealTrainer } from '../train/real-trainer.js';
 import type { ImageBatch, Trainer } from '../train/trainer.js';
 import { VERSION } from '../version.js';
-import { takeTurns } from './turns.js';
+import { Times, takeTurns } from './turns.js';
 
 export interface TrainingBenchOptions {
   /** whose step; default: bnn */
@@ -253,8 +253,7 @@ async function openNative(
   const products = (backwardProducts(planShapes(plan)) * images.count) / 1e9;
   let step = 0;
   const seconds: StepTimes[] = [];
-  const medianOf = (part: keyof StepTimes): number =>
-    seconds.map((one) => one[part]).sort((a, b) => a - b)[Math.floor(seconds.length / 2)]!;
+  const medianOf = (part: keyof StepTimes): number => new Times(seconds.map((one) => one[part])).at(0.5);
   return {
     engine: `native, ${kernels}`,
     kind: 'native',

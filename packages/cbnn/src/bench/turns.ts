@@ -1,6 +1,6 @@
 /** Times of things that take turns: what a neighbour or a clock does to one of them, it does to all. */
 
-/** Milliseconds of each call, sorted. */
+/** Times of calls, sorted. */
 export class Times {
   private readonly sorted: number[];
 

@@ -12,7 +12,7 @@ import { type TechniqueName, techniqueNames, variationNames } from '../nn/plan.j
 import { type RecipeName, recipes } from '../nn/recipes.js';
 import { unknownName } from '../suggest.js';
 import { techniqueOf, techniques } from '../techniques/index.js';
-import type { RunOptions } from '../train/options.js';
+import { type RunOptions, teacherOptions } from '../train/options.js';
 import { numberForms, numbersOf, ONE_SHOT } from './numbers.js';
 
 /** What may follow a technique, beside the names of variations and slices such as `top4`. */
@@ -127,10 +127,7 @@ export function contenderOf(word: string): Contender {
     technique,
     options,
     ...(start && { from: named(start, inputs) }),
-    // It sees the same bytes, which are in the code already.
-    ...(has('taught') && {
-      teacher: named('float', options.code && options.code !== 'binary' ? ['bit-slices', options.code] : []),
-    }),
+    ...(has('taught') && { teacher: named('float', teacherParts(options)) }),
     ...(has('compact') && {
       compacts: named(
         technique,
@@ -138,6 +135,12 @@ export function contenderOf(word: string): Contender {
       ),
     }),
   };
+}
+
+/** What a teacher of `options` has set, in words. */
+function teacherParts(options: Contender['options']): string[] {
+  const { input, code } = teacherOptions(options);
+  return [input, code].filter((part) => part !== undefined);
 }
 
 /** Those named and those that they build on, each after what it builds on. Throws config errors. */

@@ -5,7 +5,7 @@ import type { CompactionResult } from '../compact/result.js';
 import { techniques } from '../techniques/index.js';
 import { readMetrics } from '../train/run.js';
 import { RunFolder, readJson } from '../train/run-folder.js';
-import type { EpochMetrics, TrainingResult } from '../train/train.js';
+import type { TrainingResult } from '../train/train.js';
 import { COMPACTION_TRIES } from './budget.js';
 import type { Contender } from './contenders.js';
 
@@ -37,19 +37,10 @@ function ofRun(path: string, { name, technique }: Contender, all: number): Stand
     const { validationError } = readJson(folder.result) as TrainingResult;
     return { name, state: 'done', epochs: trains ? { done: all, all } : null, validationError };
   }
-  const metrics = metricsOf(path);
+  const metrics = readMetrics(path);
   const validationError = metrics.at(-1)?.validationError ?? null;
   const done = Math.min(metrics.length, all);
   return { name, state: 'waiting', epochs: trains ? { done, all } : null, validationError };
-}
-
-/** None where a line was cut off as it was written: training drops it when it goes on. */
-function metricsOf(path: string): EpochMetrics[] {
-  try {
-    return readMetrics(path);
-  } catch {
-    return [];
-  }
 }
 
 /** Of the bnn in `path`: its tries are trained one after the other. */

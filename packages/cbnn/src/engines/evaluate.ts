@@ -2,6 +2,7 @@
 import { type PackedModel, wasmRefusal } from '@cbnn/runtime';
 import type { ImageSet } from '../data/dataset.js';
 import { preparedSet } from '../data/prepared-set.js';
+import type { Pixels } from '../graph/evaluator.js';
 import { openDevice } from '../graph/session.js';
 import { argmax } from '../predictions.js';
 import type { ImagesOptions, PackedEngine } from './packed-engine.js';
@@ -24,9 +25,19 @@ export async function predictPacked(
   threads: number,
   options: ImagesOptions = {},
 ): Promise<Uint16Array> {
+  return predictPrepared(model, preparedSet(images, model.input), threads, options);
+}
+
+/** Classes that `model` gives images whose pixels are already prepared. */
+export async function predictPrepared(
+  model: PackedModel,
+  { pixels, count }: Pixels,
+  threads: number,
+  options: ImagesOptions = {},
+): Promise<Uint16Array> {
   const engine = await openEngine(model, threads);
   try {
-    return await classesOf(engine, preparedSet(images, model.input).pixels, images.count, options);
+    return await classesOf(engine, pixels, count, options);
   } finally {
     await engine.close();
   }

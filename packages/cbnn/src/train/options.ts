@@ -107,7 +107,7 @@ export interface RunOptions extends ReadingChoices {
 }
 
 /** Options of a network of full precision on the same images, to teach what `options` train. */
-export function teacherOptions<Options extends Omit<RunOptions, 'dataDir'>>(options: Options) {
+export function teacherOptions<Options extends Partial<RunOptions>>(options: Options) {
   const { technique, variations, from, teacher, sparsity, rounds, weightBits, activationBits, ...rest } =
     options;
   const { input, code, slices, slicing, firstLayer, rate, floatRate, ...shared } = rest;

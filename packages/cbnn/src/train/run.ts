@@ -136,11 +136,12 @@ export function readModel(path: string): PackedModel {
   return decodeModel(readFileSync(file));
 }
 
+/** Of a run, however far it is. What stands behind the last line's end was cut off as it was written. */
 export function readMetrics(path: string): EpochMetrics[] {
   const { metrics } = new RunFolder(path);
   if (!existsSync(metrics)) return [];
   return readFileSync(metrics, 'utf8')
     .split('\n')
-    .filter((line) => line !== '')
+    .slice(0, -1)
     .map((line) => JSON.parse(line) as EpochMetrics);
 }

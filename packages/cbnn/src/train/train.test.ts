@@ -344,6 +344,13 @@ describe('a training run', () => {
     await trainer.close();
   });
 
+  it('reads the epochs of a run whose last line was cut off as it was written', () => {
+    const path = join(folder, 'cut');
+    mkdirSync(path);
+    writeFileSync(new RunFolder(path).metrics, '{"epoch":1}\n{"epo');
+    expect(readMetrics(path)).toEqual([{ epoch: 1 }]);
+  });
+
   it('does not name a best epoch whose weights could not be written, stopped or not', async () => {
     const path = join(folder, 'unwritten');
     mkdirSync(new RunFolder(path).best, { recursive: true });
