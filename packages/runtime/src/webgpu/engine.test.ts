@@ -61,6 +61,10 @@ describe.skipIf(process.env['CBNN_TEST_WEBGPU'] !== '1')('the WebGPU engine', ()
       images.map((image) => [...runReference(model, image).scores]),
     );
     expect([...(await classifier.classify(images[7]!)).scores]).toEqual([...found[7]!.scores]);
+    const engine = await WebGpuEngine.create(model, gpu, { images: 8 });
+    const all = Uint8Array.from(images.flatMap((image) => [...image]));
+    expect([...(await engine.run(all, images.length))]).toEqual(found.flatMap(({ scores }) => [...scores]));
+    engine.close();
     await expect(classifier.classify(images[0]!.subarray(1))).rejects.toThrow('expected 1 of 90 bytes');
     classifier.close();
   });

@@ -1,104 +1,130 @@
 /**
  * Compute shaders in WGSL, one per layer, with its shape as constants.
  *
- * A workgroup computes the 32 outputs of one block at one position of one image, an invocation each: all read the same inputs,
- * and their bits meet in one word. Maps are `[image][y][x][words]` of uint32, channel c being bit c mod 32 of word floor(c / 32);
- * there is no border, taps outside are skipped, as the specification says it.
+ * A workgroup computes the 32 outputs of one block, an invocation each, at a tile of places: all read the same inputs, and their
+ * bits meet in one word. A weight is read once for the whole tile, and neighbouring invocations read neighbouring words. Maps are
+ * `[image][y][x][words]` of uint32, channel c being bit c mod 32 of word floor(c / 32); there is no border, taps outside are
+ * skipped, as the specification says it.
  */
 import type { InputSpec } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 
 export const BLOCK = 32;
 
+/** Places of an unpooled layer that share a weight once it is read: side by side. A pooled layer's are its window. */
+const TILE = 4;
+
 /** uint32 words of a pixel's bits. */
 export const wordsOf = (channels: number): number => Math.ceil(channels / BLOCK);
 
 export const blocksOf = ({ output }: KernelShape): number => Math.ceil(output.channels / BLOCK);
 
-/** int32 sums of `x` and `y` of one layer, by what its inputs are. */
-type Terms = 'bits' | 'image';
+/** Pooled positions, side by side, of one invocation. */
+const tileOf = ({ pool, pooled }: KernelShape): number => (pool > 1 ? 1 : Math.min(TILE, pooled.width));
 
-/** WGSL that adds the products at input position (x, y) to `sum`; `tap`: its number in the kernel. */
-function addTap(terms: Terms, { input }: KernelShape, spec: InputSpec): string {
-  if (terms === 'bits') {
-    const words = wordsOf(input.channels);
+/** Weights of one output and tap: words of bits, or int32 values of the first layer. */
+export const perTapOf = ({ index, input }: KernelShape): number =>
+  index === 0 ? input.channels : wordsOf(input.channels);
+
+/** Workgroups of a layer for `images` images. */
+export const workgroups = (shape: KernelShape, images: number): [number, number, number] => [
+  Math.ceil(shape.pooled.width / tileOf(shape)),
+  shape.pooled.height,
+  blocksOf(shape) * images,
+];
+
+/** What a place adds to its sum, for one tap: WGSL, with `at(p)` the index of the place's first word or byte. */
+function addTap(shape: KernelShape, spec: InputSpec, places: readonly number[]): string {
+  const each = (line: (p: number) => string) => places.map(line).join(' ');
+  if (shape.index > 0)
     return `
-      let start = ((image * ${input.height}u + u32(y)) * ${input.width}u + u32(x)) * ${words}u;
-      let row = (output * TAPS + tap) * ${words}u;
-      var different = 0u;
-      for (var w = 0u; w < ${words}u; w++) { different += countOneBits(source[start + w] ^ weights[row + w]); }
-      sum += ${input.channels} - 2 * i32(different);`;
-  }
+      for (var w = 0u; w < ${perTapOf(shape)}u; w++) {
+        let weight = weights[row + w * ${BLOCK}u];
+        ${each((p) => `sum${p} += select(0, i32(countOneBits(source[at${p} + w] ^ weight)), in${p});`)}
+      }`;
   const isSliced = spec.encoding === 'bit-slices';
-  const inputs = isSliced ? spec.slices.length : spec.channels;
   const sources = isSliced
     ? spec.slices.map(({ channel, bit }, i) => ({ channel, bit, shift: spec.shifts[i]! }))
     : Array.from({ length: spec.channels }, (_, channel) => ({ channel, bit: -1, shift: 0 }));
-  const lines = sources.map(({ channel, bit, shift }, i) => {
-    const weight = `bitcast<i32>(weights[row + ${i}u])`;
-    if (bit < 0) return `sum += ${weight} * (2 * i32(byte(start + ${channel}u)) - 255);`;
-    return `sum += (${weight} * (2 * i32((byte(start + ${channel}u) >> ${bit}u) & 1u) - 1)) << ${shift}u;`;
+  const used = [...new Set(sources.map(({ channel }) => channel))];
+  const bytes = used.map((c) => each((p) => `let v${p}_${c} = byte(at${p} + ${c}u);`));
+  const products = sources.map(({ channel, bit, shift }, i) => {
+    const term = (value: string) =>
+      bit < 0
+        ? `weight * (2 * ${value} - 255)`
+        : `select(-weight, weight, ((${value} >> ${bit}u) & 1) == 1) << ${shift}u`;
+    const add = each((p) => `sum${p} += select(0, ${term(`v${p}_${channel}`)}, in${p});`);
+    return `{ let weight = bitcast<i32>(weights[row + ${i * BLOCK}u]); ${add} }`;
   });
   return `
-      let start = ((image * ${input.height}u + u32(y)) * ${input.width}u + u32(x)) * ${spec.channels}u;
-      let row = (output * TAPS + tap) * ${inputs}u;
-      ${lines.join('\n      ')}`;
+      ${[...bytes, ...products].join('\n      ')}`;
 }
 
 /**
- * The shader of kernel layer `shape`. Bindings: 0 source, 1 weights (uint32: words of bits, or int32 values), 2 thresholds, or
- * scale and bias of each output in turn, 3 out: words of bits, or int32 scores `[image][output]`.
+ * The shader of kernel layer `shape`. Bindings: 0 source, 1 weights `[block][tap][one of perTapOf][output of the block]` of uint32
+ * (words of bits, or int32 values), 2 thresholds, or scale and bias of each output in turn, 3 out: words of bits, or int32 scores
+ * `[image][output]`.
  */
 export function layerShader(shape: KernelShape, spec: InputSpec, isLast: boolean): string {
   const { kind, index, input, output, kernel, stride, padStart, pool, pooled } = shape;
-  const terms: Terms = index === 0 ? 'image' : 'bits';
   const [rows, columns] = kind === 'dense' ? [input.height, input.width] : [kernel, kernel];
   const blocks = blocksOf(shape);
+  const tile = tileOf(shape);
+  const places = Array.from({ length: tile * pool * pool }, (_, p) => p);
+  const each = (line: (p: number) => string) => places.map(line).join('\n  ');
+  const units = index === 0 ? spec.channels : wordsOf(input.channels);
+  // Of bits the sum is what is inside, less twice the differences, which are what was added up.
+  const total = (p: number) => (index === 0 ? `sum${p}` : `(inside${p} * ${input.channels} - 2 * sum${p})`);
+  const pooledAt = (t: number) => {
+    const window = places.slice(t * pool * pool, (t + 1) * pool * pool).map(total);
+    return window.reduce((best, one) => `max(${best}, ${one})`);
+  };
+  const tiles = Array.from({ length: tile }, (_, t) => t);
   return `
 @group(0) @binding(0) var<storage, read> source: array<u32>;
 @group(0) @binding(1) var<storage, read> weights: array<u32>;
 @group(0) @binding(2) var<storage, read> limits: array<i32>;
 @group(0) @binding(3) var<storage, read_write> out: array<u32>;
-const TAPS = ${rows * columns}u;
-var<workgroup> mask: atomic<u32>;
+var<workgroup> masks: array<atomic<u32>, ${tile}>;
 
-fn byte(at: u32) -> u32 { return (source[at >> 2u] >> ((at & 3u) * 8u)) & 255u; }
-
-fn sumAt(image: u32, output: u32, oy: u32, ox: u32) -> i32 {
-  var sum = 0;
-  for (var ky = 0; ky < ${rows}; ky++) {
-    let y = i32(oy) * ${stride} + ky - ${padStart};
-    if (y < 0 || y >= ${input.height}) { continue; }
-    for (var kx = 0; kx < ${columns}; kx++) {
-      let x = i32(ox) * ${stride} + kx - ${padStart};
-      if (x < 0 || x >= ${input.width}) { continue; }
-      let tap = u32(ky * ${columns} + kx);${addTap(terms, shape, spec)}
-    }
-  }
-  return sum;
-}
+fn byte(at: u32) -> i32 { return i32((source[at >> 2u] >> ((at & 3u) * 8u)) & 255u); }
 
 @compute @workgroup_size(${BLOCK})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let image = group.z / ${blocks}u;
   let block = group.z % ${blocks}u;
   let output = block * ${BLOCK}u + lane;
+  ${each((p) => {
+    const [t, i] = [Math.floor(p / (pool * pool)), p % (pool * pool)];
+    const x = `i32(group.x * ${tile * pool}u + ${t * pool + (i % pool)}u)`;
+    const y = `i32(group.y * ${pool}u + ${Math.floor(i / pool)}u)`;
+    const origin = `let x${p} = ${x} * ${stride} - ${padStart}; let y${p} = ${y} * ${stride} - ${padStart};`;
+    return `${origin} var sum${p} = 0; var inside${p} = 0;`;
+  })}
+  for (var ky = 0; ky < ${rows}; ky++) {
+    for (var kx = 0; kx < ${columns}; kx++) {
+      let row = (block * ${rows * columns}u + u32(ky * ${columns} + kx)) * ${perTapOf(shape) * BLOCK}u + lane;
+      ${each((p) => {
+        // Below 0 is far above as unsigned. Not `&&`: drivers that follow every path of such branches never end at nine places.
+        const inside = `(u32(y${p} + ky) < ${input.height}u) & (u32(x${p} + kx) < ${input.width}u)`;
+        const at = `((image * ${input.height}u + u32(y${p} + ky)) * ${input.width}u + u32(x${p} + kx)) * ${units}u`;
+        return `let in${p} = ${inside}; let at${p} = select(0u, ${at}, in${p}); inside${p} += select(0, 1, in${p});`;
+      })}${addTap(shape, spec, places)}
+    }
+  }
   if (output < ${output.channels}u) {${
     isLast
       ? `
     out[image * ${output.channels}u + output] =
-      bitcast<u32>(sumAt(image, output, 0u, 0u) * limits[2u * output] + limits[2u * output + 1u]);
+      bitcast<u32>(${total(0)} * limits[2u * output] + limits[2u * output + 1u]);
   }`
       : `
-    var best = sumAt(image, output, group.y * ${pool}u, group.x * ${pool}u);
-    for (var i = 1u; i < ${pool * pool}u; i++) {
-      best = max(best, sumAt(image, output, group.y * ${pool}u + i / ${pool}u, group.x * ${pool}u + i % ${pool}u));
-    }
-    if (best >= limits[output]) { atomicOr(&mask, 1u << lane); }
+    ${tiles.map((t) => `if (${pooledAt(t)} >= limits[output]) { atomicOr(&masks[${t}], 1u << lane); }`).join('\n    ')}
   }
   workgroupBarrier();
-  if (lane == 0u) {
-    out[((image * ${pooled.height}u + group.y) * ${pooled.width}u + group.x) * ${wordsOf(output.channels)}u + block] = atomicLoad(&mask);
+  let x = group.x * ${tile}u + lane;
+  if (lane < ${tile}u && x < ${pooled.width}u) {
+    out[((image * ${pooled.height}u + group.y) * ${pooled.width}u + x) * ${wordsOf(output.channels)}u + block] = atomicLoad(&masks[lane]);
   }`
   }
 }`;
