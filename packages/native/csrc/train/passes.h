@@ -89,6 +89,11 @@ static inline Floats smaller(Floats a, Floats b) {
 }
 #endif
 
+#ifndef NARROW
+static inline Eighths narrowed(Sums values) { return __builtin_convertvector(values, Eighths); }
+static inline Sums widened(const uint8_t *bytes) { return __builtin_convertvector(*(const UnsignedEighths *)bytes, Sums); }
+#endif
+
 /* Pixels that a row is read ahead: the lanes of a vector lie far apart, too far for the processor to guess. */
 enum { AHEAD = 12 };
 
@@ -163,14 +168,14 @@ POOL(int32_t, 32, int64_t, int64_t)
         clipped -= magnitude > MOST_GRADIENT + .5f;                                                                                  \
         squares += whole * whole;                                                                                                    \
         if (size == 1) {                                                                                                             \
-          *(Eighths *)to = __builtin_convertvector(whole, Eighths);                                                                  \
+          *(Eighths *)to = narrowed(whole);                                                                                          \
           to += out_pitch;                                                                                                           \
           continue;                                                                                                                  \
         }                                                                                                                            \
-        const Sums place = __builtin_convertvector(*(const UnsignedEighths *)won, Sums);                                             \
+        const Sums place = widened(won);                                                                                             \
         for (int j = 0; j < size * size; j++)                                                                                        \
           *(Eighths *)(to + (size_t)(j / size) * row + (size_t)(j % size) * out_pitch) =                                             \
-              __builtin_convertvector(whole & (place == j), Eighths);                                                                \
+              narrowed(whole & (place == j));                                                                                        \
         won += pitch;                                                                                                                \
         to += size * out_pitch;                                                                                                      \
       }                                                                                                                              \
