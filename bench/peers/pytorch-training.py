@@ -48,7 +48,7 @@ def read_batches(folder, names):
 class SignWeight(torch.autograd.Function):
     @staticmethod
     def forward(ctx, w):
-        return torch.where(w >= 0, 1.0, -1.0)
+        return (w >= 0).float() * 2 - 1
 
     @staticmethod
     def backward(ctx, d):
@@ -59,7 +59,7 @@ class SignActivation(torch.autograd.Function):
     @staticmethod
     def forward(ctx, y):
         ctx.save_for_backward(y)
-        return torch.where(y >= 0, 1.0, -1.0)
+        return (y >= 0).float() * 2 - 1
 
     @staticmethod
     def backward(ctx, d):
@@ -260,26 +260,31 @@ def measure(args):
                       "input": args.input, "median": times[len(times) // 2], "steps": len(times)}))
 
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("data", nargs="?")
-parser.add_argument("--time", type=int, help="only time this many steps, on made-up images")
-parser.add_argument("--epochs", type=int, default=20)
-parser.add_argument("--width", type=int, default=32, help="channels of the first two convolutions")
-parser.add_argument("--dense", type=int, help="units of the dense layers (default: 8 x width)")
-parser.add_argument("--input", choices=["bit-slices", "8-bit"], default="bit-slices")
-parser.add_argument("--batch", type=int, default=100)
-parser.add_argument("--rate", type=float, default=1e-2, help="of latent weights, times each layer's Glorot factor")
-parser.add_argument("--float-rate", type=float, default=5e-3)
-parser.add_argument("--seed", type=int, default=1)
-parser.add_argument("--threads", type=int, default=os.cpu_count())
-parser.add_argument("--checkpoint")
-arguments = parser.parse_args()
-torch.set_num_threads(arguments.threads)
-if arguments.time is not None and arguments.time < 4:
-    parser.error("--time: expected at least 4 steps, of which the first three do not count")
-if arguments.time:
-    measure(arguments)
-elif arguments.data:
-    train(arguments)
-else:
-    parser.error("expected the folder of CIFAR-10, or --time")
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", nargs="?")
+    parser.add_argument("--time", type=int, help="only time this many steps, on made-up images")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--width", type=int, default=32, help="channels of the first two convolutions")
+    parser.add_argument("--dense", type=int, help="units of the dense layers (default: 8 x width)")
+    parser.add_argument("--input", choices=["bit-slices", "8-bit"], default="bit-slices")
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=1e-2, help="of latent weights, times each layer's Glorot factor")
+    parser.add_argument("--float-rate", type=float, default=5e-3)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--checkpoint")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.time is not None and arguments.time < 4:
+        parser.error("--time: expected at least 4 steps, of which the first three do not count")
+    if arguments.time:
+        measure(arguments)
+    elif arguments.data:
+        train(arguments)
+    else:
+        parser.error("expected the folder of CIFAR-10, or --time")
+
+
+if __name__ == "__main__":
+    main()
