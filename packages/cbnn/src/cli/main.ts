@@ -10,8 +10,16 @@ import { addEvaluationCommands } from './evaluation-commands.js';
 import { addRunCommands } from './run-commands.js';
 import { addTrainCommand } from './train-command.js';
 
-/** Runs the program with `args` (without node and script); returns the exit code. */
+/** As programs end that a signal tells of it: 128 + SIGPIPE. */
+const NOBODY_READS = 141;
+
+/** Runs the program with `args` (without node and script); returns the exit code. Ends it where nobody reads on (`| head`). */
 export async function main(args: readonly string[]): Promise<number> {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      process.exit(NOBODY_READS);
+    });
   const program = new Command('cbnn')
     .description('From labelled images to a compact binary neural network')
     .version(VERSION)

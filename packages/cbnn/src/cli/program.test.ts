@@ -1,5 +1,6 @@
 /** The built program as a user runs it, through the whole job on few images, and where it must refuse. */
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -274,6 +275,16 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       const { stdout } = await promisify(execFile)(process.execPath, ['example.mjs'], { cwd: folder });
       expect(stdout).toMatch(/report\.html \d /);
       expect(existsSync(join(folder, 'runs', 'signs', 'report.html'))).toBe(true);
+    });
+
+    it('ends without a word where nobody reads on', async () => {
+      const child = spawn(process.execPath, [program, 'train', '--help'], { cwd: folder });
+      child.stdout.destroy();
+      const errors: Buffer[] = [];
+      child.stderr.on('data', (part: Buffer) => errors.push(part));
+      const [code] = await once(child, 'close');
+      expect(Buffer.concat(errors).toString()).toBe('');
+      expect(code).toBe(141);
     });
 
     it('gives a small demo', async () => {
