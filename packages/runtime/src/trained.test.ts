@@ -1,4 +1,7 @@
-/** Models that were trained, from docs/results, on every engine: what random ones have not, such as few or many bits alike. */
+/**
+ * Models that were trained, from docs/results, on WebAssembly and every native instruction set (on WebGPU: its own tests): what random
+ * ones have not, such as few or many bits alike.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -13,7 +16,7 @@ const files = readdirSync(results, { recursive: true, encoding: 'utf8' }).filter
 
 it('there are some', () => expect(files.length).toBeGreaterThan(2));
 
-it.each(files)('%s gives the same on every engine', async (file) => {
+it.each(files)('%s gives the same', async (file) => {
   const model = decodeModel(readFileSync(join(results, file)));
   const { height, width, channels } = model.input;
   const dice = new Dice(files.indexOf(file));

@@ -1,4 +1,4 @@
-/** Every engine that is here against the reference engine: all hidden bits, layer by layer, and all scores. */
+/** Engines of the CPU against the reference engine: all hidden bits, layer by layer, and all scores. */
 import { NativeEngine, nativeKernels } from '@cbnn/native';
 import { expect } from 'vitest';
 import type { PackedModel } from '../model.js';

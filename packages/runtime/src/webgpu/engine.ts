@@ -22,6 +22,9 @@ const STORAGE = 0x80;
  */
 const MOST_IMAGES = 256;
 
+/** Of all buffers together, as much as the other engines take at most. */
+const MOST_BYTES = 2 ** 29;
+
 interface Layer {
   readonly pipeline: GPUComputePipeline;
   readonly bindings: GPUBindGroup;
@@ -58,10 +61,16 @@ export class WebGpuEngine {
     });
     const { height, width, channels } = model.input;
     const shapes = modelShapes(model);
-    // Bytes of the largest buffer for one image, and blocks of one dispatch for it.
-    const largest = Math.max(height * width * channels, ...shapes.map(outBytes));
+    // Bytes of the buffers of one image, and blocks of one dispatch for it.
+    const sizes = [height * width * channels, ...shapes.map(outBytes)];
     const blocks = Math.max(...shapes.map(blocksOf));
-    const fit = Math.min(most / largest, device.limits.maxComputeWorkgroupsPerDimension / blocks);
+    const left = MOST_BYTES - sum(shapes.map((shape) => weightBytes(shape) + 8 * shape.output.channels));
+    if (left < sum(sizes))
+      throw configError(
+        `engine webgpu: it needs ${MOST_BYTES - left + sum(sizes)} bytes of memory, more than ${MOST_BYTES}`,
+      );
+    const { maxComputeWorkgroupsPerDimension: dispatches } = device.limits;
+    const fit = Math.min(left / sum(sizes), most / Math.max(...sizes), dispatches / blocks);
     const count = Math.max(1, Math.min(wanted, Math.floor(fit)));
     const buffer = (name: string, bytes: number, usage: number): GPUBuffer => {
       if (bytes > most)
@@ -77,6 +86,8 @@ export class WebGpuEngine {
       device.queue.writeBuffer(made, 0, data());
       return made;
     };
+    // Without it, a lack of memory would show at the first image.
+    device.pushErrorScope('out-of-memory');
     try {
       const images = buffer('the images', count * height * width * channels, STORAGE | COPY_DST);
       const layers: Layer[] = [];
@@ -107,6 +118,8 @@ export class WebGpuEngine {
         layers.push({ pipeline, bindings, shape, out });
         source = out;
       }
+      const lacking = await device.popErrorScope();
+      if (lacking) throw configError(`engine webgpu: ${lacking.message}`);
       const { description, vendor } = adapter.info;
       return new WebGpuEngine(
         model,
@@ -201,6 +214,8 @@ export class WebGpuEngine {
     return copy;
   }
 }
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
 
 /** Bytes of a layer's output for one image: words of bits, or scores. */
 const outBytes = (

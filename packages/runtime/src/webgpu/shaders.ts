@@ -11,8 +11,8 @@ import type { KernelShape } from '../shapes.js';
 
 export const BLOCK = 32;
 
-/** Places of an unpooled layer that share a weight once it is read: side by side. A pooled layer's are its window. */
-const TILE = 4;
+/** Places that share a weight once it is read: side by side, or of the window of a pooling, part by part where it has more. */
+const PLACES = 4;
 
 /** uint32 words of a pixel's bits. */
 export const wordsOf = (channels: number): number => Math.ceil(channels / BLOCK);
@@ -20,7 +20,7 @@ export const wordsOf = (channels: number): number => Math.ceil(channels / BLOCK)
 export const blocksOf = ({ output }: KernelShape): number => Math.ceil(output.channels / BLOCK);
 
 /** Pooled positions, side by side, of one invocation. */
-const tileOf = ({ pool, pooled }: KernelShape): number => (pool > 1 ? 1 : Math.min(TILE, pooled.width));
+const tileOf = ({ pool, pooled }: KernelShape): number => (pool > 1 ? 1 : Math.min(PLACES, pooled.width));
 
 /** Weights of one output and tap: words of bits, or int32 values of the first layer. */
 export const perTapOf = ({ index, input }: KernelShape): number =>
@@ -70,15 +70,17 @@ export function layerShader(shape: KernelShape, spec: InputSpec, isLast: boolean
   const [rows, columns] = kind === 'dense' ? [input.height, input.width] : [kernel, kernel];
   const blocks = blocksOf(shape);
   const tile = tileOf(shape);
-  const places = Array.from({ length: tile * pool * pool }, (_, p) => p);
-  const each = (line: (p: number) => string) => places.map(line).join('\n  ');
+  const window = pool * pool;
+  const places = Array.from({ length: pool > 1 ? PLACES : tile }, (_, p) => p);
+  const each = (line: (p: number) => string) => places.map(line).join('\n      ');
   const units = index === 0 ? spec.channels : wordsOf(input.channels);
   // Of bits the sum is what is inside, less twice the differences, which are what was added up.
   const total = (p: number) => (index === 0 ? `sum${p}` : `(inside${p} * ${input.channels} - 2 * sum${p})`);
-  const pooledAt = (t: number) => {
-    const window = places.slice(t * pool * pool, (t + 1) * pool * pool).map(total);
-    return window.reduce((best, one) => `max(${best}, ${one})`);
-  };
+  // Of the last part of a window fewer places than PLACES may be left.
+  const keep = (p: number) =>
+    pool > 1
+      ? `best0 = max(best0, select(best0, ${total(p)}, part * ${PLACES}u + ${p}u < ${window}u));`
+      : `best${p} = ${total(p)};`;
   const tiles = Array.from({ length: tile }, (_, t) => t);
   return `
 @group(0) @binding(0) var<storage, read> source: array<u32>;
@@ -94,32 +96,38 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let image = group.z / ${blocks}u;
   let block = group.z % ${blocks}u;
   let output = block * ${BLOCK}u + lane;
-  ${each((p) => {
-    const [t, i] = [Math.floor(p / (pool * pool)), p % (pool * pool)];
-    const x = `i32(group.x * ${tile * pool}u + ${t * pool + (i % pool)}u)`;
-    const y = `i32(group.y * ${pool}u + ${Math.floor(i / pool)}u)`;
-    const origin = `let x${p} = ${x} * ${stride} - ${padStart}; let y${p} = ${y} * ${stride} - ${padStart};`;
-    return `${origin} var sum${p} = 0; var inside${p} = 0;`;
-  })}
-  for (var ky = 0; ky < ${rows}; ky++) {
-    for (var kx = 0; kx < ${columns}; kx++) {
-      let row = (block * ${rows * columns}u + u32(ky * ${columns} + kx)) * ${perTapOf(shape) * BLOCK}u + lane;
+  ${tiles.map((t) => `var best${t} = -2147483647;`).join(' ')}
+  for (var part = 0u; part < ${pool > 1 ? Math.ceil(window / PLACES) : 1}u; part++) {
       ${each((p) => {
-        // Below 0 is far above as unsigned. Not `&&`: drivers that follow every path of such branches never end at nine places.
-        const inside = `(u32(y${p} + ky) < ${input.height}u) & (u32(x${p} + kx) < ${input.width}u)`;
-        const at = `((image * ${input.height}u + u32(y${p} + ky)) * ${input.width}u + u32(x${p} + kx)) * ${units}u`;
-        return `let in${p} = ${inside}; let at${p} = select(0u, ${at}, in${p}); inside${p} += select(0, 1, in${p});`;
-      })}${addTap(shape, spec, places)}
-    }
+        const place = `part * ${PLACES}u + ${p}u`;
+        const [x, y] =
+          pool > 1
+            ? [`group.x * ${pool}u + (${place}) % ${pool}u`, `group.y * ${pool}u + (${place}) / ${pool}u`]
+            : [`group.x * ${tile}u + ${p}u`, 'group.y'];
+        const origin = (at: string) => `i32(${at}) * ${stride} - ${padStart}`;
+        return `let x${p} = ${origin(x)}; let y${p} = ${origin(y)}; var sum${p} = 0; var inside${p} = 0;`;
+      })}
+      for (var ky = 0; ky < ${rows}; ky++) {
+        for (var kx = 0; kx < ${columns}; kx++) {
+          let row = (block * ${rows * columns}u + u32(ky * ${columns} + kx)) * ${perTapOf(shape) * BLOCK}u + lane;
+          ${each((p) => {
+            // Below 0 is far above as unsigned. Not `&&`: drivers that follow every path of such branches never end at nine places.
+            const inside = `(u32(y${p} + ky) < ${input.height}u) & (u32(x${p} + kx) < ${input.width}u)`;
+            const at = `((image * ${input.height}u + u32(y${p} + ky)) * ${input.width}u + u32(x${p} + kx)) * ${units}u`;
+            return `let in${p} = ${inside}; let at${p} = select(0u, ${at}, in${p}); inside${p} += select(0, 1, in${p});`;
+          })}${addTap(shape, spec, places)}
+        }
+      }
+      ${each(keep)}
   }
   if (output < ${output.channels}u) {${
     isLast
       ? `
     out[image * ${output.channels}u + output] =
-      bitcast<u32>(${total(0)} * limits[2u * output] + limits[2u * output + 1u]);
+      bitcast<u32>(best0 * limits[2u * output] + limits[2u * output + 1u]);
   }`
       : `
-    ${tiles.map((t) => `if (${pooledAt(t)} >= limits[output]) { atomicOr(&masks[${t}], 1u << lane); }`).join('\n    ')}
+    ${tiles.map((t) => `if (best${t} >= limits[output]) { atomicOr(&masks[${t}], 1u << lane); }`).join('\n    ')}
   }
   workgroupBarrier();
   let x = group.x * ${tile}u + lane;
