@@ -175,10 +175,24 @@ describe.skipIf(!isBuilt)('the packed runtime', () => {
       const lines = new Set(stdout.trim().split('\n'));
       expect([...lines].sort()).toEqual([
         native
-          ? expect.stringMatching(/^native: \w+, batches on 2 threads$/)
+          ? expect.stringMatching(/^native: \w+, the fastest that this processor has; batches on 2 threads$/)
           : expect.stringMatching(/^wasm: .*; @cbnn\/native has nothing that runs on/),
         'wasm: WebAssembly with SIMD, batches on 2 workers',
       ]);
     },
   );
+
+  it('runs on WebAssembly where the native package is missing, or has nothing for this machine', async () => {
+    const script = `import { load } from '@cbnn/runtime';
+      import { readFileSync } from 'node:fs';
+      const { engine } = await load(readFileSync('${golden}/${models[0]}.safetensors'));
+      console.log(engine);`;
+    const engineNow = async (): Promise<string> =>
+      (await run(process.execPath, ['--input-type=module', '-e', script], { cwd: project })).stdout.trim();
+    const native = join(project, 'node_modules/@cbnn/native');
+    rmSync(join(native, 'prebuilds'), { recursive: true, force: true });
+    expect(await engineNow()).toMatch(/^wasm: .*; @cbnn\/native has nothing that runs on/);
+    rmSync(native, { recursive: true });
+    expect(await engineNow()).toBe('wasm: WebAssembly with SIMD; @cbnn/native is not installed');
+  });
 });

@@ -105,6 +105,28 @@ describe.each(nativeKernels())('the native engine on %s', (kernels) => {
 describe.skipIf(nativeRefusal() !== null)('the native engine', () => {
   const { model, images } = randomCase(5);
 
+  it('leaves the event loop free while a batch runs', async () => {
+    const large = randomCase(6, {
+      input: { height: 32, width: 32, channels: 3 },
+      layers: parseArchitecture('128C3-128C3-10FC'),
+    });
+    const pixels = new Uint8Array(300 * large.images[0]!.length);
+    let done = false;
+    let turns = 0;
+    const batch = NativeEngine.create(large.model)
+      .runBatch(pixels, 300, { threads: 1 })
+      .then(() => {
+        done = true;
+      });
+    while (!done) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turns++;
+    }
+    await batch;
+    // One that waits turns once or twice.
+    expect(turns).toBeGreaterThan(20);
+  });
+
   it('measures its layers, and the limit beside them', () => {
     const engine = NativeEngine.create(model);
     engine.run(images[0]!, new Int32Array(model.classes.length));

@@ -46,7 +46,7 @@ export interface Classifier {
   /** Throws a data error for an image of another size. */
   classify(image: Image): Promise<Classification>;
   /** Several images, as a list or as one array after the other. */
-  classifyBatch(images: readonly Image[] | Uint8Array): Promise<Classification[]>;
+  classifyBatch(images: readonly Image[] | Uint8Array | Uint8ClampedArray): Promise<Classification[]>;
   /** Ends the workers that batches run on, where there are any. */
   close(): void;
 }
@@ -129,7 +129,8 @@ export async function loadWith(
       return runner.description;
     },
     classify: one,
-    async classifyBatch(images) {
+    async classifyBatch(batch) {
+      const images = batch instanceof Uint8ClampedArray ? unclamped(batch) : batch;
       const isFlat = images instanceof Uint8Array;
       if (isFlat && images.length % size !== 0)
         throw dataError(`batch: expected a multiple of ${size} bytes (one image), got ${images.length}`);
@@ -287,9 +288,12 @@ async function fetchBytes(address: string | URL): Promise<Uint8Array> {
 }
 
 /** The bytes that the model takes. Of RGBA, alpha is left out; a grey model takes it where red, green and blue are equal. */
+const unclamped = ({ buffer, byteOffset, length }: Uint8ClampedArray): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, length);
+
 function pixelsOf(image: Image, { input }: PackedModel): Uint8Array {
   if (image instanceof Uint8Array) return image;
-  if (image instanceof Uint8ClampedArray) return new Uint8Array(image.buffer, image.byteOffset, image.length);
+  if (image instanceof Uint8ClampedArray) return unclamped(image);
   const { data, width, height } = image;
   const { channels } = input;
   if (width !== input.width || height !== input.height)

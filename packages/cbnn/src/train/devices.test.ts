@@ -30,7 +30,12 @@ describe('the device', () => {
     expect(await chooseDevice('auto', { technique: 'bnn' })).toBe(native ? 'native' : other);
     const float = native && (await isNativeFastest({ technique: 'float' }));
     expect(await chooseDevice('auto', { technique: 'float' })).toBe(float ? 'native' : other);
-    expect(await chooseDevice('auto', { technique: 'bnn', variations: ['bop'] })).toBe(other);
+    const notes: string[] = [];
+    const withBop = { technique: 'bnn', variations: ['bop'] } as const;
+    expect(await chooseDevice('auto', withBop, (note) => notes.push(note))).toBe(other);
+    expect(notes).toEqual([
+      `device native: technique bnn with bop has no native step; trained on ${other} instead`,
+    ]);
     expect(await chooseDevice('cpu', { technique: 'bnn' })).toBe('cpu');
   });
 

@@ -9,16 +9,24 @@ export type TrainingDevice = (typeof trainingDevices)[number];
 
 /**
  * The device that `name` stands for: `auto` is the native step where it trains that here faster than others, then ONNX Runtime's
- * native CPU kernels, then its WebAssembly. Throws a config error where what was asked for is not there.
+ * native CPU kernels, then its WebAssembly, with a note why. Throws a config error where what was asked for is not there.
  */
-export async function chooseDevice(name: TrainingDevice, trained: Trained): Promise<RunConfig['device']> {
-  if (name === 'auto' || name === 'native') {
-    const refusal = await nativeTrainingRefusal(trained);
-    if (refusal === null && (name === 'native' || (await isNativeFastest(trained)))) return 'native';
-    if (name === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
-  }
-  return (await openDevice(name, 1)).name;
+export async function chooseDevice(
+  name: TrainingDevice,
+  trained: Trained,
+  onNote?: (note: string) => void,
+): Promise<RunConfig['device']> {
+  if (name !== 'auto' && name !== 'native') return (await openDevice(name, 1)).name;
+  const refusal = await nativeTrainingRefusal(trained);
+  if (refusal === null && (name === 'native' || (await isNativeFastest(trained)))) return 'native';
+  if (name === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
+  const other = (await openDevice('auto', 1)).name;
+  onNote?.(insteadOfNative(refusal ?? 'it is not faster here for this technique', other));
+  return other;
 }
+
+const insteadOfNative = (why: string, device: string): string =>
+  `device native: ${why}; trained on ${device} instead`;
 
 /**
  * `config`, on a device that can train its network: where the native step was chosen and the network is too large for it, `auto`
@@ -34,6 +42,6 @@ export async function onFittingDevice(
   if (refusal === null) return config;
   if (asked === 'native') throw configError(`device native: ${refusal}; choose --device auto`);
   const { name } = await openDevice('auto', 1);
-  onNote?.(`device native: ${refusal}; trained on ${name} instead`);
+  onNote?.(insteadOfNative(refusal, name));
   return { ...config, device: name };
 }

@@ -30,8 +30,7 @@ export type Trained = Pick<Plan, 'technique' | 'variations'>;
 export async function nativeTrainingRefusal(trained: Trained): Promise<string | null> {
   const { technique, variations = [] } = trained;
   const { nativeStep } = techniqueOf(trained);
-  if (nativeStep === null)
-    return `technique ${[technique, ...variations].join(' with ')} has no native step; the other devices train it`;
+  if (nativeStep === null) return `technique ${[technique, ...variations].join(' with ')} has no native step`;
   const native = await nativePackage();
   if (!native) return NOT_HERE;
   const kernels = nativeStep === 'integers' ? native.trainingKernels() : native.realTrainingKernels();

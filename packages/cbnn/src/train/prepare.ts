@@ -143,7 +143,7 @@ export async function prepareRun(
   } = {},
 ): Promise<PreparedRun> {
   checkOptions(options);
-  const device = await chooseDevice(options.device ?? 'auto', { technique: 'bnn', ...options });
+  const device = await chooseDevice(options.device ?? 'auto', { technique: 'bnn', ...options }, hooks.onNote);
   const dataset = await loadDataset(options.data, {
     dataDir: options.dataDir,
     ...(options.limit !== undefined && { limit: options.limit }),

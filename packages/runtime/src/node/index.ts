@@ -38,7 +38,7 @@ async function openNative(model: PackedModel, threads: number): Promise<Runner |
     return {
       run: (pixels, scores) => engine.run(pixels, scores),
       runBatch: (pixels, count) => engine.runBatch(pixels, count, { threads }),
-      description: `native: ${engine.kernels}, batches on ${used} thread${used === 1 ? '' : 's'}`,
+      description: `native: ${engine.kernels}, the fastest that this processor has; batches on ${used} thread${used === 1 ? '' : 's'}`,
     };
   } catch (error) {
     return (error instanceof Error ? error.message : String(error)).replace('engine native: ', '');
