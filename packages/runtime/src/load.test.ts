@@ -6,7 +6,7 @@ import { load } from './load.js';
 import { encodeModel } from './model-file.js';
 import { load as loadInNode } from './node/index.js';
 import { classify, runReference } from './reference.js';
-import { randomCase } from './testing/random-model.js';
+import { randomCase, randomModel } from './testing/random-model.js';
 
 const layers = parseArchitecture('5C3-MP2-7C3-6FC-4FC');
 const colour = randomCase(7, { layers, input: { height: 8, width: 6, channels: 3 } }, 3);
@@ -52,6 +52,24 @@ describe('load', () => {
     const clamped = colour.images.map((one) => new Uint8ClampedArray(one));
     for (const batch of [all, new Uint8ClampedArray(all), colour.images, images, clamped])
       expect((await classifier.classifyBatch(batch)).map(({ scores }) => [...scores])).toEqual(expected);
+  });
+
+  it('refuses small files of networks that would take more memory or time than any should', async () => {
+    // Nine maps of 4096 x 4096 x 16.
+    const wide = parseArchitecture(`${'16C1-'.repeat(9)}1C4S4V-1C4S4V-1C4S4V-2FC`);
+    const huge = encodeModel(
+      randomModel(1, { layers: wide, input: { height: 4096, width: 4096, channels: 3 } }),
+    );
+    expect(huge.length).toBeLessThan(100_000);
+    for (const engine of ['auto', 'reference'] as const)
+      await expect(load(huge, { engine })).rejects.toThrow(/^engine \w+: .*bytes of memory/);
+    // Rows that are too wide for tables, and minutes of plain loops.
+    const long = parseArchitecture('8C7-8C7-8C7-8C7-1C4S4V-1C4S4V-2FC');
+    const slow = encodeModel(
+      randomModel(1, { layers: long, input: { height: 400, width: 4096, channels: 3 } }),
+    );
+    const found = await load(slow).catch((error: Error) => error.message);
+    expect(found).toMatch(/^engine auto: plain loops, because .* and plain loops would take minutes/);
   });
 
   it('takes grey image data for a model of one channel, and no other', async () => {

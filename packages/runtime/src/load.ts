@@ -2,7 +2,7 @@
 import { CbnnError, configError, dataError } from './errors.js';
 import type { PackedModel } from './model.js';
 import { decodeModel } from './model-file.js';
-import { classify, runReference } from './reference.js';
+import { classify, referenceRefusal, runReference } from './reference.js';
 import { checkPixels } from './slices.js';
 import { type StartThread, Threads } from './threads.js';
 import { WasmEngine, wasmRefusal } from './wasm/engine.js';
@@ -162,10 +162,14 @@ async function openRunner(
   threads: number,
   { openNative, startThread, findGpu }: Platform,
 ): Promise<Runner> {
-  const reference = (why: string): Runner => ({
-    run: (pixels, scores) => scores.set(runReference(model, pixels).scores),
-    description: `reference: ${why}`,
-  });
+  const reference = (why: string): Runner => {
+    const refusal = referenceRefusal(model, { products: engine === 'auto' });
+    if (refusal) throw configError(`engine ${engine}: ${engine === 'auto' ? `${why}, and ` : ''}${refusal}`);
+    return {
+      run: (pixels, scores) => scores.set(runReference(model, pixels).scores),
+      description: `reference: ${why}`,
+    };
+  };
   if (engine === 'reference') return reference('plain loops, as asked for');
   if (engine === 'webgpu') {
     const gpu = await findGpu();

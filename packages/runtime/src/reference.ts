@@ -11,7 +11,7 @@ import { unpackRows } from './bits.js';
 import { modelShapes } from './bounds.js';
 import type { InputSpec, PackedModel, Weights } from './model.js';
 import { prepareImage } from './prepare.js';
-import type { KernelShape } from './shapes.js';
+import type { KernelShape, MapShape } from './shapes.js';
 import { checkPixels } from './slices.js';
 
 /** What one kernel layer computed. */
@@ -32,6 +32,23 @@ export interface ReferenceResult {
 export interface ReferenceOptions {
   /** the pixels have already been through the model's stretch and code; default false */
   readonly prepared?: boolean;
+}
+
+/** Bytes of an image's maps at most, as other engines. */
+const MOST_BYTES = 2 ** 29;
+/** Products of an image at most, where nobody asked for plain loops: half a minute. */
+const MOST_PRODUCTS = 2 ** 34;
+
+/** Why `model` should not run here; null where it can. `products`: whether its length counts, too. */
+export function referenceRefusal(model: PackedModel, { products }: { products: boolean }): string | null {
+  const shapes = modelShapes(model);
+  const total = (of: (shape: KernelShape) => number) => shapes.reduce((sum, shape) => sum + of(shape), 0);
+  const values = ({ height, width, channels }: MapShape) => height * width * channels;
+  // Sums before and after pooling, bits, and +-1 of each.
+  const bytes = total(({ output, pooled, pool }) => (pool > 1 ? 4 * values(output) : 0) + 6 * values(pooled));
+  if (bytes > MOST_BYTES) return `it needs ${bytes} bytes of memory for an image, more than ${MOST_BYTES}`;
+  const all = total(({ output, fanIn }) => values(output) * fanIn);
+  return products && all > MOST_PRODUCTS ? `plain loops would take minutes for its ${all} products` : null;
 }
 
 /**

@@ -100,7 +100,7 @@ describe.skipIf(process.env['CBNN_TEST_WEBGPU'] !== '1')(
     it('refuses what would need more memory than any engine takes', async () => {
       // A small file: nine maps of 64 MB.
       const layers = parseArchitecture(`${'16C1-'.repeat(9)}1C4S4V-1C4S4V-1C4S4V-2FC`);
-      const model = randomModel(1, { layers, input: { height: 4096, width: 4096, channels: 1 } });
+      const model = randomModel(1, { layers, input: { height: 4096, width: 4096, channels: 3 } });
       await expect(WebGpuEngine.create(model, gpu)).rejects.toThrow(
         /engine webgpu: it needs \d+ bytes of memory/,
       );
