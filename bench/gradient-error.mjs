@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { preparedSet } from '../packages/cbnn/dist/data/prepared-set.js';
 import { loadDataset } from '../packages/cbnn/dist/data/registry.js';
 import { openDevice } from '../packages/cbnn/dist/graph/session.js';
 import { techniques } from '../packages/cbnn/dist/techniques/index.js';
@@ -25,8 +26,16 @@ const [run] = positionals;
 const config = parseConfig(JSON.parse(readFileSync(join(run, 'config.json'), 'utf8')), 'config.json');
 const plan = planOf(config);
 const dataset = await loadDataset(config.dataset.source, { dataDir: values['data-dir'], limit: 2000 });
-const source = new TrainingBatches(dataset.train, config.batch, config.augmentation, 5);
+const source = new TrainingBatches(
+  preparedSet(dataset.train, config.input),
+  config.batch,
+  config.augmentation,
+  5,
+);
 const batches = Array.from({ length: Number(values.batches) }, (_, i) => source.get(0, i));
+
+/** Weights stay as they are; estimators that change with training are at its end. */
+const rates = { binary: 0, float: 0, progress: 1 };
 
 /** The run's weights, and Adam's moments at 0: after one step they are the gradient. */
 const start = new Map(
@@ -43,12 +52,12 @@ async function gradients(trainer) {
   for (const [i, batch] of batches.entries()) {
     // The first of two equal steps measures the native step's units, as they are in the middle of a run.
     trainer.restore(start);
-    await trainer.step(batch, { binary: 0, float: 0 }, 2 * i + 1);
+    await trainer.step(batch, rates, 2 * i + 1);
     const units = [...trainer.state()].filter(([name]) => name.startsWith('native.'));
     trainer.restore(
       new Map([...start, ...units.map(([name, { shape, data }]) => [name, { shape, data: data.slice() }])]),
     );
-    await trainer.step(batch, { binary: 0, float: 0 }, 2 * i + 2);
+    await trainer.step(batch, rates, 2 * i + 2);
     found.push(
       [...trainer.state()]
         .filter(([name]) => name.startsWith('adam.m.') && name.endsWith('weights'))

@@ -2,12 +2,16 @@
 """
 What rounding gradients costs, over many seeds: the network and recipe of pytorch-training.py with gradients of sums in
 float32, or in 8 bits at random as docs/training-step.md (section 5) has it, in both products of the backward pass or in one.
-It is a simulation, in PyTorch and not in this repository's step, so that a GPU can train dozens of networks side by side.
+It is a simulation, in PyTorch and not in this repository's step, so that a GPU can train dozens of networks side by side. It
+differs from that page in this: every element has noise of its own (there a word of a pixel is shared by its channels);
+gradients of batch norm come from dy as it is stored, in bfloat16; what is stored is the gradient, not its integer; a graph's
+first step has the unit that warming up left.
 
     python3 bench/peers/rounded-gradients.py data/cifar10 --arms float32,int8 --seeds 1,2,3,4 --epochs 20 --rate 3e-3
 
-A seed gives each arm the same first weights and the same images in the same order. A JSON line for each network, then the
-difference of each arm to the first, paired by seed. On a GPU (--device cuda) the steps of a group of networks are one graph,
+A seed gives each arm the same first weights and the same images in the same order; noise is one stream for a group, so that a
+result belongs to its whole command line. A JSON line for each network, of its last epoch, then the difference of each arm to the
+first, paired by seed, with its 95 % interval (Student's t). On a GPU (--device cuda) the steps of a group of networks are one graph,
 each on a stream of its own.
 """
 import argparse
@@ -308,8 +312,15 @@ def train(wanted, args, pixels, labels, test):
         yield {**line, "seconds": round(time.time() - begun, 1)}
 
 
+def student(freedom):
+    """97.5 % quantile of Student's t (Cornish-Fisher; within 1 % from 3 degrees of freedom on)."""
+    z = 1.959964
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2) + (
+        3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+
+
 def summary(lines, arms):
-    """The difference of each arm's test error to the first arm's, paired by seed, with its 95 % interval (normal)."""
+    """Differences of each arm's errors to the first arm's, paired by seed, with their 95 % intervals."""
     by = {(one["arm"], one["seed"]): one for one in lines}
     for arm in arms[1:]:
         for key in ("test", "train"):
@@ -317,8 +328,9 @@ def summary(lines, arms):
             if len(pairs) < 2:
                 continue
             mean, error = statistics.mean(pairs), statistics.stdev(pairs) / math.sqrt(len(pairs))
+            wide = student(len(pairs) - 1) * error
             yield {"arm": arm, "against": arms[0], "of": key, "pairs": len(pairs), "difference": round(mean, 3),
-                   "interval": [round(mean - 1.96 * error, 3), round(mean + 1.96 * error, 3)]}
+                   "interval": [round(mean - wide, 3), round(mean + wide, 3)]}
 
 
 def main():

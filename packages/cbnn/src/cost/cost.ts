@@ -75,7 +75,7 @@ export interface NetworkCost {
 
 /**
  * Costs of a network whose kernel layers are stored as `storage` says (one entry per kernel layer, in order).
- * `storage` comes from `packedStorage` (a trained model) or `uniformStorage` (float, fixed point and the like).
+ * `storage` comes from `packedStorage` (a trained model), `techniqueStorage` (a technique) or `uniformStorage` (so many bits everywhere).
  * Throws a config error when the layers do not fit each other or the input.
  */
 export function networkCost(
