@@ -31,6 +31,11 @@ describe('contenders', () => {
       options: { sparsity: 0.95, rounds: 1 },
     });
     expect(contenderOf('ttq+sparsity-50').options).toEqual({ sparsity: 0.5 });
+    expect(contenderOf('float+rate-2e-2').options).toEqual({ floatRate: 0.02 });
+    expect(contenderOf('bnn+rate-0.01+compact')).toEqual({
+      ...{ name: 'bnn+compact+rate-0.01', technique: 'bnn', compacts: 'bnn+rate-0.01' },
+      options: { rate: 0.01 },
+    });
     const names = contendersOf(['pruned+sparsity-95', 'fixed-point+4-bit', 'fixed-point+8-bit']);
     expect(names.map(({ name }) => name)).toEqual([
       'float',
@@ -55,6 +60,11 @@ describe('contenders', () => {
     ['pruned+sparsity-50+sparsity-95', 'sets sparsity twice'],
     ['float+sparsity-50', 'only pruned and ttq have sparsity-50, not float'],
     ['ttq+one-shot', 'only pruned has one-shot, not ttq'],
+    ['bnn+rate-0', 'expected a rate above 0, at most 1, as rate-1e-2, got "rate-0"'],
+    ['bnn+rate-fast', 'got "rate-fast"'],
+    ['bnn+rate-2', 'got "rate-2"'],
+    ['fixed-point+rate-1e-2', 'fixed-point follows training, so it has no rate-1e-2'],
+    ['bnn+rate-1e-2+rate-1e-3', 'sets rate twice'],
     ['pruned+one-shto', 'did you mean one-shot?'],
   ])('refuses %s: %s', (word, message) => {
     expect(() => contenderOf(word)).toThrow(message);

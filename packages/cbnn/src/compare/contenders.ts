@@ -5,7 +5,7 @@
  *     bnn+8-bit+binary-first     on the plain image, binary weights in the first layer
  *     bnn+recu+taught            trained with a variation, by the comparison's own float network
  *     bnn+compact                the smallest network that a compaction of bnn finds
- *     fixed-point+4-bit          numbers.ts: bits, sparsity and rounds
+ *     fixed-point+4-bit          numbers.ts: bits, sparsity, rounds and rates
  */
 import { configError } from '@cbnn/runtime';
 import { type TechniqueName, techniqueNames, variationNames } from '../nn/plan.js';
@@ -46,6 +46,8 @@ export interface Contender {
     | 'activationBits'
     | 'sparsity'
     | 'rounds'
+    | 'rate'
+    | 'floatRate'
   >;
   /** the contender whose weights training begins with */
   readonly from?: string;
@@ -121,18 +123,16 @@ export function contenderOf(word: string): Contender {
     throw configError(`${word}: only bnn has ${beyond.join(', ')}, not ${technique}`);
   if (variations.length > 0) techniqueOf({ technique, variations });
   const named = (technique: TechniqueName, own: readonly string[]): string => [technique, ...own].join('+');
+  const ownNumbers = [...numbers.keys()].sort();
   const start = has('two-step') ? 'binary-activations' : techniques[technique].startsFrom;
   return {
-    name: named(technique, [...parts, ...[...numbers.keys()].sort()]),
+    name: named(technique, [...parts, ...ownNumbers]),
     technique,
     options,
     ...(start && { from: named(start, inputs) }),
     ...(has('taught') && { teacher: named('float', teacherParts(options)) }),
     ...(has('compact') && {
-      compacts: named(
-        technique,
-        parts.filter((part) => part !== 'compact'),
-      ),
+      compacts: named(technique, [...parts.filter((part) => part !== 'compact'), ...ownNumbers]),
     }),
   };
 }

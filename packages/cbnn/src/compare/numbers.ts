@@ -4,16 +4,21 @@
  *     fixed-point+4-bit     bits of weights and of activations (of others, `8-bit` is the plain image)
  *     pruned+sparsity-95    percent of weights that pruning takes away, or that ttq leaves 0
  *     pruned+one-shot       in one round
+ *     bnn+rate-1e-2         peak learning rate, of latent weights where there are any
  */
 import { configError } from '@cbnn/runtime';
 import type { TechniqueName } from '../nn/plan.js';
 import { techniques } from '../techniques/index.js';
 import type { RunOptions } from '../train/options.js';
 
-type Numbers = Pick<RunOptions, 'weightBits' | 'activationBits' | 'sparsity' | 'rounds'>;
+type Numbers = Pick<
+  RunOptions,
+  'weightBits' | 'activationBits' | 'sparsity' | 'rounds' | 'rate' | 'floatRate'
+>;
 
 /** What they look like, for who looks for a setting. */
-export const numberForms = 'of fixed-point 4-bit, of pruned and ttq sparsity-95, of pruned one-shot';
+export const numberForms =
+  'rate-1e-2, of fixed-point 4-bit, of pruned and ttq sparsity-95, of pruned one-shot';
 export const ONE_SHOT = 'one-shot';
 
 const [LEAST_BITS, MOST_BITS] = [2, 16];
@@ -21,7 +26,7 @@ const [LEAST_PERCENT, MOST_PERCENT] = [1, 99];
 
 /** What `part` sets of `technique`; null where it is no number, or one of its input. Throws a config error for numbers that cannot be. */
 export function numbersOf(technique: TechniqueName, part: string, word: string): Numbers | null {
-  const { afterTraining, hasSparsity, prunes } = techniques[technique];
+  const { afterTraining, hasSparsity, prunes, latentWeights } = techniques[technique];
   const only = (has: boolean | undefined, who: string) => {
     if (!has) throw configError(`${word}: only ${who} ${part}, not ${technique}`);
   };
@@ -44,6 +49,14 @@ export function numbersOf(technique: TechniqueName, part: string, word: string):
       );
     return { sparsity: number / 100 };
   }
+  const rate = /^rate-(.*)$/.exec(part)?.[1];
+  if (rate !== undefined) {
+    if (afterTraining) throw configError(`${word}: ${technique} follows training, so it has no ${part}`);
+    const number = Number(rate);
+    if (!/^[\d.]+(e-\d+)?$/.test(rate) || !(number > 0 && number <= 1))
+      throw configError(`${word}: expected a rate above 0, at most 1, as rate-1e-2, got "${part}"`);
+    return latentWeights ? { rate: number } : { floatRate: number };
+  }
   if (part !== ONE_SHOT) return null;
   only(prunes, 'pruned has');
   return { rounds: 1 };
@@ -53,7 +66,7 @@ const wholeOf = (text: string): number | null => (/^(0|[1-9]\d*)$/.test(text) ? 
 
 /** In words, of `numbersOf`. */
 export const numbersText = (
-  { weightBits, sparsity, rounds }: Numbers,
+  { weightBits, sparsity, rounds, rate, floatRate }: Numbers,
   technique: TechniqueName,
 ): string[] => [
   ...(weightBits === undefined ? [] : [`${weightBits} bits`]),
@@ -63,4 +76,5 @@ export const numbersText = (
         `${Math.round(100 * sparsity)} % of weights ${techniques[technique].prunes ? 'taken away' : 'are 0'}`,
       ]),
   ...(rounds === undefined ? [] : ['in one round']),
+  ...((rate ?? floatRate) === undefined ? [] : [`peak rate ${rate ?? floatRate}`]),
 ];
