@@ -87,7 +87,8 @@ function unitOfSums(
   const { plan, shape, phase } = context;
   const isFirst = shape.index === 0;
   const isScaled = technique.scalesInTraining && phase === 'training';
-  if (technique.integerSums && (!isScaled || (isFirst && plan.firstLayer === 'integer'))) return 1;
+  // Integers times an image's whole numbers, whatever the technique makes of the other layers.
+  if ((isFirst && plan.firstLayer === 'integer') || (technique.integerSums && !isScaled)) return 1;
   if (phase === 'evaluation' || magnitude) return null;
   // Bits, or the image's whole numbers, times +-alpha; or times its multiples, where slices have place values.
   const isBits = weightBitsOf(technique, context) === 1 && (isFirst || technique.binarySums);

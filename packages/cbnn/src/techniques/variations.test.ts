@@ -244,7 +244,7 @@ describe('a whole step is that of the float64 oracle', () => {
       toys.map((toy) => [chosen.join(), toy.name, chosen, change, toy] as const),
     ),
   )('with %s, of %s', async (_, __, chosen, change, toy) => {
-    const { graph, place, step, close } = await openToy('cpu', toy, chosen);
+    const { graph, place, step, close } = await openToy('cpu', toy, { variations: chosen });
     // Where a value lies next to a kink, float32 may fall on the other side.
     for (let seed = 1; ; seed++) {
       expect(seed, 'networks that decide too narrowly').toBeLessThan(50);

@@ -4,7 +4,7 @@ import { names } from '../graph/names.js';
 import { trainingGraph } from '../graph/network.js';
 import { adam } from '../graph/optimizer.js';
 import { type DeviceName, openDevice } from '../graph/session.js';
-import { type Plan, placeFactors, type VariationName } from '../nn/plan.js';
+import { type Plan, placeFactors } from '../nn/plan.js';
 import { techniqueOf } from '../techniques/index.js';
 import type { OracleParameters } from './oracle.js';
 import type { ToyNetwork } from './toy-networks.js';
@@ -34,13 +34,13 @@ function planOf(toy: ToyNetwork): Plan {
   };
 }
 
-/** The training graph of `toy` on `device`, trained with `variations`; `step` runs it once from given parameters. */
+/** The training graph of `toy` on `device`, trained as `chosen` says; `step` runs it once from given parameters. */
 export async function openToy(
   device: DeviceName,
   toy: ToyNetwork,
-  variations: readonly VariationName[] = [],
+  chosen: Partial<Pick<Plan, 'technique' | 'variations'>> = {},
 ) {
-  const plan = { ...planOf(toy), ...(variations.length > 0 && { variations }) };
+  const plan = { ...planOf(toy), ...chosen };
   const { channelBlock, open } = await openDevice(device, 1);
   const graph = trainingGraph(plan, techniqueOf(plan), TOY_BATCH, { channelBlock, expose: true });
   const session = await open(graph.bytes);
