@@ -8,12 +8,13 @@ import { BATCH_NORM, type LayerStorage } from './cost.js';
 export function techniqueStorage({ plan, layers }: StoredNetwork): LayerStorage[] {
   const technique = techniques[plan.technique];
   const shapes = planShapes(plan);
+  const seesBits = plan.input.encoding === 'bit-slices';
   return shapes.map((shape, k): LayerStorage => {
     const weightBits = weightBitsOf(technique, { plan, shape, isLast: k === shapes.length - 1 });
     const arithmetic =
       weightBits < 32 && technique.afterTraining
         ? 'integer'
-        : weightBits < 32 && technique.binarySums && k > 0
+        : weightBits < 32 && technique.binarySums && (k > 0 || seesBits)
           ? 'binary'
           : 'float';
     return { weightBits, weightBytes: layers[k]!.weightBytes, arithmetic, perOutput: BATCH_NORM };

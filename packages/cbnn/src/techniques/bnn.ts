@@ -75,7 +75,10 @@ export const bnn = binaryNetwork();
 
 const { mayStartFrom: _, ...unstarted } = bnn;
 
-/** Real weights under binary activations: the first of two steps of training a `bnn` (Martinez et al. 2020, section 4.2; ReActNet). */
+/**
+ * Real weights under binary activations: the first of two steps of training a `bnn` (Martinez et al. 2020, section 4.2; ReActNet, which has a
+ * weight decay of 1e-5 there, left out here).
+ */
 export const binaryActivations: Technique = {
   ...unstarted,
   name: 'binary-activations',

@@ -33,6 +33,7 @@ export const variations: Readonly<Record<VariationName, Variation>> = {
   'shift-adamax': {
     title: 'AdaMax with shifts for multiplications',
     source: 'Hubara, Courbariaux et al. 2016, algorithm 4',
+    // Published with a rate of 2^-6, halved every 50 epochs; here rates and schedule are the recipe's, to the nearest power of two.
     training: { optimizers: { binary: shiftAdaMax, float: shiftAdaMax } },
   },
   'centred-weights': {
@@ -71,8 +72,8 @@ export const variations: Readonly<Record<VariationName, Variation>> = {
     title: 'signs flipped by averaged gradients, no latent weights',
     source: 'Bop: Helwegen et al. 2019',
     training: { optimizers: { binary: bop, float: adam }, latentRate: 1e-4 },
-    // Published with a rate that falls to a tenth every 100 of 500 epochs; here it follows the recipe's schedule. It flips signs of
-    // weights whose magnitudes mean nothing.
+    // Published with a rate that falls to a tenth every 100 of 500 epochs, and batch norm without factors, trained at 0.01; here both
+    // follow the recipe. It flips signs of weights whose magnitudes mean nothing.
     excludes: ['prepare', 'weightEstimator', 'scaled'],
   },
 };

@@ -15,7 +15,7 @@ const binaryEnds = { realLast: false };
 
 /**
  * Binary weights with one scale per output, real activations. As the paper has it: the authors' code takes each filter's mean over
- * its input channels off before it binarizes, which neither this nor the XNOR-Nets below do.
+ * its input channels off before it binarizes, which neither this nor the XNOR-Nets below do. Published with SGD; here Adam.
  */
 export const bwn: Technique = {
   name: 'bwn',

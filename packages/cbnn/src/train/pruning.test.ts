@@ -1,6 +1,21 @@
 /** Which weights go, when, and how many of each layer. */
+import { parseArchitecture } from '@cbnn/runtime';
 import { describe, expect, it } from 'vitest';
-import { lastRoundBegins, prune, raised, roundBeginning, sparsityAfter } from './pruning.js';
+import { names } from '../graph/names.js';
+import { openDevice } from '../graph/session.js';
+import type { Plan } from '../nn/plan.js';
+import type { TrainingState, TrainingTensor } from '../nn/state.js';
+import { Random } from '../random.js';
+import { evaluatedError } from './after-training.js';
+import {
+  lastRoundBegins,
+  layerSparsities,
+  prune,
+  raised,
+  roundBeginning,
+  sparsityAfter,
+  withMasks,
+} from './pruning.js';
 
 const stateOf = (weights: number[]) =>
   new Map(
@@ -54,6 +69,51 @@ describe('pruning', () => {
     expect(begins(3, 3)).toEqual([1, 2, null]);
     expect(begins(1, 1)).toEqual([0]);
     expect([lastRoundBegins(6, 3), lastRoundBegins(3, 3), lastRoundBegins(5, 1)]).toEqual([2, 1, 0]);
+  });
+
+  it('takes most of the layer that can lose most by itself', async () => {
+    const plan: Plan = {
+      technique: 'pruned',
+      input: { height: 2, width: 2, channels: 1, encoding: '8-bit', slices: [], shifts: [], stretch: null },
+      layers: parseArchitecture('40FC-4FC'),
+      firstLayer: 'real',
+      slicing: 'equal',
+      loss: 'cross-entropy',
+    };
+    const random = new Random(3);
+    // Hidden units 0 to 3 see one corner a little better than the others: without some of their weights they see another. Of the
+    // last layer's weights only four matter: the brightest of these units is the class.
+    const hidden = Float32Array.from({ length: 160 }, (_, i) =>
+      Math.floor(i / 4) % 4 === i % 4 ? 1 : 0.9 + 0.01 * random.uniform(),
+    );
+    const last = Float32Array.from({ length: 160 }, (_, i) =>
+      Math.floor(i / 40) === i % 40 ? 1 : 1e-6 * random.uniform(),
+    );
+    const vector = (count: number, value: number) => ({
+      shape: [count],
+      data: new Float32Array(count).fill(value),
+    });
+    const start: TrainingState = new Map([
+      ['layers.0.weights', { shape: [40, 4], data: hidden }],
+      ['layers.1.weights', { shape: [4, 40], data: last }],
+      ...[40, 4].flatMap((count, k): [string, TrainingTensor][] => [
+        [`layers.${k}.gamma`, vector(count, 1)],
+        [`layers.${k}.beta`, vector(count, 0)],
+        // Far below what the sums are, so that all units are on.
+        [names.mean(k), vector(count, -2000)],
+        [names.inverse(k), vector(count, 1)],
+      ]),
+    ]);
+    const labels = Uint16Array.from({ length: 200 }, (_, n) => n % 4);
+    const pixels = Uint8Array.from({ length: 800 }, (_, i) =>
+      i % 4 === labels[Math.floor(i / 4)] ? 255 : random.below(120),
+    );
+    const images = { height: 2, width: 2, channels: 1, count: 200, pixels, labels };
+    expect(await evaluatedError(plan, withMasks(plan, start), images, await openDevice('auto', 1))).toBe(0);
+    const [first, second] = await layerSparsities(plan, start, images, 0.6, { threads: 1 });
+    expect((first! + second!) / 2).toBeCloseTo(0.6, 2);
+    // None of what is tried of the first, all of the second: half of 30, and 95 per cent, to begin with.
+    expect(second! / first!).toBeGreaterThan(3);
   });
 
   it('takes more of layers that can lose more, and of all together what was asked for', () => {
