@@ -134,11 +134,27 @@ describe('a training run', () => {
     expect(lines[2]!.loss).toBeLessThan(stayed!.loss * 1.15);
   });
 
-  it.each(['cpu', ...(native ? (['native'] as const) : [])] as const)(
-    'stopped at random steps on %s and resumed ends equal to an unbroken one',
-    async (device) => {
-      const whole: RunConfig = { ...config, device };
-      if (device !== 'cpu') await train(whole, images, join(folder, `whole-${device}`));
+  /** Running averages of batch norm's statistics instead of fresh ones, and the other loss and schedule. */
+  const paper: Partial<RunConfig> = {
+    ...{ recipe: 'paper', loss: 'squared-hinge', slicing: 'equal', calibrationBatches: 0 },
+    schedule: { kind: 'exponential', rates: { binary: 1e-3, float: 1e-3 }, warmup: 0, decay: 1e-3 },
+  };
+
+  it.each([
+    ['cpu', {}],
+    ...(native
+      ? ([
+          ['native', {}],
+          ['native', paper],
+        ] as const)
+      : []),
+  ] as const)(
+    'stopped at random steps on %s and resumed ends equal to an unbroken one, %o',
+    async (device, change) => {
+      const whole: RunConfig = { ...config, ...change, device };
+      const stopped = `stopped-${device}-${whole.recipe}`;
+      const unbroken = `whole-${device}-${whole.recipe}`;
+      await train(whole, images, join(folder, unbroken));
       const random = new Random(5);
       const stops = new Set<string>();
       for (;;) {
@@ -146,7 +162,7 @@ describe('a training run', () => {
         let left = 1 + random.below(9);
         let at = '';
         try {
-          await train(whole, images, join(folder, `stopped-${device}`), {
+          await train(whole, images, join(folder, stopped), {
             resume: true,
             signal: controller.signal,
             onProgress: ({ phase, epoch, step }) => {
@@ -161,15 +177,14 @@ describe('a training run', () => {
           break;
         } catch (error) {
           expect((error as Error).name).toBe('AbortError');
-          const { position } = readCheckpoint(new RunFolder(join(folder, `stopped-${device}`)).checkpoint);
+          const { position } = readCheckpoint(new RunFolder(join(folder, stopped)).checkpoint);
           // At once: not a step more was done, and nothing that was done is lost.
           if (!at.startsWith('validating')) expect(`${position.epoch + 1}, step ${position.step}`).toBe(at);
         }
       }
       expect(stops.size).toBeGreaterThan(3);
       expect([...stops].filter((at) => at.startsWith('validating'))).toHaveLength(whole.epochs);
-      const unbroken = device === 'cpu' ? 'a' : `whole-${device}`;
-      expect(checkpoint(`stopped-${device}`).equals(checkpoint(unbroken))).toBe(true);
+      expect(checkpoint(stopped).equals(checkpoint(unbroken))).toBe(true);
     },
   );
 
@@ -324,25 +339,31 @@ describe('a training run', () => {
     await expect(train(config, images, join(folder, 'a'))).rejects.toThrow(/already exists; add --resume/);
   });
 
-  it('packs to a model that equals the graph in evaluation mode, image by image', async () => {
-    const path = join(folder, 'packed');
-    await trainRun(config, images, path, 'data');
-    const model = decodeModel(readFileSync(join(path, 'model.safetensors')));
-    const trainer = await loadTrainer(path);
-    const raw = images.dataset.test;
-    const prepared = preparedSet(raw, config.input);
-    const graph = await trainer.classify(prepared);
-    const engine = await openPackedOnnx(model, await openDevice('cpu', 1), 32);
-    const packed = await engine.scores(prepared.pixels, raw.count);
-    const size = 32 * 32 * 3;
-    for (let n = 0; n < raw.count; n++) {
-      const reference = runReference(model, raw.pixels.subarray(n * size, (n + 1) * size));
-      expect(Array.from(packed.subarray(n * 12, (n + 1) * 12))).toEqual(Array.from(reference.scores));
-      expect(argmax(packed, n, 12)).toBe(graph[n]);
-    }
-    await engine.close();
-    await trainer.close();
-  });
+  it.each([
+    ['modern', config],
+    ['paper', { ...config, ...paper, ...(native && { device: 'native' as const }) }],
+  ])(
+    'packs to a model that equals the graph in evaluation mode, image by image: %s',
+    async (name, config) => {
+      const path = join(folder, `packed-${name}`);
+      await trainRun(config, images, path, 'data');
+      const model = decodeModel(readFileSync(join(path, 'model.safetensors')));
+      const trainer = await loadTrainer(path);
+      const raw = images.dataset.test;
+      const prepared = preparedSet(raw, config.input);
+      const graph = await trainer.classify(prepared);
+      const engine = await openPackedOnnx(model, await openDevice('cpu', 1), 32);
+      const packed = await engine.scores(prepared.pixels, raw.count);
+      const size = 32 * 32 * 3;
+      for (let n = 0; n < raw.count; n++) {
+        const reference = runReference(model, raw.pixels.subarray(n * size, (n + 1) * size));
+        expect(Array.from(packed.subarray(n * 12, (n + 1) * 12))).toEqual(Array.from(reference.scores));
+        expect(argmax(packed, n, 12)).toBe(graph[n]);
+      }
+      await engine.close();
+      await trainer.close();
+    },
+  );
 
   it('reads the epochs of a run whose last line was cut off as it was written', () => {
     const path = join(folder, 'cut');
@@ -364,7 +385,7 @@ describe('a training run', () => {
   });
 
   it.runIf(native)('stays what it was when it is finished and asked to go on elsewhere', async () => {
-    const path = join(folder, 'packed');
+    const path = join(folder, 'packed-modern');
     const again = await trainRun({ ...config, device: 'native' }, images, path, 'data', { resume: true });
     expect(again.engine).toContain('cpu: ONNX Runtime');
     expect(new RunFolder(path).readConfig().device).toBe('cpu');
