@@ -53,7 +53,7 @@ describe.runIf(variants.length > 0)('the real training step', () => {
 
   it('is held to those of networks with every activation', () => {
     for (const { options } of goldenRealCases())
-      expect(new Set(options.layers.map(({ activation }) => activation)).size).toBe(4);
+      expect(new Set(options.layers.map(({ activation }) => activation)).size).toBe(5);
   });
 
   it('updates by Adam, and clips what is latent', async () => {

@@ -30,8 +30,11 @@ export interface RealTrainingLayer {
     readonly gamma: Float32Array;
     readonly beta: Float32Array;
   };
-  /** what follows batch norm; `scaled-sign`: the next layer's sums are scaled by the mean magnitude of what was binarized (XNOR-Net's K) */
-  readonly activation: 'none' | 'relu' | 'sign' | 'scaled-sign';
+  /**
+   * what follows batch norm; `scaled-sign`: the next layer's sums are scaled by the mean magnitude of what was binarized (XNOR-Net's
+   * K); `approximate-sign`: gradients pass times max(0, 2 - 2 |y|) (Bi-Real Net)
+   */
+  readonly activation: 'none' | 'relu' | 'sign' | 'scaled-sign' | 'approximate-sign';
 }
 
 /** What Adam trains. */
@@ -73,6 +76,7 @@ const ACTIVATIONS = [
   'relu',
   'sign',
   'scaled-sign',
+  'approximate-sign',
 ] as const satisfies readonly RealTrainingLayer['activation'][];
 /** Numbers that the addon writes: loss, right answers, seconds. */
 const RESULTS = 6;

@@ -11,6 +11,7 @@ import {
 } from './operations/batch-norm.js';
 import { convolution } from './operations/convolution.js';
 import { dense, flatten } from './operations/dense.js';
+import { approximateSign } from './operations/estimators.js';
 import { normalizeToScaledSign, scaleSums } from './operations/input-scales.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool, type Unit } from './operations/pooling.js';
@@ -42,6 +43,7 @@ const activations: Readonly<Record<ActivationName, Activate>> = {
   relu: normalizeAndRelu,
   sign: normalizeAndSign,
   'scaled-sign': normalizeToScaledSign,
+  'approximate-sign': (...inputs) => normalizeAndSign(...inputs, { estimator: approximateSign }),
 };
 
 interface Forward {

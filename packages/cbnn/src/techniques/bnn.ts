@@ -1,6 +1,6 @@
 import type { Graph, Value } from '../graph/graph.js';
 import { normalizeAndSign } from '../graph/operations/batch-norm.js';
-import type { Estimator } from '../graph/operations/estimators.js';
+import { approximateSign, type Estimator } from '../graph/operations/estimators.js';
 import { binarize, binarizeScaled } from '../graph/operations/quantizers.js';
 import type { LayerContext, Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
@@ -56,19 +56,23 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
     activation({ phase }) {
       const atRandom = stochasticActivations && phase === 'training';
       if (!estimator && !atRandom) return 'sign';
+      if (estimator === approximateSign && !atRandom) return 'approximate-sign';
       const options = { ...(estimator && { estimator }), atRandom };
       return (...inputs) => normalizeAndSign(...inputs, options);
     },
   };
 }
 
-/** What is about weights alone, the step in bfloat16 leaves to their graph; of the rest it knows nothing. */
+/** What is about weights alone, the step in bfloat16 leaves to their graph; of the rest it knows one estimator. */
 const OF_WEIGHTS: readonly (keyof BinaryTraining)[] = ['prepare', 'weightEstimator', 'scaled', 'latentRate'];
 
 function nativeStepOf(training: BinaryTraining): Technique['nativeStep'] {
   const keys = Object.keys(training) as (keyof BinaryTraining)[];
   if (keys.length === 0) return 'integers';
-  return keys.every((key) => OF_WEIGHTS.includes(key)) ? 'bfloat16' : null;
+  const isKnown = (key: keyof BinaryTraining) =>
+    OF_WEIGHTS.includes(key) ||
+    (key === 'activationEstimator' && training.activationEstimator === approximateSign);
+  return keys.every(isKnown) ? 'bfloat16' : null;
 }
 
 export const bnn = binaryNetwork();

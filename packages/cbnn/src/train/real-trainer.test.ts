@@ -100,6 +100,11 @@ const cases: [string, Plan][] = [
   ],
   ['xnor-net with strides', planFor('xnor-net', { layers: parseArchitecture(STRIDED) })],
   ['bnn with recu', planFor('bnn', { variations: ['recu'] })],
+  ['bnn with approx-sign', planFor('bnn', { variations: ['approx-sign'] })],
+  [
+    'bnn with centred-weights and approx-sign',
+    planFor('bnn', { variations: ['centred-weights', 'approx-sign'] }),
+  ],
   ['bnn with channel-scales', planFor('bnn', { variations: ['channel-scales'] })],
   ['binary activations', planFor('binary-activations')],
   ['bwn, all binary', planFor('bwn', { firstLayer: 'binary', layers: parseArchitecture('30FC-20FC-5FC') })],

@@ -44,7 +44,7 @@ static napi_value kernel_names(napi_env env, napi_callback_info info) {
 /* Only the last layer hands on its batch norm as it is. */
 static int are_activations(const int32_t *activation, int layers) {
   for (int k = 0; k < layers - 1; k++)
-    if (activation[k] != RELU && activation[k] != SIGN && activation[k] != SCALED_SIGN) return 0;
+    if (activation[k] <= NO_ACTIVATION || activation[k] > APPROXIMATE_SIGN) return 0;
   return activation[layers - 1] == NO_ACTIVATION;
 }
 

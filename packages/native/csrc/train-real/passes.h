@@ -56,7 +56,7 @@ static void NAME(activate)(const float *p, int count, Line line, int lanes, uint
   const float *restrict mean = line.mean, *restrict gain = line.gain, *restrict offset = line.offset;
   for (int n = 0; n < count; n++, p += BLOCK, x += pixel) {
     uint16_t out[BLOCK];
-    if (line.activation == SIGN || line.activation == SCALED_SIGN)
+    if (line.activation != RELU)
       for (int i = 0; i < BLOCK; i++) out[i] = (p[i] - mean[i]) * gain[i] + offset[i] >= 0 ? 0x3f80 : 0xbf80;
     else
       for (int i = 0; i < BLOCK; i++) {
@@ -104,7 +104,11 @@ static void NAME(estimate)(float *dy, const float *p, int pixels, Line line, con
       UnalignedReals *d = (UnalignedReals *)(dy + n * BLOCK + lane);
       const Reals centred = *(const UnalignedReals *)(p + n * BLOCK + lane) - mean, y = centred * gain + offset;
       Reals passed = *d;
-      if (line.activation != NO_ACTIVATION) {
+      if (line.activation == APPROXIMATE_SIGN) {
+        const Reals slope = (1.f - (Reals)((Ints)y & INT32_MAX)) * 2.f;
+        passed *= (Reals)((Ints)slope & (slope > 0));
+        *d = passed;
+      } else if (line.activation != NO_ACTIVATION) {
         const Ints open = line.activation == RELU ? y > 0 : (y >= -widest) & (y <= widest);
         passed = (Reals)((Ints)passed & open);
         if (dmagnitude) {

@@ -20,8 +20,8 @@
 /* Rows of a tile of sums; its lanes are a block. */
 enum { ROWS = 8 };
 enum { MOST_THREADS = 256 };
-/* SCALED_SIGN: sign, whose magnitudes scale the sums behind it: XNOR-Net's K. */
-enum { NO_ACTIVATION, RELU, SIGN, SCALED_SIGN };
+/* SCALED_SIGN: sign, whose magnitudes scale the sums behind it: XNOR-Net's K. APPROXIMATE_SIGN: with the slope of a piecewise quadratic. */
+enum { NO_ACTIVATION, RELU, SIGN, SCALED_SIGN, APPROXIMATE_SIGN };
 
 /* `steps` steps of two products a sum: a[row], two values a step; b, pairs of values, BLOCK a step. */
 typedef struct {

@@ -11,6 +11,8 @@ export interface RealTrainingCase {
   readonly targets?: Float32Array;
 }
 
+const SIGNS = ['sign', 'scaled-sign', 'approximate-sign'] as const;
+
 /** A network with activations of every kind, and a batch; the same for the same seed. */
 export function realTrainingCase(
   seed: number,
@@ -32,7 +34,7 @@ export function realTrainingCase(
         rateScale: 1 + k,
       }));
       const [w, g, b] = tensors as [RealTensor, RealTensor, RealTensor];
-      const hidden = dice.chance(60) ? 'relu' : dice.chance(50) ? 'sign' : 'scaled-sign';
+      const hidden = dice.chance(50) ? 'relu' : SIGNS[dice.range(0, 2)]!;
       const activation = k === shapes.length - 1 ? 'none' : hidden;
       const gradients = { weights: w.gradient, gamma: g.gradient, beta: b.gradient };
       return { weights: w.value, gamma: g.value, beta: b.value, gradients, activation, tensors };
@@ -44,11 +46,11 @@ export function realTrainingCase(
 }
 
 /** What `trainedRealHash` must give on every processor; see TRAINED_HASH. */
-export const TRAINED_REAL_HASH = '82514ed56362a9741e48ed8621a838ce1a68c8c262a1d57f13d7b74be583f3a0';
+export const TRAINED_REAL_HASH = '240d9d48721ff7d63ec27919f1832b187acfec852cce359d772e65f19087bad5';
 
 /** Small networks, of 8-bit images and of slices, each with every activation that there is. */
 export const goldenRealCases = (): RealTrainingCase[] =>
-  [4, 28].map((seed) => realTrainingCase(seed, 6, ...GOLDEN_NETWORK));
+  [44, 73].map((seed) => realTrainingCase(seed, 6, ...GOLDEN_NETWORK));
 
 /** Hash of what some steps of them leave. */
 export async function trainedRealHash(

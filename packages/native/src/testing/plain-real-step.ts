@@ -114,7 +114,7 @@ function sumGradient(
   const area = pooled.height * pooled.width;
   const passed = handed.map((d, i) => {
     const y = valueAt(trace, i, p[i]!);
-    const open = isOpen(options, k, y) ? d : 0;
+    const open = passedOn(options, k, y, d);
     return dmagnitude ? f(open + (Math.sign(y) * dmagnitude[Math.floor(i / outputs)]! || 0)) : open;
   });
   const dz = new Float64Array(images * layer.height * layer.width * outputs);
@@ -268,11 +268,13 @@ function activation({ layers }: RealTrainerOptions, k: number, value: number): n
   return layers[k]!.activation.endsWith('sign') ? (value >= 0 ? 1 : -1) : bfloat16(Math.max(value, 0));
 }
 
-/** Whether the activation passes the gradient on. */
-function isOpen({ layers }: RealTrainerOptions, k: number, value: number): boolean {
+/** What the activation passes on of the gradient d. */
+function passedOn({ layers }: RealTrainerOptions, k: number, value: number, d: number): number {
   const { activation } = layers[k]!;
-  if (activation === 'none') return true;
-  return activation === 'relu' ? value > 0 : Math.abs(value) <= (activation === 'sign' ? GAIN : 1);
+  if (activation === 'approximate-sign') return f(d * Math.max(0, f(f(1 - Math.abs(value)) * 2)));
+  if (activation === 'none') return d;
+  const isOpen = activation === 'relu' ? value > 0 : Math.abs(value) <= (activation === 'sign' ? GAIN : 1);
+  return isOpen ? d : 0;
 }
 
 /** Values added up in the lanes of blocks, in order of blocks; lanes by halves. */
