@@ -1,12 +1,13 @@
 /**
  * Weights apart from their network, for trainers that have the rest of a step themselves: what a technique's quantizers make of
- * trained tensors, and what the gradients of those weights are to the tensors. The technique is the one definition of both.
+ * trained tensors, what the gradients of those weights are to the tensors, and how an optimizer updates them. The technique is the one
+ * definition of all three.
  */
 import { type Parameter, type Plan, planShapes } from '../nn/plan.js';
 import { Graph, type Value } from './graph.js';
 import { names } from './names.js';
 import { layerInputs } from './network.js';
-import type { LayerContext, Technique } from './technique.js';
+import { type LayerContext, optimizerOf, parametersOf, type Technique } from './technique.js';
 
 export interface WeightsGraph {
   /** null where all that is wanted is an input */
@@ -61,4 +62,19 @@ export function quantizerGradients(plan: Plan, technique: Technique): WeightsGra
       wanted.add(names.gradient(trained[i]!.name), value);
   }
   return wanted.graph();
+}
+
+/** Trained tensors, their moments, `names.gradient` of each and the rates -> `names.next` of all. */
+export function updateGraph(plan: Plan, technique: Technique): WeightsGraph {
+  const g = new Graph();
+  const rates = { binary: g.input(names.rate.binary, []), float: g.input(names.rate.float, []) };
+  for (const shape of planShapes(plan))
+    for (const parameter of parametersOf(technique, plan, shape)) {
+      if (parameter.group === 'fixed') continue;
+      const value = g.input(parameter.name, parameter.shape);
+      const gradient = g.input(names.gradient(parameter.name), parameter.shape);
+      const { group } = parameter;
+      optimizerOf(technique, group).update(g, parameter, value, gradient, rates[group]);
+    }
+  return new Wanted(g).graph();
 }

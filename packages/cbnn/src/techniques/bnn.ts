@@ -63,8 +63,10 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
   };
 }
 
-/** What is about weights alone, the step in bfloat16 leaves to their graph; of the rest it knows one estimator. */
-const OF_WEIGHTS: readonly (keyof BinaryTraining)[] = ['prepare', 'weightEstimator', 'scaled', 'latentRate'];
+/** What is about weights alone, the step in bfloat16 leaves to graphs of them; of the rest it knows one estimator. */
+const OF_WEIGHTS: readonly (keyof BinaryTraining)[] = [
+  ...(['prepare', 'weightEstimator', 'scaled', 'optimizers', 'latentRate'] as const),
+];
 
 function nativeStepOf(training: BinaryTraining): Technique['nativeStep'] {
   const keys = Object.keys(training) as (keyof BinaryTraining)[];

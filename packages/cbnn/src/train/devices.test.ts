@@ -31,17 +31,17 @@ describe('the device', () => {
     const float = native && (await isNativeFastest({ technique: 'float' }));
     expect(await chooseDevice('auto', { technique: 'float' })).toBe(float ? 'native' : other);
     const notes: string[] = [];
-    const withBop = { technique: 'bnn', variations: ['bop'] } as const;
-    expect(await chooseDevice('auto', withBop, (note) => notes.push(note))).toBe(other);
+    const withEde = { technique: 'bnn', variations: ['ede'] } as const;
+    expect(await chooseDevice('auto', withEde, (note) => notes.push(note))).toBe(other);
     expect(notes).toEqual([
-      `device native: technique bnn with bop has no native step; trained on ${other} instead`,
+      `device native: technique bnn with ede has no native step; trained on ${other} instead`,
     ]);
     expect(await chooseDevice('cpu', { technique: 'bnn' })).toBe('cpu');
   });
 
   it('named outright is that or an error', async () => {
-    await expect(chooseDevice('native', { technique: 'bnn', variations: ['bop'] })).rejects.toThrow(
-      'technique bnn with bop has no native step',
+    await expect(chooseDevice('native', { technique: 'bnn', variations: ['ede'] })).rejects.toThrow(
+      'technique bnn with ede has no native step',
     );
   });
 

@@ -273,8 +273,8 @@ function cosine(a: Float32Array, b: Float32Array): number {
 
 describe('what the native trainer refuses', () => {
   it('names the technique, or what is missing', async () => {
-    expect(await nativeTrainingRefusal({ technique: 'bnn', variations: ['bop'] })).toContain(
-      'technique bnn with bop has no native step',
+    expect(await nativeTrainingRefusal({ technique: 'bnn', variations: ['ede'] })).toContain(
+      'technique bnn with ede has no native step',
     );
     const refusal = await nativeTrainingRefusal({ technique: 'bnn' });
     if (here) expect(refusal).toBeNull();

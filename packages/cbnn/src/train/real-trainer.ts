@@ -1,16 +1,16 @@
 /**
  * The native trainer of techniques whose operands are not all bits: products of bfloat16 on the CPU (@cbnn/native). A technique's
- * quantizers stay what they are, nodes of a small graph in front of the native step, and their gradients' one behind it.
+ * quantizers stay what they are, nodes of a small graph in front of the native step, and their gradients' one behind it; so do optimizers
+ * other than Adam.
  */
 import { internalError } from '@cbnn/runtime';
 import { type Evaluator, evaluationFeeds, openEvaluator } from '../graph/evaluator.js';
 import { Graph } from '../graph/graph.js';
 import { names } from '../graph/names.js';
 import { layerInputs } from '../graph/network.js';
-import { adam } from '../graph/optimizer.js';
 import { type Device, type Feeds, openDevice } from '../graph/session.js';
-import { parametersOf } from '../graph/technique.js';
-import { quantizerGradients, quantizerGraph, type WeightsGraph } from '../graph/weights.js';
+import { optimizerOf, parametersOf } from '../graph/technique.js';
+import { quantizerGradients, quantizerGraph, updateGraph, type WeightsGraph } from '../graph/weights.js';
 import { initialValue } from '../nn/initialize.js';
 import { type Plan, planShapes } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
@@ -35,7 +35,7 @@ const zeros = (shape: readonly number[]): Tensor => ({
 export async function createRealTrainer(plan: Plan, options: StepOptions): Promise<Trainer> {
   const { batch, threads } = options;
   const technique = techniqueOf(plan);
-  const { trainer, state: trained, quantize, passBack, close } = await layOutRealStep(plan, options);
+  const { trainer, state: trained, quantize, passBack, update, close } = await layOutRealStep(plan, options);
   const shapes = planShapes(plan);
   const running = new RunningStatistics(shapes);
   const state = (): TrainingState => new Map([...trained, ...running.tensors()]);
@@ -50,9 +50,9 @@ export async function createRealTrainer(plan: Plan, options: StepOptions): Promi
       await quantize('training', step, rates.progress);
       const { loss, correct } = await trainer.step(pixels, labels, targets);
       await passBack();
-      await trainer.update({
-        latent: adam.stepRate(rates.binary, step),
-        float: adam.stepRate(rates.float, step),
+      await update({
+        binary: optimizerOf(technique, 'binary').stepRate(rates.binary, step),
+        float: optimizerOf(technique, 'float').stepRate(rates.float, step),
       });
       running.average(trainer.statistics);
       return { loss, correct };
@@ -154,6 +154,31 @@ export async function layOutRealStep(plan: Plan, { batch, seed, threads, kernels
     ? await openPart(quantizerGraph(plan, technique, 'evaluation'), device, arrays, seed)
     : training;
   const gradients = await openPart(backward, device, arrays, seed);
+  const updates = technique.optimizers ? await openUpdates() : null;
+
+  /** Optimizers as their graph: new values beside the old ones, which they then replace. */
+  async function openUpdates() {
+    const graph = updateGraph(plan, technique);
+    const rate = { binary: new Float32Array(1), float: new Float32Array(1) };
+    const own = new Map<string, Tensor>();
+    for (const { name } of graph.inputs) own.set(name, at(name));
+    for (const group of ['binary', 'float'] as const)
+      own.set(names.rate[group], { shape: [], data: rate[group] });
+    for (const { name, shape } of graph.outputs) own.set(name, zeros(shape));
+    const part = await openPart(graph, device, own, seed);
+    return {
+      ...part,
+      async run(rates: { readonly binary: number; readonly float: number }): Promise<void> {
+        rate.binary[0] = rates.binary;
+        rate.float[0] = rates.float;
+        await part.run(0);
+        for (const [name, { data }] of state) {
+          const next = own.get(names.next(name));
+          if (next) data.set(next.data);
+        }
+      },
+    };
+  }
 
   return {
     trainer,
@@ -172,8 +197,12 @@ export async function layOutRealStep(plan: Plan, { batch, seed, threads, kernels
     },
     /** Gradients of weights that are multiplied with become those of trained ones. */
     passBack: () => gradients.run(0),
+    /** Trained tensors make a step of their optimizer's, with rates as it wants them. */
+    update: (rates: { readonly binary: number; readonly float: number }): Promise<void> =>
+      updates ? updates.run(rates) : trainer.update({ latent: rates.binary, float: rates.float }),
     async close(): Promise<void> {
       for (const part of new Set([training, answering, gradients])) await part.close();
+      await updates?.close();
     },
   };
 }
