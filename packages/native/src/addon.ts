@@ -89,6 +89,8 @@ export interface RealTrainingAddon {
     layers: readonly Float32Array[],
     /** four per trained tensor: value, first and second moment, gradient */
     tensors: readonly Float32Array[],
+    /** one for each layer whose signs are drawn */
+    noises: readonly Float32Array[],
     /** two per trained tensor: what the rate is multiplied with, and 1 where it is latent */
     tensorNumbers: Float32Array,
     kernels: string,

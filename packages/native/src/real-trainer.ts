@@ -32,9 +32,12 @@ export interface RealTrainingLayer {
   };
   /**
    * what follows batch norm; `scaled-sign`: the next layer's sums are scaled by the mean magnitude of what was binarized (XNOR-Net's
-   * K); `approximate-sign`: gradients pass times max(0, 2 - 2 |y|) (Bi-Real Net)
+   * K); `approximate-sign`: gradients pass times max(0, 2 - 2 |y|) (Bi-Real Net); `random-sign`: +1 where
+   * a number of `noise` is below (y + 1) / 2, in steps that learn
    */
-  readonly activation: 'none' | 'relu' | 'sign' | 'scaled-sign' | 'approximate-sign';
+  readonly activation: 'none' | 'relu' | 'sign' | 'scaled-sign' | 'approximate-sign' | 'random-sign';
+  /** of `random-sign`: uniform in [0, 1), `[image][output][y][x]`, to be drawn anew before each step */
+  readonly noise?: Float32Array;
 }
 
 /** What Adam trains. */
@@ -77,6 +80,7 @@ const ACTIVATIONS = [
   'sign',
   'scaled-sign',
   'approximate-sign',
+  'random-sign',
 ] as const satisfies readonly RealTrainingLayer['activation'][];
 /** Numbers that the addon writes: loss, right answers, seconds. */
 const RESULTS = 6;
@@ -119,6 +123,7 @@ export class RealTrainer {
           ...[dw, dgamma, dbeta],
         ]),
         tensors.flatMap(({ value, first, second, gradient }) => [value, first, second, gradient]),
+        layers.flatMap(({ noise }) => noise ?? []),
         Float32Array.from(tensors.flatMap(({ rateScale, isLatent }) => [rateScale, isLatent ? 1 : 0])),
         kernels,
         mostBytes(),

@@ -16,6 +16,8 @@ export const names = {
   /** weights that a layer multiplies with */
   quantized: (layer: number): string => `layers.${layer}.quantized`,
   sums: (layer: number): string => `layers.${layer}.sums`,
+  /** what signs of activations are drawn with, of steps that are not the graph's */
+  noise: (layer: number): string => `layers.${layer}.noise`,
   activations: (layer: number): string => `layers.${layer}.activations`,
   gradient: (parameter: string): string => `gradient.${parameter}`,
   next: (tensor: string): string => `next.${tensor}`,

@@ -44,6 +44,7 @@ const activations: Readonly<Record<ActivationName, Activate>> = {
   sign: normalizeAndSign,
   'scaled-sign': normalizeToScaledSign,
   'approximate-sign': (...inputs) => normalizeAndSign(...inputs, { estimator: approximateSign }),
+  'random-sign': (...inputs) => normalizeAndSign(...inputs, { atRandom: true }),
 };
 
 interface Forward {

@@ -37,7 +37,7 @@ export type Activate = (
 ) => Activated;
 
 /** Those that every trainer knows. */
-export type ActivationName = 'relu' | 'sign' | 'scaled-sign' | 'approximate-sign';
+export type ActivationName = 'relu' | 'sign' | 'scaled-sign' | 'approximate-sign' | 'random-sign';
 
 export interface Technique {
   readonly name: TechniqueName;

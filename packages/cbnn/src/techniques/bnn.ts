@@ -56,25 +56,25 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
     activation({ phase }) {
       const atRandom = stochasticActivations && phase === 'training';
       if (!estimator && !atRandom) return 'sign';
+      if (!estimator) return 'random-sign';
       if (estimator === approximateSign && !atRandom) return 'approximate-sign';
-      const options = { ...(estimator && { estimator }), atRandom };
-      return (...inputs) => normalizeAndSign(...inputs, options);
+      return (...inputs) => normalizeAndSign(...inputs, { estimator, atRandom });
     },
   };
 }
 
-/** What is about weights alone, the step in bfloat16 leaves to graphs of them; of the rest it knows one estimator. */
-const OF_WEIGHTS: readonly (keyof BinaryTraining)[] = [
-  ...(['prepare', 'weightEstimator', 'scaled', 'optimizers', 'latentRate'] as const),
-];
+/** What is about weights alone, the step in bfloat16 leaves to graphs of them. */
+const OF_WEIGHTS = ['prepare', 'weightEstimator', 'scaled', 'optimizers', 'latentRate'];
 
 function nativeStepOf(training: BinaryTraining): Technique['nativeStep'] {
-  const keys = Object.keys(training) as (keyof BinaryTraining)[];
+  const keys = Object.keys(training);
   if (keys.length === 0) return 'integers';
-  const isKnown = (key: keyof BinaryTraining) =>
-    OF_WEIGHTS.includes(key) ||
-    (key === 'activationEstimator' && training.activationEstimator === approximateSign);
-  return keys.every(isKnown) ? 'bfloat16' : null;
+  // Of the rest it knows one estimator, and signs drawn at random with the usual one.
+  const { activationEstimator: estimator } = training;
+  const known = [...OF_WEIGHTS, estimator ? 'activationEstimator' : 'stochasticActivations'];
+  return keys.every((key) => known.includes(key)) && (!estimator || estimator === approximateSign)
+    ? 'bfloat16'
+    : null;
 }
 
 export const bnn = binaryNetwork();

@@ -100,6 +100,7 @@ const cases: [string, Plan][] = [
   ],
   ['xnor-net with strides', planFor('xnor-net', { layers: parseArchitecture(STRIDED) })],
   ['bnn with recu', planFor('bnn', { variations: ['recu'] })],
+  ['bnn with stochastic-activations', planFor('bnn', { variations: ['stochastic-activations'] })],
   ['bnn with shift-adamax', planFor('bnn', { variations: ['shift-adamax'] })],
   ['bnn with bop', planFor('bnn', { variations: ['bop'] })],
   ['bnn with approx-sign', planFor('bnn', { variations: ['approx-sign'] })],

@@ -112,14 +112,28 @@ export async function layOutRealStep(plan: Plan, { batch, seed, threads, kernels
   const moment: Tensor = { shape: [], data: new Float32Array(1) };
   arrays.set(names.progress, moment);
 
+  const activations = shapes.map((shape) => {
+    const { context } = layerInputs(new Graph(), plan, technique, shape, 'training');
+    const activation = context.isLast ? 'none' : technique.activation(context);
+    if (typeof activation === 'string') return activation;
+    throw internalError(`native training: ${technique.name} has activations of its own`);
+  });
+  // As the graph has them: of each layer whose signs are drawn, in their order.
+  const drawing = shapes.filter((_, k) => activations[k] === 'random-sign');
+  const noise = new StepNoise(
+    drawing.map(({ index, pooled: { height, width, channels } }) => ({
+      name: names.noise(index),
+      shape: [batch, channels, height, width],
+    })),
+    seed,
+  );
+  const drawn = noise.draw(0);
+
   const trainer = native.RealTrainer.create({
     input: plan.input,
     shapes,
-    layers: shapes.map((shape, k) => {
-      const { context } = layerInputs(new Graph(), plan, technique, shape, 'training');
-      const activation = context.isLast ? 'none' : technique.activation(context);
-      if (typeof activation !== 'string')
-        throw internalError(`native training: ${technique.name} has activations of its own`);
+    layers: shapes.map((_, k) => {
+      const activation = activations[k]!;
       const of = (role: string) => at(`layers.${k}.${role}`).data;
       return {
         weights: at(names.quantized(k)).data,
@@ -131,6 +145,7 @@ export async function layOutRealStep(plan: Plan, { batch, seed, threads, kernels
           beta: at(names.gradient(`layers.${k}.beta`)).data,
         },
         activation,
+        ...(activation === 'random-sign' && { noise: drawn[names.noise(k)]!.data as Float32Array }),
       };
     }),
     tensors: parameters
@@ -185,9 +200,10 @@ export async function layOutRealStep(plan: Plan, { batch, seed, threads, kernels
     /** a state's, but for the statistics of batch norm */
     state: state as TrainingState,
     gradient: (parameter: string): Float32Array => at(names.gradient(parameter)).data,
-    /** Trained weights become those that are multiplied with: those that learn in a step, or those that answer. */
+    /** Trained weights become those that are multiplied with: those that learn in a step, whose noise is drawn, or those that answer. */
     async quantize(phase: 'training' | 'evaluation', step: number, progress: number): Promise<void> {
       moment.data[0] = progress;
+      if (phase === 'training') noise.draw(step);
       const { graph, run } = phase === 'training' ? training : answering;
       await run(step);
       for (const [wanted, source] of graph.sources) {

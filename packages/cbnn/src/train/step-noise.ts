@@ -11,7 +11,7 @@ export class StepNoise {
 
   /** For the noises of a graph, in their order. */
   constructor(
-    noises: readonly Value[],
+    noises: readonly Pick<Value, 'name' | 'shape'>[],
     private readonly seed: number,
   ) {
     this.tensors = Object.fromEntries(

@@ -14,7 +14,7 @@ static const napi_type_tag handle_tag = {0x6b1d0c9e7a5f4e22ull, 0x9c4e7a6b2d1f8a
 
 typedef struct {
   RealStep *step;
-  napi_ref arrays[2];
+  napi_ref arrays[3];
   bool busy;
   size_t reported;
 } Handle;
@@ -25,7 +25,7 @@ static void free_handle(napi_env env, void *data, void *hint) {
   /* Node ends in the middle of a step, whose threads still need it. */
   if (handle->busy) return;
   forget_bytes(env, handle->reported);
-  for (int i = 0; i < 2; i++)
+  for (int i = 0; i < 3; i++)
     if (handle->arrays[i]) napi_delete_reference(env, handle->arrays[i]);
   if (handle->step) free_real_step(handle->step);
   free(handle);
@@ -44,7 +44,7 @@ static napi_value kernel_names(napi_env env, napi_callback_info info) {
 /* Only the last layer hands on its batch norm as it is. */
 static int are_activations(const int32_t *activation, int layers) {
   for (int k = 0; k < layers - 1; k++)
-    if (activation[k] <= NO_ACTIVATION || activation[k] > APPROXIMATE_SIGN) return 0;
+    if (activation[k] <= NO_ACTIVATION || activation[k] > RANDOM_SIGN) return 0;
   return activation[layers - 1] == NO_ACTIVATION;
 }
 
@@ -60,7 +60,19 @@ static int read_layers(napi_env env, napi_value arrays, const ModelSpec *model, 
     float *found[LAYER_ARRAYS];
     for (int i = 0; i < LAYER_ARRAYS; i++)
       if (!(found[i] = floats_at(env, arrays, index++, i % 3 ? outputs : weights))) return 0;
-    layer[k] = (LayerArrays){found[0], found[1], found[2], found[3], found[4], found[5]};
+    layer[k] = (LayerArrays){found[0], found[1], found[2], found[3], found[4], found[5], 0};
+  }
+  return 1;
+}
+
+/* One for each layer whose signs are drawn. */
+static int read_noises(napi_env env, napi_value arrays, const ModelSpec *model, const int32_t *number, LayerArrays *layer) {
+  uint32_t index = 0;
+  for (int k = 0; k < model->layers; k++) {
+    const LayerSpec *spec = model->layer + k;
+    const size_t pixels = (size_t)spec->pooled_height * spec->pooled_width;
+    if (number[NUMBERS + k] == RANDOM_SIGN && !(layer[k].noise = floats_at(env, arrays, index++, number[0] * pixels * spec->outputs)))
+      return 0;
   }
   return 1;
 }
@@ -81,19 +93,19 @@ static int read_tensors(napi_env env, napi_value arrays, const float *number, in
   return 1;
 }
 
-/* createRealTrainer(shapes, numbers, layers' arrays, tensors' arrays, tensors' numbers, kernels, most bytes) */
+/* createRealTrainer(shapes, numbers, layers' arrays, tensors' arrays, noises, tensors' numbers, kernels, most bytes) */
 static napi_value create(napi_env env, napi_callback_info info) {
-  size_t count = 7, shapes = 0, numbers = 0, scales = 0;
-  napi_value argument[7];
+  size_t count = 8, shapes = 0, numbers = 0, scales = 0;
+  napi_value argument[8];
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   const int32_t *shape = elements(env, argument[0], napi_int32_array, &shapes);
   const int32_t *number = shape ? elements(env, argument[1], napi_int32_array, &numbers) : 0;
-  const float *scale = number ? elements(env, argument[4], napi_float32_array, &scales) : 0;
+  const float *scale = number ? elements(env, argument[5], napi_float32_array, &scales) : 0;
   if (!scale) return 0;
-  const int set = place_of(env, argument[5], set_at);
+  const int set = place_of(env, argument[6], set_at);
   if (set < 0) return 0;
   double most = 0;
-  napi_get_value_double(env, argument[6], &most);
+  napi_get_value_double(env, argument[7], &most);
 
   ModelSpec model = {0};
   LayerArrays *layers = 0;
@@ -105,6 +117,7 @@ static napi_value create(napi_env env, napi_callback_info info) {
       numbers == (size_t)(NUMBERS + model.layers) && number[0] >= 1 && number[1] >= 1 && number[1] <= MOST_THREADS &&
       are_activations(number + NUMBERS, model.layers) &&
       (layers = calloc((size_t)model.layers, sizeof *layers)) && read_layers(env, argument[2], &model, layers) &&
+      read_noises(env, argument[4], &model, number, layers) &&
       read_tensors(env, argument[3], scale, tensors, tensor)) {
     const RealSpec spec = {&model, number[0], number[1], number[2], number + NUMBERS, layers, tensors, tensor};
     handle->step = build_real_step(&spec, all_real_step_kernels[set], (size_t)most, &why);
@@ -117,7 +130,7 @@ static napi_value create(napi_env env, napi_callback_info info) {
     if (handle) free_handle(env, handle, 0);
     return refuse(env, why);
   }
-  for (int i = 0; i < 2; i++) napi_create_reference(env, argument[2 + i], 1, &handle->arrays[i]);
+  for (int i = 0; i < 3; i++) napi_create_reference(env, argument[2 + i], 1, &handle->arrays[i]);
   handle->reported = handle->step->bytes;
   return wrap(env, handle, &handle_tag, free_handle, handle->reported);
 }

@@ -72,9 +72,15 @@ static void activate(const RealStep *step, int k, int n, int block) {
   const RealLayer *layer = step->layer + k, *next = layer + 1;
   const float *p = layer->p + block_at(layer, n, block);
   uint16_t *x = next->x + next->x_start + n * next->x_image + block * BLOCK;
-  for (int y = 0; y < layer->pooled_height; y++)
-    step->kernels->activate(p + (size_t)y * layer->pooled_width * BLOCK, layer->pooled_width, line_of(layer, block),
+  /* A dense layer's pixels are images. */
+  Noise noise = {0, layer->is_dense ? 1 : (size_t)layer->pixels, layer->is_dense ? (size_t)layer->outputs : 1};
+  const int is_drawn = layer->activation == RANDOM_SIGN && step->learns;
+  for (int y = 0; y < layer->pooled_height; y++) {
+    const size_t first = ((size_t)n * layer->outputs + block * BLOCK) * noise.channel + (size_t)y * layer->pooled_width;
+    if (is_drawn) noise.at = layer->own.noise + first;
+    step->kernels->activate(p + (size_t)y * layer->pooled_width * BLOCK, layer->pooled_width, line_of(layer, block), noise,
                             lanes_of(layer->outputs, block), x + y * next->x_row, next->x_pixel);
+  }
 }
 
 /* Magnitudes of image `n` of what layer `k` made: of all its blocks. */

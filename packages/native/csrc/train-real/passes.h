@@ -52,11 +52,16 @@ INLINE void NAME(put)(const uint16_t *values, int lanes, uint16_t *out) {
   else memcpy(out, values, lanes * sizeof *values);
 }
 
-static void NAME(activate)(const float *p, int count, Line line, int lanes, uint16_t *x, size_t pixel) {
+static void NAME(activate)(const float *p, int count, Line line, Noise noise, int lanes, uint16_t *x, size_t pixel) {
   const float *restrict mean = line.mean, *restrict gain = line.gain, *restrict offset = line.offset;
   for (int n = 0; n < count; n++, p += BLOCK, x += pixel) {
     uint16_t out[BLOCK];
-    if (line.activation != RELU)
+    if (noise.at)
+      for (int i = 0; i < lanes; i++) {
+        const float y = (p[i] - mean[i]) * gain[i] + offset[i];
+        out[i] = noise.at[n * noise.pixel + i * noise.channel] < (y + 1.f) * .5f ? 0x3f80 : 0xbf80;
+      }
+    else if (line.activation != RELU)
       for (int i = 0; i < BLOCK; i++) out[i] = (p[i] - mean[i]) * gain[i] + offset[i] >= 0 ? 0x3f80 : 0xbf80;
     else
       for (int i = 0; i < BLOCK; i++) {

@@ -20,8 +20,9 @@
 /* Rows of a tile of sums; its lanes are a block. */
 enum { ROWS = 8 };
 enum { MOST_THREADS = 256 };
-/* SCALED_SIGN: sign, whose magnitudes scale the sums behind it: XNOR-Net's K. APPROXIMATE_SIGN: with the slope of a piecewise quadratic. */
-enum { NO_ACTIVATION, RELU, SIGN, SCALED_SIGN, APPROXIMATE_SIGN };
+/* SCALED_SIGN: sign, whose magnitudes scale the sums behind it: XNOR-Net's K. APPROXIMATE_SIGN: with the slope of a piecewise quadratic.
+   RANDOM_SIGN: drawn, while it learns. */
+enum { NO_ACTIVATION, RELU, SIGN, SCALED_SIGN, APPROXIMATE_SIGN, RANDOM_SIGN };
 
 /* `steps` steps of two products a sum: a[row], two values a step; b, pairs of values, BLOCK a step. */
 typedef struct {
@@ -35,6 +36,12 @@ typedef struct {
   const float *mean, *gain, *offset;
   int activation;
 } Line;
+
+/* Of a row and block, uniform in [0, 1); null where nothing is drawn. */
+typedef struct {
+  const float *at;
+  size_t channel, pixel;
+} Noise;
 
 /* dz = (dy * slope + (p - mean) * curve) + offset, of a block. */
 typedef struct {
@@ -61,7 +68,7 @@ typedef struct {
   /* The sum, and the sum of squares around sum * share. */
   void (*moments)(const float *p, int pixels, float share, float *sum, float *square);
   /* Activations of a row, `pixel` values apart. */
-  void (*activate)(const float *p, int count, Line line, int lanes, uint16_t *x, size_t pixel);
+  void (*activate)(const float *p, int count, Line line, Noise noise, int lanes, uint16_t *x, size_t pixel);
   /* Mean |y| of each pixel: blocks are `apart` values apart, those of the line behind one another. */
   void (*magnitudes)(const float *p, int pixels, int blocks, size_t apart, Line line, float share, float *out);
   /* z[pixel][BLOCK] times k[pixel]. */
@@ -98,6 +105,7 @@ typedef struct {
 typedef struct {
   const float *weights, *gamma, *beta;
   float *dweights, *dgamma, *dbeta;
+  const float *noise; /* of RANDOM_SIGN: [image][output][pixel] */
 } LayerArrays;
 
 typedef struct {

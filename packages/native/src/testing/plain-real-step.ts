@@ -81,7 +81,7 @@ export function plainRealStep(
     const trace: Trace = forward(options, shape, x, magnitudes);
     traces.push(trace);
     magnitudes = layers[shape.index]!.activation === 'scaled-sign' ? meanMagnitudes(trace) : null;
-    x = trace.p.map((p, i) => activation(options, shape.index, valueAt(trace, i, p)));
+    x = trace.p.map((p, i) => activation(options, shape, i, valueAt(trace, i, p)));
   }
   const last = traces.at(-1)!;
   const scores = Float32Array.from(last.p, (p, i) => valueAt(last, i, p));
@@ -264,8 +264,16 @@ function valueAt({ layer, mean, gain, offset }: Trace, i: number, p: number): nu
   return f(f(f(p - mean[c]!) * gain[c]!) + offset[c]!);
 }
 
-function activation({ layers }: RealTrainerOptions, k: number, value: number): number {
-  return layers[k]!.activation.endsWith('sign') ? (value >= 0 ? 1 : -1) : bfloat16(Math.max(value, 0));
+/** Of the value at `i` in `[image][y][x][output]`. */
+function activation({ layers }: RealTrainerOptions, shape: KernelShape, i: number, value: number): number {
+  const { activation, noise } = layers[shape.index]!;
+  if (activation === 'random-sign') {
+    const [outputs, area] = [shape.output.channels, shape.pooled.height * shape.pooled.width];
+    const [pixel, c] = [Math.floor(i / outputs), i % outputs];
+    const [n, at] = [Math.floor(pixel / area), pixel % area];
+    return noise![(n * outputs + c) * area + at]! < f(f(value + 1) * 0.5) ? 1 : -1;
+  }
+  return activation.endsWith('sign') ? (value >= 0 ? 1 : -1) : bfloat16(Math.max(value, 0));
 }
 
 /** What the activation passes on of the gradient d. */
