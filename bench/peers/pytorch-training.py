@@ -151,6 +151,17 @@ def augment(pixels, generator, shift=4):
     return pixels[torch.arange(n).view(n, 1, 1, 1), torch.arange(3).view(1, 3, 1, 1), rows.view(n, 1, h, 1), columns.view(n, 1, 1, w)]
 
 
+def calibrate(network, batches):
+    """Mean of the statistics of some training batches, in place of running averages."""
+    network.train()
+    for layer in network.layers:
+        layer.norm.reset_running_stats()
+        layer.norm.momentum = None
+    with torch.no_grad():
+        for batch in batches:
+            network(batch)
+
+
 class Training:
     def __init__(self, args):
         self.args = args
@@ -176,16 +187,6 @@ class Training:
                 if layer.latent:
                     layer.weight.clamp_(-1, 1)
         return float(loss), int((scores.argmax(1) == labels).sum())
-
-    def calibrate(self, batches):
-        """Mean of the statistics of some training batches, in place of running averages."""
-        self.network.train()
-        for layer in self.network.layers:
-            layer.norm.reset_running_stats()
-            layer.norm.momentum = None
-        with torch.no_grad():
-            for batch in batches:
-                self.network(batch)
 
     def error(self, pixels, labels):
         self.network.eval()
@@ -227,8 +228,9 @@ def train(args):
             factor = factor_at(epoch * steps + i + 1, args.epochs * steps)
             loss, right = run.step(batch, labels[chosen], factor)
             loss_sum, correct = loss_sum + loss, correct + right
-        run.calibrate(
-            planes(augment(pixels[order[i * args.batch : (i + 1) * args.batch]], generator), args.input) for i in range(20)
+        calibrate(
+            run.network,
+            (planes(augment(pixels[order[i * args.batch : (i + 1) * args.batch]], generator), args.input) for i in range(20)),
         )
         epoch += 1
         found = run.error(*validation)

@@ -197,15 +197,6 @@ class Run:
                 w.clamp_(-1, 1)
             self.wrong += (scores.argmax(1) != labels).sum()
 
-    def calibrate(self, batches):
-        self.network.train()
-        for layer in self.network.layers:
-            layer.norm.reset_running_stats()
-            layer.norm.momentum = None
-        with torch.no_grad():
-            for batch in batches:
-                self.network(self.planes(batch))
-
     def error(self, pixels, labels):
         self.network.eval()
         with torch.no_grad():
@@ -307,7 +298,7 @@ def train(wanted, args, pixels, labels, test):
             shares = [round(100 * int(run.wrong) / (steps * args.batch), 2) for run in runs]
             print(json.dumps({"epoch": epoch + 1, "train": shares, "seconds": round(time.time() - begun, 1)}), flush=True)
     for run in runs:
-        run.calibrate(run.images.at(i)[0] for i in range(min(20, steps)))
+        peer.calibrate(run.network, (run.planes(run.images.at(i)[0]) for i in range(min(20, steps))))
         line = {"arm": run.arm, "seed": run.images.seed, "train": 100 * int(run.wrong) / (steps * args.batch), "test": run.error(*test)}
         yield {**line, "seconds": round(time.time() - begun, 1)}
 

@@ -18,7 +18,7 @@ import { answeringState } from '../store/network-file.js';
 import { centralDifference } from '../testing/finite-difference.js';
 import { type OracleLayer, oracleStep } from '../testing/oracle.js';
 import { toyBatch, toyLayers, toyNetworks, toyParameters } from '../testing/toy-networks.js';
-import { openToy, TOY_BATCH, worst } from '../testing/toy-step.js';
+import { expectStep, openToy, TOY_BATCH, worst } from '../testing/toy-step.js';
 import { createOnnxTrainer } from '../train/onnx-trainer.js';
 import { techniqueOf } from './index.js';
 import { bnnWith, variations } from './variations.js';
@@ -266,18 +266,11 @@ describe('a whole step is that of the float64 oracle', () => {
       if (expected.margin < 1e-5) continue;
       const outputs = await step(images, labels, parameters, { progress: PROGRESS, noises });
       await close();
-      expect(outputs[names.loss]!.data[0]).toBeCloseTo(expected.loss, 4);
-      expect(worst(outputs[names.scores]!.data, expected.scores)).toBeLessThan(1e-5);
+      expectStep(outputs, expected);
       for (const [k, { variance }] of expected.statistics.entries())
         expect(worst(outputs[names.variance(k)]!.data, variance), `variance of layer ${k}`).toBeLessThan(
           1e-5,
         );
-      for (const [k, gradients] of expected.gradients.entries())
-        for (const [role, gradient] of Object.entries(gradients)) {
-          expect(gradient.some((value: number) => value !== 0)).toBe(true);
-          const found = outputs[names.gradient(`layers.${k}.${role}`)]!.data;
-          expect(worst(found, gradient), `gradient of layers.${k}.${role}`).toBeLessThan(1e-4);
-        }
       return;
     }
   });

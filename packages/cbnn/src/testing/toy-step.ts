@@ -1,12 +1,13 @@
 /** One training step of a toy network by its ONNX graph, with everything that the float64 oracle says of it. */
 import { parseArchitecture } from '@cbnn/runtime';
+import { expect } from 'vitest';
 import { names } from '../graph/names.js';
 import { trainingGraph } from '../graph/network.js';
 import { adam } from '../graph/optimizer.js';
 import { type DeviceName, openDevice } from '../graph/session.js';
 import { type Plan, placeFactors } from '../nn/plan.js';
 import { techniqueOf } from '../techniques/index.js';
-import type { OracleParameters } from './oracle.js';
+import type { OracleParameters, OracleStep } from './oracle.js';
 import type { ToyNetwork } from './toy-networks.js';
 
 export const TOY_BATCH = 4;
@@ -107,4 +108,16 @@ export function worst(actual: ArrayLike<number>, expected: ArrayLike<number>): n
     largest = Math.max(largest, Math.abs(expected[i]!));
   }
   return difference / largest;
+}
+
+/** Loss, scores and gradients of a step against the oracle's. */
+export function expectStep(outputs: Readonly<Record<string, Tensor>>, expected: OracleStep): void {
+  expect(outputs[names.loss]!.data[0]).toBeCloseTo(expected.loss, 4);
+  expect(worst(outputs[names.scores]!.data, expected.scores)).toBeLessThan(1e-5);
+  for (const [k, gradients] of expected.gradients.entries())
+    for (const [role, gradient] of Object.entries(gradients)) {
+      expect(gradient.some((value: number) => value !== 0)).toBe(true);
+      const found = outputs[names.gradient(`layers.${k}.${role}`)]!.data;
+      expect(worst(found, gradient), `gradient of layers.${k}.${role}`).toBeLessThan(1e-4);
+    }
 }

@@ -1,9 +1,11 @@
 /** Model files to be refused, or run alike by every engine. */
 import { modelShapes } from '../bounds.js';
+import { CbnnError } from '../errors.js';
 import type { PackedModel } from '../model.js';
-import { encodeModel } from '../model-file.js';
+import { decodeModel, encodeModel } from '../model-file.js';
 import { decodeSafetensors, encodeSafetensors, type Tensor } from '../safetensors.js';
 import { sha256 } from '../sha256.js';
+import { Dice, randomModel } from './random-model.js';
 
 /** Accepted forgeries that would take long are not run. */
 export const MOST_MACS = 2_000_000;
@@ -31,7 +33,7 @@ function mangle(text: string, roll: (sides: number) => number): string {
 }
 
 /** A file of `model` that was damaged, or forged with a checksum that is right; `roll(sides)` is a die. */
-export function hostile(model: PackedModel, roll: (sides: number) => number): Uint8Array {
+function hostile(model: PackedModel, roll: (sides: number) => number): Uint8Array {
   const file = encodeModel(model);
   if (roll(4) === 0) {
     const cut = file.slice(0, roll(3) === 0 ? roll(file.length) : file.length);
@@ -51,4 +53,21 @@ export function hostile(model: PackedModel, roll: (sides: number) => number): Ui
   const data = plain.subarray(8 + new DataView(plain.buffer).getUint32(0, true));
   const digits = sha256(new TextEncoder().encode(covered), data);
   return encodeSafetensors(changed, { cbnn: `${covered}${digits}"}` });
+}
+
+/** A hostile file that is accepted all the same, and an image for it; null where it is refused with a model error. */
+export function hostileCase(
+  seed: number,
+): { readonly model: PackedModel; readonly image: Uint8Array } | null {
+  const dice = new Dice(seed);
+  const roll = (sides: number) => dice.range(0, sides - 1);
+  const bytes = hostile(randomModel(seed % 500, { maxMacs: 20_000 }), roll);
+  try {
+    const model = decodeModel(bytes);
+    const { height, width, channels } = model.input;
+    return { model, image: Uint8Array.from({ length: height * width * channels }, () => roll(256)) };
+  } catch (error) {
+    if (error instanceof CbnnError && error.kind === 'model') return null;
+    throw new Error(`seed ${seed}`, { cause: error });
+  }
 }
