@@ -138,7 +138,7 @@ const LABEL_HEIGHT = 14;
 const labelFactor = (side: Label['side'], [from, to]: readonly [number, number]): number =>
   (to / from) ** (((side === 'right' ? 1 : -1) * LABEL_DISTANCE) / FIGURE_WIDTH);
 
-/** Labels beside their points, on the side where there is room; moved up or down to the nearest place where they meet no other. */
+/** Labels beside their points, on the side where there is room; moved up or down to the nearest place where they meet nothing. */
 function placeLabels(
   points: readonly Point[],
   [from, to]: readonly [number, number],
@@ -154,8 +154,11 @@ function placeLabels(
     const start = side === 'right' ? at + LABEL_DISTANCE : at - LABEL_DISTANCE - width;
     const end = start + width;
     const meets = (y: number) =>
+      // The axes, other labels,
+      y < low + line / 2 ||
+      y > high - line / 2 ||
       placed.some((other) => Math.abs(other.y - y) < line && other.start < end && start < other.end) ||
-      // Nor other points.
+      // or other points.
       points.some(
         ({ x, error }) => Math.abs(error - y) < line / 2 && pixelsOf(x) + 6 > start && pixelsOf(x) - 6 < end,
       );
