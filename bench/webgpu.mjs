@@ -1,12 +1,14 @@
 // A packed model on the WebGPU engine, through npm's package webgpu: milliseconds an image by batch and by images of one submission,
 // and what share that is of what xor, countOneBits and addition reach in registers, measured on the same adapter.
-//   node bench/webgpu.mjs model.safetensors [--batches 1,32,256] [--submissions 32,256]         (run `npm run setup` first)
+//   node bench/webgpu.mjs model.safetensors [--batches 1,32,256,1024] [--submissions 32,256,1024] [--seconds 1]
+// (run `npm run setup` first)
 // Answers are checked against the reference engine.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { create } from 'webgpu';
 import { modelShapes } from '../packages/runtime/dist/bounds.js';
 import { decodeModel, formatArchitecture, runReference } from '../packages/runtime/dist/index.js';
+import { productsOf } from '../packages/runtime/dist/shapes.js';
 import { WebGpuEngine } from '../packages/runtime/dist/webgpu/engine.js';
 
 const { values, positionals } = parseArgs({
@@ -33,10 +35,7 @@ const pixels = Uint8Array.from({ length: most * size }, (_, i) => (i * 7919) % 2
 const expected = [0, most - 1].map(
   (n) => runReference(model, pixels.subarray(n * size, (n + 1) * size)).scores,
 );
-const macs = modelShapes(model).reduce(
-  (sum, { output, fanIn }) => sum + output.height * output.width * output.channels * fanIn,
-  0,
-);
+const macs = productsOf(modelShapes(model));
 const gpu = create([]);
 if (!(await gpu.requestAdapter())) {
   console.error('webgpu: no adapter here; a Vulkan driver is needed (VK_ICD_FILENAMES says which)');

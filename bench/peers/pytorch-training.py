@@ -135,7 +135,7 @@ def planes(pixels, encoding):
     """uint8 [n, 3, h, w] to what the first layer sees: 24 slices of +-1, channel by channel, lowest bit first; or 2x - 255."""
     if encoding == "8-bit":
         return pixels.float() * 2 - 255
-    bits = (pixels.unsqueeze(2) >> torch.arange(8, dtype=torch.uint8).view(1, 1, 8, 1, 1)) & 1
+    bits = (pixels.unsqueeze(2) >> torch.arange(8, dtype=torch.uint8, device=pixels.device).view(1, 1, 8, 1, 1)) & 1
     return bits.flatten(1, 2).float() * 2 - 1
 
 
@@ -148,7 +148,8 @@ def augment(pixels, generator, shift=4):
     columns = columns.clamp(0, w - 1)
     columns = torch.where(mirrored, w - 1 - columns, columns)
     rows = rows.clamp(0, h - 1)
-    return pixels[torch.arange(n).view(n, 1, 1, 1), torch.arange(3).view(1, 3, 1, 1), rows.view(n, 1, h, 1), columns.view(n, 1, 1, w)]
+    at = (torch.arange(n).view(n, 1, 1, 1), torch.arange(3).view(1, 3, 1, 1), rows.view(n, 1, h, 1), columns.view(n, 1, 1, w))
+    return pixels[tuple(index.to(pixels.device) for index in at)]
 
 
 def calibrate(network, batches):

@@ -134,7 +134,7 @@ class Images:
     def shuffle(self, epoch):
         order = torch.randperm(len(self.all), generator=torch.Generator().manual_seed(1000 * self.seed + epoch + 500))
         order = order.to(self.all.device)
-        self.pixels.copy_(augmented(self.all, order, self.seed, epoch))
+        self.pixels.copy_(peer.augment(self.all[order], torch.Generator().manual_seed(1000 * self.seed + epoch)))
         self.labels.copy_(self.all_labels[order])
 
     def at(self, step):
@@ -170,10 +170,7 @@ class Run:
         self.input = args.input
 
     def planes(self, pixels):
-        if self.input == "8-bit":
-            return pixels.float() * 2 - 255
-        bits = torch.arange(8, device=pixels.device).view(1, 1, 8, 1, 1)
-        return ((pixels.long().unsqueeze(2) >> bits) & 1).flatten(1, 2).float() * 2 - 1
+        return peer.planes(pixels, self.input)
 
     def step(self, at, numbers):
         """`at`: number of the step in its epoch; `numbers`: the rate's factor over Adam's first correction, and the second's root."""
@@ -202,24 +199,6 @@ class Run:
         with torch.no_grad():
             found = torch.cat([self.network(self.planes(pixels[at : at + 500])).argmax(1) for at in range(0, len(pixels), 500)])
         return 100 * float((found != labels).float().mean())
-
-
-def augmented(pixels, order, seed, epoch, shift=4):
-    """Mirrored or not, moved by up to `shift` pixels, the edge repeats; in the same way for each arm of a seed."""
-    generator = torch.Generator().manual_seed(1000 * seed + epoch)
-    n, device = len(order), pixels.device
-    down = torch.randint(-shift, shift + 1, (n, 1), generator=generator).to(device)
-    right = torch.randint(-shift, shift + 1, (n, 1), generator=generator).to(device)
-    mirrored = torch.randint(0, 2, (n, 1), generator=generator).bool().to(device)
-    at = torch.arange(32, device=device)
-    rows, columns = (at + down).clamp(0, 31), at + right
-    columns = torch.where(mirrored, 31 - columns, columns).clamp(0, 31)
-    channels = torch.arange(3, device=device).view(1, 3, 1, 1)
-    parts = []
-    for a in range(0, n, 5000):
-        s = slice(a, a + 5000)
-        parts.append(pixels[order[s].view(-1, 1, 1, 1), channels, rows[s].view(-1, 1, 32, 1), columns[s].view(-1, 1, 1, 32)])
-    return torch.cat(parts)
 
 
 class Together:

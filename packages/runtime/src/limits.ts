@@ -22,3 +22,6 @@ export const limits = {
   pool: 4,
   shift: 7,
 } as const;
+
+/** Memory of an engine with a model in it at most: more than any compact network needs, and little enough for a phone to refuse gracefully. */
+export const MOST_BYTES = 2 ** 29;

@@ -9,9 +9,10 @@
 
 import { unpackRows } from './bits.js';
 import { modelShapes } from './bounds.js';
+import { MOST_BYTES } from './limits.js';
 import type { InputSpec, PackedModel, Weights } from './model.js';
 import { prepareImage } from './prepare.js';
-import type { KernelShape, MapShape } from './shapes.js';
+import { type KernelShape, type MapShape, productsOf } from './shapes.js';
 import { checkPixels } from './slices.js';
 
 /** What one kernel layer computed. */
@@ -34,8 +35,6 @@ export interface ReferenceOptions {
   readonly prepared?: boolean;
 }
 
-/** Bytes of an image's maps at most, as other engines. */
-const MOST_BYTES = 2 ** 29;
 /** Products of an image at most, where nobody asked for plain loops: half a minute. */
 const MOST_PRODUCTS = 2 ** 34;
 
@@ -47,7 +46,7 @@ export function referenceRefusal(model: PackedModel, { products }: { products: b
   // Sums before and after pooling, bits, and +-1 of each.
   const bytes = total(({ output, pooled, pool }) => (pool > 1 ? 4 * values(output) : 0) + 6 * values(pooled));
   if (bytes > MOST_BYTES) return `it needs ${bytes} bytes of memory for an image, more than ${MOST_BYTES}`;
-  const all = total(({ output, fanIn }) => values(output) * fanIn);
+  const all = productsOf(shapes);
   return products && all > MOST_PRODUCTS ? `plain loops would take minutes for its ${all} products` : null;
 }
 

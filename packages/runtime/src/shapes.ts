@@ -102,3 +102,7 @@ export function kernelShapes(input: MapShape, layers: readonly LayerSpec[]): Ker
     throw configError('architecture: the last layer must be dense (one unit per class), e.g. `10FC`');
   return shapes;
 }
+
+/** Products that an image takes. */
+export const productsOf = (shapes: readonly KernelShape[]): number =>
+  shapes.reduce((sum, { output, fanIn }) => sum + output.height * output.width * output.channels * fanIn, 0);

@@ -5,16 +5,13 @@ import type { PackedModel } from '../model.js';
 import { decodeModel, encodeModel } from '../model-file.js';
 import { decodeSafetensors, encodeSafetensors, type Tensor } from '../safetensors.js';
 import { sha256 } from '../sha256.js';
+import { productsOf } from '../shapes.js';
 import { Dice, randomModel } from './random-model.js';
 
 /** Accepted forgeries that would take long are not run. */
 export const MOST_MACS = 2_000_000;
 
-export const macsOf = (model: PackedModel): number =>
-  modelShapes(model).reduce(
-    (sum, { output, fanIn }) => sum + output.height * output.width * output.channels * fanIn,
-    0,
-  );
+export const macsOf = (model: PackedModel): number => productsOf(modelShapes(model));
 
 const WORDS = [
   ...['0', '1', '-1', '7', '8', '63', '65536', '4294967295', '9007199254740993', '1e9', '0.5', '-0'],

@@ -9,7 +9,7 @@ import { layerBound, modelShapes } from '../bounds.js';
 import { codeNames, type InputCode } from '../codes.js';
 import { limits } from '../limits.js';
 import type { InputSpec, KernelLayer, LayerSpec, PackedModel, Weights } from '../model.js';
-import type { KernelShape } from '../shapes.js';
+import { type KernelShape, productsOf } from '../shapes.js';
 import { allSlices } from '../slices.js';
 
 /** A model and images for it, uint8 `[height][width][channels]` each. */
@@ -51,7 +51,7 @@ export function randomModel(seed: number, options: RandomModelOptions = {}): Pac
     const input = { ...drawn, ...(code && { code }), ...options.input };
     const layers = options.layers ?? randomLayers(dice);
     const shapes = shapesOrNull(input, layers);
-    if (!shapes || (!options.layers && macs(shapes) > maxMacs)) continue;
+    if (!shapes || (!options.layers && productsOf(shapes) > maxMacs)) continue;
     return {
       input,
       layers,
@@ -96,9 +96,6 @@ function shapesOrNull(input: InputSpec, layers: readonly LayerSpec[]): KernelSha
     return null;
   }
 }
-
-const macs = (shapes: readonly KernelShape[]): number =>
-  shapes.reduce((sum, { output, fanIn }) => sum + output.height * output.width * output.channels * fanIn, 0);
 
 function randomInput(dice: Dice): InputSpec {
   const channels = dice.pick([1, 1, 2, 3, 3, 3, 4, 5]);

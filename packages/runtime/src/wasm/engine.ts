@@ -4,6 +4,7 @@
  */
 import { modelShapes } from '../bounds.js';
 import { configError, internalError } from '../errors.js';
+import { MOST_BYTES } from '../limits.js';
 import type { PackedModel } from '../model.js';
 import { prepareInto } from '../prepare.js';
 import { checkPixels } from '../slices.js';
@@ -26,7 +27,7 @@ import {
   TILE,
   thresholdFunction,
 } from './kernels.js';
-import { Arena, type Kernels, MOST_BYTES, Views } from './memory.js';
+import { Arena, type Kernels, Views } from './memory.js';
 import { type Planes, place, readPlanes, reserveScratch } from './planes.js';
 
 /** Why this model cannot run here; null when it can, where WebAssembly with SIMD is there. */

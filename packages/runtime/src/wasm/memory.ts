@@ -2,8 +2,6 @@
 const PAGE = 65_536;
 /** Kernels read up to this much behind the end of what they were given. */
 const SLACK = 64;
-/** More than any compact network needs, and little enough for a phone to refuse gracefully. */
-export const MOST_BYTES = 2 ** 29;
 
 /** Gives out addresses; nothing is ever returned. */
 export class Arena {

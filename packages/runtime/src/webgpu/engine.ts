@@ -5,6 +5,7 @@
 import { readBits, rowBytes } from '../bits.js';
 import { modelShapes } from '../bounds.js';
 import { configError, dataError, internalError } from '../errors.js';
+import { MOST_BYTES } from '../limits.js';
 import type { KernelLayer, PackedModel } from '../model.js';
 import { prepareInto } from '../prepare.js';
 import type { KernelShape } from '../shapes.js';
@@ -21,9 +22,6 @@ const STORAGE = 0x80;
  * (docs/results).
  */
 const MOST_IMAGES = 256;
-
-/** Of all buffers together, as much as the other engines take at most. */
-const MOST_BYTES = 2 ** 29;
 
 interface Layer {
   readonly pipeline: GPUComputePipeline;
