@@ -8,6 +8,7 @@ export {
 } from './architecture.js';
 export { packRows, popcount32, rowBytes, unpackRows } from './bits.js';
 export { inputMagnitudes, inputShape, layerBound, modelShapes, sumBound } from './bounds.js';
+export { classify } from './classify.js';
 export { codeNames, codeTable, type InputCode, thermometerThresholds } from './codes.js';
 export * from './errors.js';
 export { limits } from './limits.js';
@@ -25,7 +26,6 @@ export * from './model.js';
 export { decodeModel, encodeModel, MODEL_FORMAT_VERSION } from './model-file.js';
 export { type Preparation, prepareImage, prepareInto } from './prepare.js';
 export {
-  classify,
   type LayerTrace,
   type ReferenceOptions,
   type ReferenceResult,

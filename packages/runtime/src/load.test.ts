@@ -2,10 +2,11 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseArchitecture } from './architecture.js';
+import { classify } from './classify.js';
 import { load } from './load.js';
 import { encodeModel } from './model-file.js';
 import { load as loadInNode } from './node/index.js';
-import { classify, runReference } from './reference.js';
+import { runReference } from './reference.js';
 import { randomCase, randomModel } from './testing/random-model.js';
 
 const layers = parseArchitecture('5C3-MP2-7C3-6FC-4FC');
@@ -52,6 +53,7 @@ describe('load', () => {
     const clamped = colour.images.map((one) => new Uint8ClampedArray(one));
     for (const batch of [all, new Uint8ClampedArray(all), colour.images, images, clamped])
       expect((await classifier.classifyBatch(batch)).map(({ scores }) => [...scores])).toEqual(expected);
+    expect((await classifier.classify(images)).map(({ scores }) => [...scores])).toEqual(expected);
   });
 
   it('refuses small files of networks that would take more memory or time than any should', async () => {
@@ -63,12 +65,14 @@ describe('load', () => {
     expect(huge.length).toBeLessThan(100_000);
     for (const engine of ['auto', 'reference'] as const)
       await expect(load(huge, { engine })).rejects.toThrow(/^engine \w+: .*bytes of memory/);
-    // Rows that are too wide for tables, and minutes of plain loops.
+    // Minutes of plain loops, where there is nothing else.
     const long = parseArchitecture('8C7-8C7-8C7-8C7-1C4S4V-1C4S4V-2FC');
     const slow = encodeModel(
       randomModel(1, { layers: long, input: { height: 400, width: 4096, channels: 3 } }),
     );
+    vi.stubGlobal('WebAssembly', undefined);
     const found = await load(slow).catch((error: Error) => error.message);
+    vi.unstubAllGlobals();
     expect(found).toMatch(/^engine auto: plain loops, because .* and plain loops would take minutes/);
   });
 
@@ -112,13 +116,13 @@ describe('load', () => {
   });
 
   it('falls back to the reference where the model does not fit or WebAssembly is missing, and says why', async () => {
-    const wide = randomCase(2, {
-      layers: parseArchitecture('1400C1-1C7-2FC'),
-      input: { height: 9, width: 9, channels: 1, encoding: '8-bit', slices: [], shifts: [] },
+    const large = randomModel(2, {
+      layers: parseArchitecture('1C4S4V-MP4-1C4S4V-MP4-2FC'),
+      input: { height: 4096, width: 4096, channels: 16, encoding: '8-bit', slices: [], shifts: [] },
     });
-    const bytes = encodeModel(wide.model);
-    expect((await load(bytes)).engine).toMatch(/^reference: .*68600 products/);
-    await expect(load(bytes, { engine: 'wasm' })).rejects.toThrow('68600 products');
+    const bytes = encodeModel(large);
+    expect((await load(bytes)).engine).toMatch(/^reference: .*bytes of memory/);
+    await expect(load(bytes, { engine: 'wasm' })).rejects.toThrow('bytes of memory');
     await expect(load(file, { engine: 'native' })).rejects.toThrow('the native engine runs in Node');
     vi.stubGlobal('WebAssembly', undefined);
     try {

@@ -1,10 +1,10 @@
 /** A model to classify images with, from a file's bytes or an address, on the fastest engine that can run it. */
+import { classify } from './classify.js';
 import { CbnnError, configError, dataError } from './errors.js';
 import type { PackedModel } from './model.js';
 import { decodeModel } from './model-file.js';
-import { classify, referenceRefusal, runReference } from './reference.js';
 import { checkPixels } from './slices.js';
-import { type StartThread, Threads } from './threads.js';
+import type { StartThread } from './threads.js';
 import { WasmEngine, wasmRefusal } from './wasm/engine.js';
 
 export const engineNames = ['auto', 'native', 'wasm', 'webgpu', 'reference'] as const;
@@ -45,7 +45,8 @@ export interface Classifier {
   readonly engine: string;
   /** Throws a data error for an image of another size. */
   classify(image: Image): Promise<Classification>;
-  /** Several images, as a list or as one array after the other. */
+  classify(images: readonly Image[]): Promise<Classification[]>;
+  /** Several images, as a list or as one array, one image after the other. */
   classifyBatch(images: readonly Image[] | Uint8Array | Uint8ClampedArray): Promise<Classification[]>;
   /** Ends the workers that batches run on, where there are any. */
   close(): void;
@@ -123,12 +124,17 @@ export async function loadWith(
     await runner.run(pixelsOf(image, model), scores);
     return classification(scores);
   }
-  return {
+  function classifyAny(image: Image): Promise<Classification>;
+  function classifyAny(images: readonly Image[]): Promise<Classification[]>;
+  function classifyAny(images: Image | readonly Image[]) {
+    return Array.isArray(images) ? classifier.classifyBatch(images) : one(images as Image);
+  }
+  const classifier: Classifier = {
     model,
     get engine() {
       return runner.description;
     },
-    classify: one,
+    classify: classifyAny,
     async classifyBatch(batch) {
       const images = batch instanceof Uint8ClampedArray ? unclamped(batch) : batch;
       const isFlat = images instanceof Uint8Array;
@@ -153,6 +159,7 @@ export async function loadWith(
     },
     close: () => runner.close?.(),
   };
+  return classifier;
 }
 
 async function openRunner(
@@ -162,7 +169,9 @@ async function openRunner(
   threads: number,
   { openNative, startThread, findGpu }: Platform,
 ): Promise<Runner> {
-  const reference = (why: string): Runner => {
+  // What only some need is loaded when they need it.
+  const reference = async (why: string): Promise<Runner> => {
+    const { referenceRefusal, runReference } = await import('./reference.js');
     const refusal = referenceRefusal(model, { products: engine === 'auto' });
     if (refusal) throw configError(`engine ${engine}: ${engine === 'auto' ? `${why}, and ` : ''}${refusal}`);
     return {
@@ -177,7 +186,6 @@ async function openRunner(
       throw configError(
         `engine webgpu: there is no WebGPU here${gpu ? `: ${gpu}` : ''}; in Node it comes with the package webgpu`,
       );
-    // Loaded when asked for: most pages never need it.
     const { WebGpuEngine } = await import('./webgpu/engine.js');
     const webgpu = await WebGpuEngine.create(model, gpu as GPU);
     return {
@@ -201,9 +209,9 @@ async function openRunner(
     const wasm = await WasmEngine.create(model);
     const run = (pixels: Uint8Array, scores: Int32Array) => wasm.run(pixels, scores);
     const description = `wasm: WebAssembly with SIMD${without}`;
-    return threads === 1
-      ? { run, description }
-      : inThreads(run, description, model, file, threads, startThread);
+    if (threads === 1) return { run, description };
+    const { inThreads } = await import('./in-threads.js');
+    return inThreads(run, description, model, file, threads, startThread);
   } catch (error) {
     // No WebAssembly, none with SIMD, or forbidden by the page's policy.
     if (error instanceof CbnnError && error.kind === 'internal') throw error;
@@ -211,71 +219,6 @@ async function openRunner(
     if (engine === 'wasm') throw configError(`engine wasm: cannot run here: ${why}`);
     return reference(`plain loops, because WebAssembly cannot run here: ${why}${without}`);
   }
-}
-
-/** Milliseconds of work below which a batch is done here: a browser's message to a worker and back costs several. */
-const WORTH_WORKERS = 30;
-
-/** The same with batches on workers, which start with the first batch that is worth it; where they cannot, it runs here. */
-function inThreads(
-  run: (pixels: Uint8Array, scores: Int32Array) => void,
-  description: string,
-  { input, classes }: PackedModel,
-  file: Uint8Array,
-  count: number,
-  start: StartThread,
-): Runner {
-  const size = input.height * input.width * input.channels;
-  let opened: Promise<Threads | null> | null = null;
-  let failure = '';
-  let closed = false;
-  return {
-    run,
-    get description() {
-      return failure
-        ? `${description}; batches here, as workers fail: ${failure}`
-        : `${description}, batches on ${count} workers`;
-    },
-    async runBatch(pixels, images) {
-      const scores = new Int32Array(images * classes.length);
-      const begun = performance.now();
-      let canHelp = !closed;
-      for (let n = 0; n < images; n++) {
-        run(
-          pixels.subarray(n * size, (n + 1) * size),
-          scores.subarray(n * classes.length, (n + 1) * classes.length),
-        );
-        const left = ((performance.now() - begun) / (n + 1)) * (images - n - 1);
-        if (!canHelp || left < WORTH_WORKERS) continue;
-        opened ??= Threads.open(start, count, file, size, classes.length).catch((error: Error) => {
-          failure = error.message;
-          return null;
-        });
-        const threads = await opened;
-        if (!threads) continue;
-        const rest = await threads
-          .run(pixels.subarray((n + 1) * size), images - n - 1)
-          .catch(({ message }: Error) => {
-            failure = closed ? failure : message;
-            return null;
-          });
-        if (rest) {
-          scores.set(rest, (n + 1) * classes.length);
-          break;
-        }
-        // A worker has died: the rest is done here, and the next batch starts new ones.
-        threads.end();
-        opened = null;
-        canHelp = false;
-      }
-      return scores;
-    },
-    close() {
-      closed = true;
-      opened?.then((threads) => threads?.end());
-      opened = null;
-    },
-  };
 }
 
 async function fetchBytes(address: string | URL): Promise<Uint8Array> {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { classify } from './classify.js';
 import { prepareImage } from './prepare.js';
-import { classify, runReference } from './reference.js';
+import { runReference } from './reference.js';
 import { workedExample } from './testing/golden.js';
 import { runOracle } from './testing/plain-oracle.js';
 import { modelCases, randomCase } from './testing/random-model.js';

@@ -85,13 +85,6 @@ export function runReference(
   return { scores, trace };
 }
 
-/** The index of the largest score; the first one where several are equal. */
-export function classify(scores: ArrayLike<number>): number {
-  let best = 0;
-  for (let c = 1; c < scores.length; c++) if (scores[c]! > scores[best]!) best = c;
-  return best;
-}
-
 /** What the first layer multiplies: `[height][width][channels or slices]`. */
 function inputValues(image: Uint8Array, input: InputSpec): Int32Array {
   if (input.encoding === '8-bit') return Int32Array.from(image, (x) => 2 * x - 255);

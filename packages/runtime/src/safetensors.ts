@@ -42,19 +42,18 @@ const PREFIX = 8;
 const HEADER_DEPTH = 3;
 const METADATA = '__metadata__';
 
-const ELEMENT_BYTES: Readonly<Record<Dtype, number>> = {
-  U8: 1,
-  I8: 1,
-  U16: 2,
-  I16: 2,
-  U32: 4,
-  I32: 4,
-  F32: 4,
-  F64: 8,
-};
+const ARRAYS = {
+  U8: Uint8Array,
+  I8: Int8Array,
+  U16: Uint16Array,
+  I16: Int16Array,
+  U32: Uint32Array,
+  I32: Int32Array,
+  F32: Float32Array,
+  F64: Float64Array,
+} as const;
 
-const isDtype = (value: unknown): value is Dtype =>
-  typeof value === 'string' && Object.hasOwn(ELEMENT_BYTES, value);
+const isDtype = (value: unknown): value is Dtype => typeof value === 'string' && Object.hasOwn(ARRAYS, value);
 
 /** Where the data begin in a file that `decodeSafetensors` accepts. */
 export function dataStart(bytes: Uint8Array): number {
@@ -66,13 +65,19 @@ export function encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
-  const entries = [...tensors].sort(([, a], [, b]) => ELEMENT_BYTES[b.dtype] - ELEMENT_BYTES[a.dtype]);
+  const entries = [...tensors].sort(
+    ([, a], [, b]) => ARRAYS[b.dtype].BYTES_PER_ELEMENT - ARRAYS[a.dtype].BYTES_PER_ELEMENT,
+  );
   const members: string[] = [];
   if (Object.keys(metadata).length > 0) members.push(`"${METADATA}":${JSON.stringify(metadata)}`);
   let end = 0;
   for (const [name, { dtype, shape, data }] of entries) {
     const count = shape.reduce((product, size) => product * size, 1);
-    if (name === METADATA || count !== data.length || data.BYTES_PER_ELEMENT !== ELEMENT_BYTES[dtype])
+    if (
+      name === METADATA ||
+      count !== data.length ||
+      data.BYTES_PER_ELEMENT !== ARRAYS[dtype].BYTES_PER_ELEMENT
+    )
       throw internalError(
         `tensor \`${name}\`: expected ${count} values for ${dtype} [${shape.join(', ')}], got ${data.length}`,
       );
@@ -220,12 +225,10 @@ function readClaim(name: string, value: unknown): Claim {
   if (!isRecord(value)) throw modelError(`${where}: expected an object with dtype, shape and data_offsets`);
   const { dtype, shape, data_offsets: offsets } = value;
   if (!isDtype(dtype))
-    throw modelError(
-      `${where}: expected a dtype of ${Object.keys(ELEMENT_BYTES).join(', ')}, got ${quote(dtype)}`,
-    );
+    throw modelError(`${where}: expected a dtype of ${Object.keys(ARRAYS).join(', ')}, got ${quote(dtype)}`);
   if (!isCountList(shape))
     throw modelError(`${where}: expected a shape of non-negative integers, got ${quote(shape)}`);
-  let size = ELEMENT_BYTES[dtype];
+  let size = ARRAYS[dtype].BYTES_PER_ELEMENT;
   for (const side of shape) {
     size *= side;
     if (!Number.isSafeInteger(size))
@@ -250,29 +253,12 @@ function readMetadata(value: unknown): Record<string, string> {
 
 function readTensor(bytes: Uint8Array, start: number, { dtype, shape, begin, end }: Claim): Tensor {
   const from = bytes.byteOffset + start + begin;
-  const size = ELEMENT_BYTES[dtype];
+  const size = ARRAYS[dtype].BYTES_PER_ELEMENT;
   const length = (end - begin) / size;
   const aligned = from % size === 0;
   const buffer = aligned ? bytes.buffer : bytes.slice(start + begin, start + end).buffer;
   const at = aligned ? from : 0;
-  switch (dtype) {
-    case 'U8':
-      return { dtype, shape, data: new Uint8Array(buffer, at, length) };
-    case 'I8':
-      return { dtype, shape, data: new Int8Array(buffer, at, length) };
-    case 'U16':
-      return { dtype, shape, data: new Uint16Array(buffer, at, length) };
-    case 'I16':
-      return { dtype, shape, data: new Int16Array(buffer, at, length) };
-    case 'U32':
-      return { dtype, shape, data: new Uint32Array(buffer, at, length) };
-    case 'I32':
-      return { dtype, shape, data: new Int32Array(buffer, at, length) };
-    case 'F32':
-      return { dtype, shape, data: new Float32Array(buffer, at, length) };
-    case 'F64':
-      return { dtype, shape, data: new Float64Array(buffer, at, length) };
-  }
+  return { dtype, shape, data: new ARRAYS[dtype](buffer as ArrayBuffer, at, length) } as Tensor;
 }
 
 /** A value as JSON, shortened: a hostile name must not fill the screen. */

@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseArchitecture } from './architecture.js';
 import { encodeModel } from './model-file.js';
 import { runReference } from './reference.js';
@@ -37,43 +37,51 @@ function fakeThread(fate: (task: number) => 'answer' | 'die' = () => 'answer') {
   return { start, log };
 }
 
-it.each([1, 2, 3])('gives the scores of single images on %d threads, raw and prepared', async (count) => {
-  const { start, log } = fakeThread();
-  const threads = await Threads.open(start, count, file, size, 4);
-  for (const prepared of [false, true]) {
-    const expected = images.flatMap((image) => [...runReference(model, image, { prepared }).scores]);
-    expect([...(await threads.run(pixels, images.length, prepared))]).toEqual(expected);
-    // Two at once, and one of nothing.
-    const both = await Promise.all([1, 2].map(() => threads.run(pixels, images.length, prepared)));
-    expect(both.map((scores) => [...scores])).toEqual([expected, expected]);
-  }
-  expect(await threads.run(new Uint8Array(0), 0)).toEqual(new Int32Array(0));
-  threads.end();
-  expect(log.ended).toBe(true);
-  await expect(threads.run(pixels, images.length)).rejects.toThrow('it was closed');
-});
+describe.each([
+  ['shared', () => {}],
+  ['copied', () => vi.stubGlobal('SharedArrayBuffer', undefined)],
+])('threads with %s memory', (_, prepare) => {
+  beforeEach(prepare);
+  afterEach(() => vi.unstubAllGlobals());
 
-it('takes nothing away from whoever gave the pixels', async () => {
-  const threads = await Threads.open(fakeThread().start, 2, file, size, 4);
-  const buffer = Buffer.from(pixels);
-  await threads.run(buffer, images.length);
-  expect(buffer.equals(Buffer.from(pixels))).toBe(true);
-});
+  it.each([1, 2, 3])('gives the scores of single images on %d threads, raw and prepared', async (count) => {
+    const { start, log } = fakeThread();
+    const threads = await Threads.open(start, count, file, size, 4);
+    for (const prepared of [false, true]) {
+      const expected = images.flatMap((image) => [...runReference(model, image, { prepared }).scores]);
+      expect([...(await threads.run(pixels, images.length, prepared))]).toEqual(expected);
+      // Two at once, and one of nothing.
+      const both = await Promise.all([1, 2].map(() => threads.run(pixels, images.length, prepared)));
+      expect(both.map((scores) => [...scores])).toEqual([expected, expected]);
+    }
+    expect(await threads.run(new Uint8Array(0), 0)).toEqual(new Int32Array(0));
+    threads.end();
+    expect(log.ended).toBe(true);
+    await expect(threads.run(pixels, images.length)).rejects.toThrow('it was closed');
+  });
 
-it('ends what is under way when it is closed', async () => {
-  const threads = await Threads.open(fakeThread().start, 1, file, size, 4);
-  const running = threads.run(pixels, images.length);
-  threads.end();
-  await expect(running).rejects.toThrow('it was closed');
-});
+  it('takes nothing away from whoever gave the pixels', async () => {
+    const threads = await Threads.open(fakeThread().start, 2, file, size, 4);
+    const buffer = Buffer.from(pixels);
+    await threads.run(buffer, images.length);
+    expect(buffer.equals(Buffer.from(pixels))).toBe(true);
+  });
 
-it('says why a thread cannot start, or has died', async () => {
-  const dead = fakeThread(() => 'die');
-  await expect(Threads.open(dead.start, 2, file, size, 4)).rejects.toThrow('it ran out of memory');
-  expect(dead.log.ended).toBe(true);
-  await expect(Threads.open(fakeThread().start, 1, file.subarray(1), size, 4)).rejects.toThrow(/model/i);
-  const later = fakeThread((task) => (task > 2 ? 'die' : 'answer'));
-  const threads = await Threads.open(later.start, 2, file, size, 4);
-  await expect(threads.run(pixels, images.length)).rejects.toThrow('it ran out of memory');
-  await expect(threads.run(pixels, images.length)).rejects.toThrow('it ran out of memory');
+  it('ends what is under way when it is closed', async () => {
+    const threads = await Threads.open(fakeThread().start, 1, file, size, 4);
+    const running = threads.run(pixels, images.length);
+    threads.end();
+    await expect(running).rejects.toThrow('it was closed');
+  });
+
+  it('says why a thread cannot start, or has died', async () => {
+    const dead = fakeThread(() => 'die');
+    await expect(Threads.open(dead.start, 2, file, size, 4)).rejects.toThrow('it ran out of memory');
+    expect(dead.log.ended).toBe(true);
+    await expect(Threads.open(fakeThread().start, 1, file.subarray(1), size, 4)).rejects.toThrow(/model/i);
+    const later = fakeThread((task) => (task > 2 ? 'die' : 'answer'));
+    const threads = await Threads.open(later.start, 2, file, size, 4);
+    await expect(threads.run(pixels, images.length)).rejects.toThrow('it ran out of memory');
+    await expect(threads.run(pixels, images.length)).rejects.toThrow('it ran out of memory');
+  });
 });

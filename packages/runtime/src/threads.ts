@@ -1,13 +1,16 @@
 /**
- * Batches on several threads: each has the model and an engine of its own, and takes parts of a batch. Pixels and scores are
- * copied: 3 KB an image, which is nothing beside its milliseconds of work, and needs no cross-origin isolation as shared memory would.
+ * Batches on several threads: each has the model and an engine of its own. Where memory can be shared, a batch and its scores lie there,
+ * and every thread takes the next image as soon as it is free; where not, as on a page that is not cross-origin isolated, threads are
+ * sent parts, and copies go to and fro: 3 KB an image.
  */
+import type { PackedModel } from './model.js';
 import { decodeModel } from './model-file.js';
 import { WasmEngine } from './wasm/engine.js';
 
-/** What a thread is told: the model's file once, then parts of batches. */
+/** What a thread is told: the model's file once, then batches in shared memory, or parts of them. */
 export type ThreadTask =
   | { readonly file: Uint8Array }
+  | { readonly shared: SharedArrayBuffer; readonly count: number; readonly prepared: boolean }
   | { readonly pixels: Uint8Array; readonly count: number; readonly prepared: boolean };
 
 /** What it answers, in the order of its tasks. */
@@ -30,15 +33,28 @@ const MOST_IMAGES = 64;
 /** For a worker to read the model: ten times what a phone takes. */
 const START_MILLISECONDS = 20_000;
 
+/** A batch in shared memory: the image that is next (an int32), the scores, and then the pixels. */
+function sharedParts(shared: SharedArrayBuffer, scoreCount: number) {
+  return {
+    next: new Int32Array(shared, 0, 1),
+    scores: new Int32Array(shared, 4, scoreCount),
+    pixels: new Uint8Array(shared, 4 + 4 * scoreCount),
+  };
+}
+
 /** The side of the worker: answers tasks one after the other. */
 export function answerTasks(): (
   task: ThreadTask,
 ) => Promise<{ answer: ThreadAnswer; transfer: ArrayBuffer[] }> {
   let engine: WasmEngine | null = null;
   let last: Promise<unknown> = Promise.resolve();
+  let model: PackedModel | null = null;
   const work = async (task: ThreadTask): Promise<Int32Array> => {
-    if (!('file' in task)) return engine!.runAll(task.pixels, task.count, { prepared: task.prepared });
-    engine = await WasmEngine.create(decodeModel(task.file));
+    if ('file' in task) {
+      model = decodeModel(task.file);
+      engine = await WasmEngine.create(model);
+    } else if ('pixels' in task) return engine!.runAll(task.pixels, task.count, { prepared: task.prepared });
+    else runShared(engine!, model!, task);
     return new Int32Array(0);
   };
   return (task) => {
@@ -51,6 +67,20 @@ export function answerTasks(): (
     last = answered;
     return answered;
   };
+}
+
+/** Runs images of a batch, one after the other, until there is no next one. */
+function runShared(
+  engine: WasmEngine,
+  { classes: { length: classes } }: PackedModel,
+  { shared, count, prepared }: { shared: SharedArrayBuffer; count: number; prepared: boolean },
+): void {
+  const { next, scores, pixels } = sharedParts(shared, count * classes);
+  const size = pixels.length / count;
+  for (let n = Atomics.add(next, 0, 1); n < count; n = Atomics.add(next, 0, 1))
+    engine.run(pixels.subarray(n * size, (n + 1) * size), scores.subarray(n * classes, (n + 1) * classes), {
+      prepared,
+    });
 }
 
 /** Threads with the model of `file` in them. */
@@ -88,6 +118,16 @@ export class Threads {
 
   /** int32 scores `[count][classes]` of `count` images, one behind the other, raw or prepared already. */
   async run(pixels: Uint8Array, count: number, prepared = false): Promise<Int32Array> {
+    if (typeof SharedArrayBuffer === 'undefined') return this.runParts(pixels, count, prepared);
+    const scoreCount = count * this.classes;
+    const shared = new SharedArrayBuffer(4 + 4 * scoreCount + count * this.size);
+    const parts = sharedParts(shared, scoreCount);
+    parts.pixels.set(pixels.subarray(0, count * this.size));
+    await Promise.all(this.threads.slice(0, count).map((thread) => thread.ask({ shared, count, prepared })));
+    return parts.scores.slice();
+  }
+
+  private async runParts(pixels: Uint8Array, count: number, prepared: boolean): Promise<Int32Array> {
     const { size, classes } = this;
     const scores = new Int32Array(count * classes);
     const share = Math.max(1, Math.min(MOST_IMAGES, Math.ceil(count / this.threads.length)));

@@ -11,13 +11,15 @@ export interface Engine {
   hiddenBits(): Uint8Array[];
 }
 
-/** WebAssembly's where it takes the model, and the native one on every instruction set. */
+/** WebAssembly's where it takes the model, its convolutions in each way, and the native one on every instruction set. */
 export async function compareEngines(model: PackedModel, images: readonly Uint8Array[]): Promise<void> {
   const engines: [string, Engine][] = nativeKernels().map((kernels) => [
     `native ${kernels}`,
     NativeEngine.create(model, { kernels }),
   ]);
-  if (wasmRefusal(model) === null) engines.push(['wasm', await WasmEngine.create(model)]);
+  if (wasmRefusal(model) === null)
+    for (const convolutions of ['looked-up', 'counted', undefined] as const)
+      engines.push([`wasm, ${convolutions}`, await WasmEngine.create(model, convolutions)]);
   expectAlike(model, images, engines);
 }
 

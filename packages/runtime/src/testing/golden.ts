@@ -11,9 +11,10 @@
  *     CBNN_MAKE_GOLDEN=1 npx vitest run packages/runtime/src/golden.test.ts && npx biome format --write test/golden
  */
 import { parseArchitecture } from '../architecture.js';
+import { classify } from '../classify.js';
 import type { InputCode } from '../codes.js';
 import type { InputSpec, PackedModel } from '../model.js';
-import { classify, runReference } from '../reference.js';
+import { runReference } from '../reference.js';
 import { allSlices, parseSlices } from '../slices.js';
 import { type ModelCase, type RandomModelOptions, randomCase } from './random-model.js';
 

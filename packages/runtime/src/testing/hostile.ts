@@ -29,10 +29,50 @@ function mangle(text: string, roll: (sides: number) => number): string {
   return tokens.join('');
 }
 
+const DTYPES = ['U8', 'I8', 'U16', 'I16', 'U32', 'I32', 'F32', 'F64', 'BOOL', 'toString'];
+
+/**
+ * `file` with a header that lies: tensors over one another, with holes, of other types, shapes or names, or a length that is not
+ * its own. The checksum covers the model's own text and the data, so it is right all the same.
+ */
+function lying(file: Uint8Array, roll: (sides: number) => number): Uint8Array {
+  const view = new DataView(file.buffer, file.byteOffset);
+  const start = 8 + view.getUint32(0, true);
+  const header = JSON.parse(new TextDecoder().decode(file.subarray(8, start)));
+  const names = Object.keys(header).filter((name) => name !== '__metadata__');
+  const anyOf = <T>(list: readonly T[]): T => list[roll(list.length)]!;
+  const number = () => anyOf([0, 1, 2, -1, 0.5, roll(64), roll(file.length), 2 ** 31, 2 ** 53, 1e300]);
+  for (let i = 0; i <= roll(2); i++) {
+    const [claim, other] = [header[anyOf(names)], header[anyOf(names)]];
+    if (!claim || !other) continue;
+    const lies = [
+      () => Object.assign(claim, { data_offsets: [...other.data_offsets] }),
+      () => Object.assign(claim.data_offsets, { [roll(2)]: number() }),
+      () => Object.assign(claim, { data_offsets: claim.data_offsets.map((at: number) => at + roll(17) - 8) }),
+      () => Object.assign(claim, { dtype: anyOf(DTYPES) }),
+      () =>
+        Object.assign(claim, {
+          shape: anyOf([[], other.shape, [...claim.shape, 1], [...claim.shape].reverse()]),
+        }),
+      () => Object.assign(claim.shape, { [roll(claim.shape.length)]: number() }),
+      () => delete header[anyOf(names)],
+      () => Object.assign(header, { [anyOf(['layers.0.weights', 'layers.99.bias', 'x'])]: { ...claim } }),
+    ];
+    anyOf(lies)();
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header).padEnd(start - 8));
+  const forged = new Uint8Array(8 + text.length + file.length - start);
+  new DataView(forged.buffer).setUint32(0, roll(6) === 0 ? number() : text.length, true);
+  forged.set(text, 8);
+  forged.set(file.subarray(start), 8 + text.length);
+  return forged;
+}
+
 /** A file of `model` that was damaged, or forged with a checksum that is right; `roll(sides)` is a die. */
 function hostile(model: PackedModel, roll: (sides: number) => number): Uint8Array {
   const file = encodeModel(model);
-  if (roll(4) === 0) {
+  if (roll(4) === 0) return lying(file, roll);
+  if (roll(3) === 0) {
     const cut = file.slice(0, roll(3) === 0 ? roll(file.length) : file.length);
     for (let i = 0; i <= roll(4) && cut.length > 0; i++) cut[roll(cut.length)] = roll(256);
     return cut;

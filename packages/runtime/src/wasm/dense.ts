@@ -3,11 +3,9 @@ import { readBits, rowBytes } from '../bits.js';
 import { internalError } from '../errors.js';
 import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
+import { ROWS } from './counting-kernels.js';
 import type { Arena, Kernels, Views } from './memory.js';
-import type { Planes } from './planes.js';
-
-/** Channels per byte of its input. */
-export const DENSE_GROUP = 8;
+import { BYTE_GROUP, type Planes } from './planes.js';
 
 /** Compares sums with thresholds: bits, the first in the lowest bit of the first byte. */
 export function thresholdBits(sums: Int32Array, thresholds: Int32Array, bytes: Uint8Array): void {
@@ -29,13 +27,13 @@ export class DenseLayer {
     private readonly shape: KernelShape,
   ) {
     const { height, width, channels } = shape.input;
-    const groups = Math.ceil(channels / DENSE_GROUP);
+    const groups = Math.ceil(channels / BYTE_GROUP);
     const area = height * width;
     this.inputBytes = groups * area;
     this.rowBytes = Math.ceil(this.inputBytes / 16) * 16;
     this.input = {
       address: arena.take(this.rowBytes),
-      group: DENSE_GROUP,
+      group: BYTE_GROUP,
       groups,
       groupStride: area,
       copyStride: 0,
@@ -45,7 +43,7 @@ export class DenseLayer {
       height,
       width,
     };
-    const rows = 4 * Math.ceil(shape.output.channels / 4);
+    const rows = ROWS * Math.ceil(shape.output.channels / ROWS);
     this.weights = arena.take(rows * this.rowBytes);
     this.counts = arena.take(4 * rows);
     this.sums = new Int32Array(shape.output.channels);
@@ -62,12 +60,12 @@ export class DenseLayer {
     for (let o = 0; o < output.channels; o++) {
       const row = this.weights + o * this.rowBytes;
       for (let pixel = 0; pixel < area; pixel++)
-        for (let channel = 0; channel < channels; channel += DENSE_GROUP)
-          u8[row + (channel / DENSE_GROUP) * area + pixel] = readBits(
+        for (let channel = 0; channel < channels; channel += BYTE_GROUP)
+          u8[row + (channel / BYTE_GROUP) * area + pixel] = readBits(
             weights.bits,
             o * fileBytes,
             pixel * channels + channel,
-            Math.min(DENSE_GROUP, channels - channel),
+            Math.min(BYTE_GROUP, channels - channel),
           );
     }
   }
@@ -76,10 +74,9 @@ export class DenseLayer {
   run(kernels: Kernels, { u8, i32 }: Views): void {
     const { address } = this.input;
     const { sums, counts, rowBytes } = this;
-    const rows = 4 * Math.ceil(sums.length / 4);
     // Kernels before may have written behind the last row.
     u8.fill(0, address + this.inputBytes, address + rowBytes);
-    kernels['dense']!(address, rowBytes, this.weights, counts, counts + 4 * rows);
+    kernels['count']!(address, rowBytes, 1, this.weights, counts, 0, counts + 4 * sums.length);
     for (let o = 0; o < sums.length; o++) sums[o] = this.shape.fanIn - 2 * i32[counts / 4 + o]!;
   }
 }

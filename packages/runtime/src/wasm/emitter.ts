@@ -118,6 +118,7 @@ export const i16x8 = {
 };
 
 export const i32x4 = {
+  bitmask: unary(simd(164)),
   greaterEqual: binary(simd(63)),
   /** sums of neighbouring unsigned 16-bit lanes */
   pairSums: unary(simd(127)),

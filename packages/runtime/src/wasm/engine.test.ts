@@ -73,23 +73,27 @@ describe('the WebAssembly engine', () => {
     await compareEngines({ ...model, kernels }, [new Uint8Array(81).fill(200)]);
   });
 
+  it.each([
+    ['sums of more than 16 bits', '1400C1-3C7-2FC', 9, 9],
+    ['rows too wide for tables', '2C1-2C7-2FC', 7, 700],
+    ['one place', '9C3-40C1-3FC', 1, 1],
+  ])('equals the reference with %s', { timeout: 60_000 }, async (_, architecture, height, width) => {
+    const { model, images } = randomCase(
+      2,
+      { input: { height, width }, layers: parseArchitecture(architecture) },
+      2,
+    );
+    await compareEngines(model, images);
+  });
+
   it('says which models it cannot run, and does not', async () => {
-    const input = { height: 40, width: 40, channels: 1 };
-    const wide = randomModel(2, { layers: parseArchitecture('1400C1-1C7-2FC'), input });
-    expect(wasmRefusal(wide)).toBe('layer 2 adds up 68600 products, more than 65534');
-    const long = randomModel(3, {
-      layers: parseArchitecture('2C1-2C7-2FC'),
-      input: { ...input, height: 7, width: 700 },
-    });
-    expect(wasmRefusal(long)).toMatch(/layer 2 has a 7x7 kernel on rows too wide/);
     const eightBit = { encoding: '8-bit', slices: [], shifts: [] } as const;
     const large = randomModel(4, {
       layers: parseArchitecture('1C4S4V-MP4-1C4S4V-MP4-2FC'),
       input: { height: 4096, width: 4096, channels: 16, ...eightBit },
     });
     expect(wasmRefusal(large)).toMatch(/needs \d+ bytes of memory, more than 536870912/);
-    for (const model of [wide, long, large])
-      await expect(WasmEngine.create(model)).rejects.toThrow(`engine wasm: ${wasmRefusal(model)}`);
+    await expect(WasmEngine.create(large)).rejects.toThrow(`engine wasm: ${wasmRefusal(large)}`);
   });
 
   it('refuses an image of another size', async () => {

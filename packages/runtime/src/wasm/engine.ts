@@ -7,14 +7,16 @@ import { configError, internalError } from '../errors.js';
 import { MOST_BYTES } from '../limits.js';
 import type { PackedModel } from '../model.js';
 import { prepareInto } from '../prepare.js';
+import type { KernelShape } from '../shapes.js';
 import { checkPixels } from '../slices.js';
-import { ConvLayer, MOST_FAN_IN, tableBytes } from './conv.js';
-import { DENSE_GROUP, DenseLayer, thresholdBits } from './dense.js';
+import { type Convolutions, countCost, faster, possible } from './choose.js';
+import { CountedConv } from './counted-conv.js';
+import { compareFunction, countFunction, gatherFunction, spreadFunction } from './counting-kernels.js';
+import { DenseLayer, thresholdBits } from './dense.js';
 import { type WasmFunction, wasmModule } from './emitter.js';
 import { FirstConvolution, FirstDense } from './first-layer.js';
 import {
   copyFunction,
-  denseFunction,
   dotFunction,
   firstLayerFunction,
   GROUP,
@@ -27,60 +29,70 @@ import {
   TILE,
   thresholdFunction,
 } from './kernels.js';
+import { LookupConv, tableBytes } from './lookup-conv.js';
 import { Arena, type Kernels, Views } from './memory.js';
-import { type Planes, place, readPlanes, reserveScratch } from './planes.js';
+import { BYTE_GROUP, type Planes, place, readPlanes, reserveScratch } from './planes.js';
 
 /** Why this model cannot run here; null when it can, where WebAssembly with SIMD is there. */
 export function wasmRefusal(model: PackedModel): string | null {
-  for (const shape of modelShapes(model))
-    if (shape.index > 0 && shape.kind === 'conv' && !ConvLayer.fits(shape))
-      return shape.fanIn > MOST_FAN_IN
-        ? `layer ${shape.index + 1} adds up ${shape.fanIn} products, more than ${MOST_FAN_IN}`
-        : `layer ${shape.index + 1} has a ${shape.kernel}x${shape.kernel} kernel on rows too wide for its tables`;
-  const { bytes } = layOut(model).arena;
+  const { bytes } = layOut(model, possible).arena;
   return bytes > MOST_BYTES ? `it needs ${bytes} bytes of memory, more than ${MOST_BYTES}` : null;
 }
 
+const convolutionsOfBits = (model: PackedModel): KernelShape[] =>
+  modelShapes(model).filter(({ index, kind }) => index > 0 && kind === 'conv');
+
 /** Where everything of a model lies, not yet in any memory. */
-function layOut(model: PackedModel) {
+function layOut(model: PackedModel, convolutionsOf: (shape: KernelShape) => Convolutions) {
   const arena = new Arena();
   const shapes = modelShapes(model);
   const [firstShape, ...others] = shapes;
-  const groupFor = (index: number) => (shapes[index + 1]?.kind === 'conv' ? GROUP : DENSE_GROUP);
+  const kinds = others.map((shape) => (shape.kind === 'conv' ? convolutionsOf(shape) : 'dense'));
+  const groupFor = (index: number) => (kinds[index] === 'looked-up' ? GROUP : BYTE_GROUP);
   const { height, width, channels } = model.input;
   const image = arena.take(height * width * channels);
   const tables = arena.take(tableBytes);
-  const convChannels = others.map(({ kind, output }) => (kind === 'conv' ? output.channels : 1));
-  const sums = arena.take(2 * TILE * Math.max(1, ...convChannels));
+  const lookedUp = others.map(({ output }, i) => (kinds[i] === 'looked-up' ? output.channels : 1));
+  const sums = arena.take(2 * TILE * Math.max(1, ...lookedUp));
   const scratch = reserveScratch(arena, shapes);
   const first =
     firstShape!.kind === 'conv'
       ? new FirstConvolution(arena, firstShape!, model.input, groupFor(0), model.kernels[0]!)
       : new FirstDense(arena, firstShape!, model.input);
-  const layers = others.map((shape) =>
-    shape.kind === 'conv'
-      ? new ConvLayer(arena, shape, groupFor(shape.index), tables, sums)
-      : new DenseLayer(arena, shape),
-  );
+  const layers = others.map((shape, i) => {
+    if (kinds[i] === 'dense') return new DenseLayer(arena, shape);
+    return kinds[i] === 'counted'
+      ? new CountedConv(arena, shape, groupFor(shape.index))
+      : new LookupConv(arena, shape, groupFor(shape.index), tables, sums);
+  });
   return { arena, image, tables, scratch, first, layers };
 }
+
+type Layer = LookupConv | CountedConv | DenseLayer;
 
 export class WasmEngine {
   private constructor(
     private readonly model: PackedModel,
     private readonly first: FirstConvolution | FirstDense,
-    private readonly layers: readonly (ConvLayer | DenseLayer)[],
+    private readonly layers: readonly Layer[],
     private readonly kernels: Kernels,
     private readonly views: Views,
     private readonly scratch: number,
     private readonly image: Uint8Array,
   ) {}
 
-  /** Throws a config error where `wasmRefusal` has a reason, or WebAssembly one of its own. */
-  static async create(model: PackedModel): Promise<WasmEngine> {
+  /**
+   * Throws a config error where `wasmRefusal` has a reason, or WebAssembly one of its own. `convolutions`: how all of bits are computed
+   * that can be; without, each in the way that is faster here.
+   */
+  static async create(model: PackedModel, convolutions?: Convolutions): Promise<WasmEngine> {
     const refusal = wasmRefusal(model);
     if (refusal) throw configError(`engine wasm: ${refusal}`);
-    const { arena, image, tables, scratch, first, layers } = layOut(model);
+    const cost = convolutions ? 0 : await countCost(convolutionsOfBits(model));
+    const { arena, image, tables, scratch, first, layers } = layOut(model, (shape) => {
+      if (convolutions) return convolutions === 'counted' ? convolutions : possible(shape);
+      return faster(shape, cost);
+    });
     const functions = new Map<string, WasmFunction>(
       [
         lookupFunction(tables),
@@ -91,11 +103,14 @@ export class WasmEngine {
         poolFunction(),
         planeFunction(),
         indexFunction(),
-        denseFunction(),
+        countFunction(),
+        spreadFunction(),
+        gatherFunction(),
+        compareFunction(),
         dotFunction(),
         firstLayerFunction('first-8', 8),
         firstLayerFunction('first-4', 4),
-        ...layers.filter((layer) => layer instanceof ConvLayer).map((layer) => layer.tableFunction()),
+        ...layers.filter((layer) => layer instanceof LookupConv).map((layer) => layer.tableFunction()),
       ].map((one) => [one.name, one]),
     );
     const memory = new WebAssembly.Memory({ initial: arena.pages, maximum: arena.pages });
@@ -131,11 +146,10 @@ export class WasmEngine {
     checkPixels(pixels, model.input);
     prepareInto(pixels, prepared ? null : model.input, this.image);
     first.run(kernels, views, this.image);
-    let source: FirstConvolution | FirstDense | ConvLayer | DenseLayer = first;
+    let source: FirstConvolution | FirstDense | Layer = first;
     for (const [i, layer] of layers.entries()) {
       const hidden = model.kernels[i]!;
-      if (source instanceof ConvLayer || source instanceof FirstConvolution)
-        place(kernels, source.output, layer.input, this.scratch);
+      if ('output' in source) place(kernels, source.output, layer.input, this.scratch);
       else if (hidden.output === 'bits') {
         const { address, groups } = layer.input;
         thresholdBits(source.sums, hidden.thresholds, views.u8.subarray(address, address + groups));
@@ -144,7 +158,7 @@ export class WasmEngine {
       source = layer;
     }
     const last = model.kernels.at(-1)!;
-    if (source instanceof ConvLayer || source instanceof FirstConvolution || last.output !== 'scores')
+    if ('output' in source || last.output !== 'scores')
       throw internalError('wasm engine: the last layer is not dense');
     for (let c = 0; c < last.scale.length; c++) scores[c] = source.sums[c]! * last.scale[c]! + last.bias[c]!;
   }

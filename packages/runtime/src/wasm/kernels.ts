@@ -32,7 +32,8 @@ export const TILE = 64;
  */
 export const LOOKUPS = 45;
 
-const add = (variable: Variable, value: number | Code): Code =>
+/** `variable` becomes as much more. */
+export const add = (variable: Variable, value: number | Code): Code =>
   variable.set(i32.add(variable.get, typeof value === 'number' ? i32.constant(value) : value));
 const splat = (value: number): Code => i8x16.splat(i32.constant(value));
 
@@ -400,59 +401,6 @@ export const planeFunction = (): WasmFunction =>
       add(pixels!, -1),
     ),
   );
-
-/** Vectors of bytes whose counts fit a byte: 31 * 8 <= 255. */
-const COUNTED = 31;
-
-/**
- * Mismatches of `bytes` bytes (a multiple of 16) at `input` with each of the rows at `weights`, four at a time: i32 each, to
- * `counts` until `end`.
- */
-export const denseFunction = (): WasmFunction =>
-  wasmFunction('dense', 5, ([input, bytes, weights, counts, end], local) => {
-    const [at, inputEnd, stop] = [local(I32), local(I32), local(I32)];
-    const vector = local(V128);
-    const rows = Array.from({ length: 4 }, () => ({
-      address: local(I32),
-      few: local(V128),
-      many: local(V128),
-    }));
-    const limit = i32.add(at.get, i32.constant(16 * COUNTED));
-    const total = (code: Code) =>
-      i32.add(
-        i32.add(i32x4.lane(code, 0), i32x4.lane(code, 1)),
-        i32.add(i32x4.lane(code, 2), i32x4.lane(code, 3)),
-      );
-    return doWhile(
-      i32.lessUnsigned(counts!.get, end!.get),
-      at.set(input!.get),
-      inputEnd.set(i32.add(input!.get, bytes!.get)),
-      ...rows.flatMap(({ address, many }, i) => [
-        address.set(i32.add(weights!.get, i32.mul(bytes!.get, i32.constant(i)))),
-        many.set(v128.zero),
-      ]),
-      doWhile(
-        i32.lessUnsigned(at.get, inputEnd.get),
-        ...rows.map(({ few }) => few.set(v128.zero)),
-        stop.set(i32.select(limit, inputEnd.get, i32.lessUnsigned(limit, inputEnd.get))),
-        doWhile(
-          i32.lessUnsigned(at.get, stop.get),
-          vector.set(v128.load(at.get)),
-          ...rows.flatMap(({ address, few }) => [
-            few.set(i8x16.add(few.get, i8x16.popcount(v128.xor(vector.get, v128.load(address.get))))),
-            add(address, 16),
-          ]),
-          add(at, 16),
-        ),
-        ...rows.map(({ few, many }) =>
-          many.set(i32x4.add(many.get, i32x4.pairSums(i16x8.pairSums(few.get)))),
-        ),
-      ),
-      ...rows.map(({ many }, i) => i32.store(counts!.get, total(many.get), 4 * i)),
-      add(weights!, i32.shiftLeft(bytes!.get, i32.constant(2))),
-      add(counts!, 16),
-    );
-  });
 
 /** Signed 16-bit dot products: `bytes` bytes (a multiple of 16) at `input` with each row at `weights`: i32 each, to `sums`. */
 export const dotFunction = (): WasmFunction =>

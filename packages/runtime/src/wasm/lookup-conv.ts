@@ -1,4 +1,4 @@
-/** A convolution of bits: which tables it looks up, and in which order. The arithmetic is in kernels.ts. */
+/** A convolution of bits that looks sums up: in which tables, and in which order. The arithmetic is in kernels.ts. */
 import { readBits, rowBytes } from '../bits.js';
 import { internalError } from '../errors.js';
 import type { KernelLayer } from '../model.js';
@@ -15,7 +15,7 @@ const TABLE_BYTES = 24 * 1024;
 /** Offsets of table entries are 16 bits. */
 const MOST_TABLE_BYTES = 65_536 - NOTHING;
 /** Sums of mismatches are 16 bits, and the limit of a unit that is always on is one more. */
-export const MOST_FAN_IN = 65_534;
+const MOST_FAN_IN = 65_534;
 
 interface Geometry {
   readonly copies: number;
@@ -44,9 +44,17 @@ function geometryOf(shape: KernelShape, copies: number): Geometry {
   };
 }
 
+/** Vector operations of a lookup of 64 sums. */
+const LOOKUP_WORK = 5;
+
 /** Vector operations of one image and group: tables, then lookups. */
 function work({ tiles, copies, vectors }: Geometry, { output, kernel }: KernelShape): number {
-  return tiles * (2 * ENTRIES * copies * vectors + 5 * output.channels * kernel * kernel);
+  return tiles * (2 * ENTRIES * copies * vectors + LOOKUP_WORK * output.channels * kernel * kernel);
+}
+
+/** The one of least work. */
+function bestOf(shape: KernelShape): Geometry {
+  return candidates(shape).toSorted((a, b) => work(a, shape) - work(b, shape))[0]!;
 }
 
 /** Groups of channels that are looked up together, and how many lookups of each output that is, in threes. */
@@ -64,7 +72,7 @@ function passesOf(groups: number, most: number, taps: number): Pass[] {
   });
 }
 
-export class ConvLayer {
+export class LookupConv {
   readonly input: Planes;
   readonly output: Computed;
   private readonly geometry: Geometry;
@@ -82,6 +90,11 @@ export class ConvLayer {
     return candidates(shape).length > 0;
   }
 
+  /** Lookups that one image takes as long as, tables included; where they fit. */
+  static lookups(shape: KernelShape): number {
+    return (work(bestOf(shape), shape) * Math.ceil(shape.input.channels / GROUP)) / LOOKUP_WORK;
+  }
+
   constructor(
     arena: Arena,
     private readonly shape: KernelShape,
@@ -90,9 +103,8 @@ export class ConvLayer {
     private readonly sums: number,
   ) {
     const { input, output, kernel, padStart, padEnd } = shape;
-    const best = candidates(shape).toSorted((a, b) => work(a, shape) - work(b, shape))[0]!;
-    this.geometry = best;
-    const { copies, pitch, vectors, tiles, entryBytes } = best;
+    this.geometry = bestOf(shape);
+    const { copies, pitch, vectors, tiles, entryBytes } = this.geometry;
     const rows = input.height + padStart + padEnd;
     const copyStride =
       Math.ceil((Math.max(rows * pitch, (tiles - 1) * TILE + TILE / 2 + 16 * vectors) + 16) / 16) * 16;

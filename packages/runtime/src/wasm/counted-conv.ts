@@ -1,0 +1,188 @@
+/**
+ * A convolution of bits that counts mismatches window by window, as a dense layer does. Slower than looking sums up where a layer has
+ * many places and outputs; but it wastes nothing on tables and tiles, and takes any shape. The arithmetic is in counting-kernels.ts.
+ */
+import { readBits, rowBytes } from '../bits.js';
+import { internalError } from '../errors.js';
+import type { KernelLayer } from '../model.js';
+import type { KernelShape } from '../shapes.js';
+import { ROWS } from './counting-kernels.js';
+import type { Arena, Kernels, Views } from './memory.js';
+import { BYTE_GROUP, type Computed, type Planes } from './planes.js';
+
+/** Outputs that `compare` may read behind the last. */
+const BEHIND = 8;
+/** Below every count. */
+const NEVER = -(2 ** 31);
+
+/** Kernel rows and columns `[begin, end)` that lie inside the image. */
+interface Inside {
+  readonly y: readonly [begin: number, end: number];
+  readonly x: readonly [begin: number, end: number];
+}
+
+export class CountedConv {
+  readonly input: Planes;
+  readonly output: Computed;
+  /** bytes of a pixel in the padded map, of a row of it, and of a window (a multiple of 16) */
+  private readonly groups: number;
+  private readonly mapPitch: number;
+  private readonly windowBytes: number;
+  private readonly map: number;
+  private readonly windows: number;
+  private readonly weights: number;
+  private readonly counts: number;
+  private readonly countsPitch: number;
+  /** what windows at the borders have inside, each once, and which of these every position is */
+  private readonly borders: readonly Inside[];
+  private readonly borderOf: Int32Array;
+  private readonly limits: number;
+  private readonly limitAddresses: number;
+
+  /** Vectors that are counted for one image. */
+  static vectors({ input, output, kernel }: KernelShape): number {
+    const bytes = kernel * kernel * Math.ceil(input.channels / BYTE_GROUP);
+    return output.height * output.width * output.channels * Math.ceil(bytes / 16);
+  }
+
+  constructor(
+    arena: Arena,
+    private readonly shape: KernelShape,
+    private readonly outputGroup: number,
+  ) {
+    const { input, output, kernel, padStart, padEnd, pool } = shape;
+    const { height, width } = input;
+    this.groups = Math.ceil(input.channels / BYTE_GROUP);
+    this.input = {
+      address: arena.take(this.groups * height * width),
+      group: BYTE_GROUP,
+      groups: this.groups,
+      groupStride: height * width,
+      copyStride: 0,
+      copies: 1,
+      pitch: width,
+      before: 0,
+      height,
+      width,
+    };
+    this.mapPitch = (width + padStart + padEnd) * this.groups;
+    this.map = arena.take((height + padStart + padEnd) * this.mapPitch);
+    this.windowBytes = 16 * Math.ceil((kernel * kernel * this.groups) / 16);
+    this.windows = arena.take(output.width * this.windowBytes);
+    const rows = ROWS * Math.ceil(output.channels / ROWS);
+    this.weights = arena.take(rows * this.windowBytes);
+    this.countsPitch = 4 * (rows + BEHIND);
+    this.counts = arena.take(output.width * this.countsPitch);
+    [this.borders, this.borderOf] = bordersOf(shape);
+    this.limits = arena.take(this.borders.length * this.countsPitch);
+    this.limitAddresses = arena.take(4 * this.borderOf.length);
+    const stride = output.height * output.width;
+    this.output = {
+      address: arena.take(Math.ceil(output.channels / outputGroup) * stride + 2 * output.width),
+      stride,
+      pitch: output.width,
+      step: 1,
+      pool,
+    };
+  }
+
+  /**
+   * Everything about the model that stays as it is. Pixels outside are zeros: they count as mismatches what the weights there have of
+   * ones, `ones`, and add nothing to the sum n - 2 * (count - ones) of the n inside: it is at least T where count <= (n - T) / 2 + ones.
+   */
+  prepare({ u8, i32 }: Views, kernel: KernelLayer): void {
+    if (kernel.output !== 'bits' || kernel.weights.type !== 'binary')
+      throw internalError('wasm engine: a convolution of bits has binary weights and thresholds');
+    const { shape, borders } = this;
+    const { channels } = shape.input;
+    const taps = shape.kernel ** 2;
+    const fileBytes = rowBytes(shape.fanIn);
+    i32.fill(NEVER, this.limits / 4, (this.limits + borders.length * this.countsPitch) / 4);
+    const ones = new Int32Array(taps);
+    for (let o = 0; o < shape.output.channels; o++) {
+      let at = this.weights + o * this.windowBytes;
+      for (let tap = 0; tap < taps; tap++) {
+        ones[tap] = 0;
+        for (let channel = 0; channel < channels; channel += BYTE_GROUP) {
+          const count = Math.min(BYTE_GROUP, channels - channel);
+          const bits = readBits(kernel.weights.bits, o * fileBytes, tap * channels + channel, count);
+          u8[at++] = bits;
+          for (let rest = bits; rest !== 0; rest &= rest - 1) ones[tap]!++;
+        }
+      }
+      for (const [border, { y, x }] of borders.entries()) {
+        let outside = 0;
+        for (let tap = 0; tap < taps; tap++) {
+          const [ky, kx] = [Math.floor(tap / shape.kernel), tap % shape.kernel];
+          if (ky < y[0] || ky >= y[1] || kx < x[0] || kx >= x[1]) outside += ones[tap]!;
+        }
+        const inside = (y[1] - y[0]) * (x[1] - x[0]) * channels;
+        i32[(this.limits + border * this.countsPitch) / 4 + o] =
+          Math.floor((inside - kernel.thresholds[o]!) / 2) + outside;
+      }
+    }
+    for (const [position, border] of this.borderOf.entries())
+      i32[this.limitAddresses / 4 + position] = this.limits + border * this.countsPitch;
+  }
+
+  run(kernels: Kernels): void {
+    const { shape, input, output, groups, windowBytes, counts, countsPitch } = this;
+    const { kernel, stride, padStart } = shape;
+    const { height, width, channels } = shape.output;
+    const inner = this.map + padStart * (this.mapPitch + groups);
+    for (let g = 0; g < groups; g++)
+      kernels['spread']!(
+        input.address + g * input.groupStride,
+        inner + g,
+        input.height,
+        input.width,
+        groups,
+        this.mapPitch,
+      );
+    const planes = Math.ceil(channels / this.outputGroup);
+    const end = counts + 4 * channels;
+    for (let y = 0; y < height; y++) {
+      const from = this.map + y * stride * this.mapPitch;
+      kernels['gather']!(
+        from,
+        stride * groups,
+        width,
+        kernel * groups,
+        kernel,
+        this.mapPitch,
+        this.windows,
+        windowBytes,
+      );
+      kernels['count']!(this.windows, windowBytes, width, this.weights, counts, countsPitch, end);
+      kernels['compare']!(
+        counts,
+        countsPitch,
+        this.limitAddresses + 4 * y * width,
+        width,
+        this.outputGroup,
+        planes,
+        output.address + y * width,
+        output.stride,
+      );
+    }
+  }
+}
+
+/** What windows have inside the image: each such part once, and for every output position which one it is. */
+function bordersOf({ input, output, kernel, stride, padStart }: KernelShape): [Inside[], Int32Array] {
+  const part = (position: number, size: number): [number, number] => {
+    const first = position * stride - padStart;
+    return [Math.max(0, -first), Math.min(kernel, size - first)];
+  };
+  const borders: Inside[] = [];
+  const known = new Map<string, number>();
+  const borderOf = new Int32Array(output.height * output.width);
+  for (let y = 0; y < output.height; y++)
+    for (let x = 0; x < output.width; x++) {
+      const inside = { y: part(y, input.height), x: part(x, input.width) };
+      const key = `${inside.y},${inside.x}`;
+      if (!known.has(key)) known.set(key, borders.push(inside) - 1);
+      borderOf[y * output.width + x] = known.get(key)!;
+    }
+  return [borders, borderOf];
+}

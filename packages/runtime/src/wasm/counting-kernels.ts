@@ -1,0 +1,165 @@
+/**
+ * The inner loops that count bits instead of looking sums up (kernels.ts): of dense layers, and of convolutions that have too few
+ * places or outputs to pay for tables, or for which tables have no room. What is counted is one run of bits, so that any shape can be.
+ */
+
+import {
+  type Code,
+  doWhile,
+  I32,
+  i8x16,
+  i16x8,
+  i32,
+  i32x4,
+  V128,
+  v128,
+  type WasmFunction,
+  wasmFunction,
+} from './emitter.js';
+import { add } from './kernels.js';
+
+/** Vectors of bytes whose counts fit a byte: 31 * 8 <= 255. */
+const COUNTED = 31;
+/** Rows of weights counted together: a multiple of it is there. */
+export const ROWS = 4;
+
+/**
+ * Mismatches of `positions` runs of `bytes` bytes (a multiple of 16), one behind the other at `input`, with each of the rows at
+ * `weights`, four at a time: i32 each, the first position's from `counts` to `end`, each other's `pitch` bytes after the one before.
+ */
+export const countFunction = (): WasmFunction =>
+  wasmFunction('count', 7, ([input, bytes, positions, weights, counts, pitch, end], local) => {
+    const [at, inputEnd, stop, left, to] = [local(I32), local(I32), local(I32), local(I32), local(I32)];
+    const vector = local(V128);
+    const rows = Array.from({ length: ROWS }, () => ({
+      address: local(I32),
+      few: local(V128),
+      many: local(V128),
+    }));
+    const limit = i32.add(at.get, i32.constant(16 * COUNTED));
+    const total = (code: Code) =>
+      i32.add(
+        i32.add(i32x4.lane(code, 0), i32x4.lane(code, 1)),
+        i32.add(i32x4.lane(code, 2), i32x4.lane(code, 3)),
+      );
+    return doWhile(
+      i32.lessUnsigned(counts!.get, end!.get),
+      at.set(input!.get),
+      to.set(counts!.get),
+      left.set(positions!.get),
+      doWhile(
+        left.get,
+        inputEnd.set(i32.add(at.get, bytes!.get)),
+        ...rows.flatMap(({ address, many }, i) => [
+          address.set(i32.add(weights!.get, i32.mul(bytes!.get, i32.constant(i)))),
+          many.set(v128.zero),
+        ]),
+        doWhile(
+          i32.lessUnsigned(at.get, inputEnd.get),
+          ...rows.map(({ few }) => few.set(v128.zero)),
+          stop.set(i32.select(limit, inputEnd.get, i32.lessUnsigned(limit, inputEnd.get))),
+          doWhile(
+            i32.lessUnsigned(at.get, stop.get),
+            vector.set(v128.load(at.get)),
+            ...rows.flatMap(({ address, few }) => [
+              few.set(i8x16.add(few.get, i8x16.popcount(v128.xor(vector.get, v128.load(address.get))))),
+              add(address, 16),
+            ]),
+            add(at, 16),
+          ),
+          ...rows.map(({ few, many }) =>
+            many.set(i32x4.add(many.get, i32x4.pairSums(i16x8.pairSums(few.get)))),
+          ),
+        ),
+        ...rows.map(({ many }, i) => i32.store(to.get, total(many.get), 4 * i)),
+        add(to, pitch!.get),
+        add(left, -1),
+      ),
+      add(weights!, i32.shiftLeft(bytes!.get, i32.constant(2))),
+      add(counts!, 4 * ROWS),
+    );
+  });
+
+/** Bytes of a plane, one behind the other at `from`, to every `step`-th at `to`, whose rows of `width` begin `pitch` bytes apart. */
+export const spreadFunction = (): WasmFunction =>
+  wasmFunction('spread', 6, ([from, to, rows, width, step, pitch], local) => {
+    const [at, left] = [local(I32), local(I32)];
+    return doWhile(
+      rows!.get,
+      at.set(to!.get),
+      left.set(width!.get),
+      doWhile(
+        left.get,
+        i32.store8(at.get, i32.load8(from!.get)),
+        add(from!, 1),
+        add(at, step!.get),
+        add(left, -1),
+      ),
+      add(to!, pitch!.get),
+      add(rows!, -1),
+    );
+  });
+
+/**
+ * The windows of `positions` outputs, each `bytes` long (a multiple of 16), one behind the other at `to`: `rows` runs of `run` bytes,
+ * `pitch` apart, from `from` and every `step` bytes after it, and zeros. Runs are copied in whole vectors; what one carries too far,
+ * the next overwrites.
+ */
+export const gatherFunction = (): WasmFunction =>
+  wasmFunction('gather', 8, ([from, step, positions, run, rows, pitch, to, bytes], local) => {
+    const [row, left, at, x] = [local(I32), local(I32), local(I32), local(I32)];
+    return doWhile(
+      positions!.get,
+      row.set(from!.get),
+      at.set(to!.get),
+      left.set(rows!.get),
+      doWhile(
+        left.get,
+        x.set(i32.constant(0)),
+        doWhile(
+          i32.lessUnsigned(x.get, run!.get),
+          v128.store(i32.add(at.get, x.get), v128.load(i32.add(row.get, x.get))),
+          add(x, 16),
+        ),
+        add(at, run!.get),
+        add(row, pitch!.get),
+        add(left, -1),
+      ),
+      v128.store(at.get, v128.zero),
+      add(from!, step!.get),
+      add(to!, bytes!.get),
+      add(positions!, -1),
+    );
+  });
+
+/**
+ * Counts of `positions` outputs, `pitch` bytes apart, to bits: byte planes `stride` apart at `to`, of 8 or fewer (`group`) outputs
+ * each, 1 where a count is at most the output's limit; `limits` has the address of each position's.
+ */
+export const compareFunction = (): WasmFunction =>
+  wasmFunction('compare', 8, ([counts, pitch, limits, positions, group, planes, to, stride], local) => {
+    const [count, limit, plane, left] = [local(I32), local(I32), local(I32), local(I32)];
+    const bits = (offset: number) =>
+      i32x4.bitmask(i32x4.greaterEqual(v128.load(limit.get, offset), v128.load(count.get, offset)));
+    const groupBytes = i32.shiftLeft(group!.get, i32.constant(2));
+    const mask = i32.sub(i32.shiftLeft(i32.constant(1), group!.get), i32.constant(1));
+    return doWhile(
+      positions!.get,
+      count.set(counts!.get),
+      limit.set(i32.load(limits!.get)),
+      plane.set(to!.get),
+      left.set(planes!.get),
+      doWhile(
+        left.get,
+        i32.store8(plane.get, i32.and(i32.or(bits(0), i32.shiftLeft(bits(16), i32.constant(4))), mask)),
+        add(count, groupBytes),
+        add(limit, groupBytes),
+        add(plane, stride!.get),
+        add(left, -1),
+      ),
+      add(counts!, pitch!.get),
+      add(limits!, 4),
+      add(to!, 1),
+      add(positions!, -1),
+    );
+  });
