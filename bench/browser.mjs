@@ -1,9 +1,14 @@
-// A packed model in headless Chromium: time from load() to the first answer, milliseconds an image, images on workers.
+// A packed model in headless Chromium: time from load() to the first answer, milliseconds an image, images on workers; and the same
+// architecture in float32 on TensorFlow.js (WebAssembly, one thread, random weights) in visits that take turns with its own.
 //   node bench/browser.mjs model.safetensors [--workers 2] [--visits 5]         (run `npm run setup` first)
 // Every visit is a new browser with an empty profile. Answers are checked against the reference engine.
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
 import { decodeModel, formatArchitecture, runReference } from '../packages/runtime/dist/index.js';
 import { chromium, servePages } from '../scripts/chromium.mjs';
 
@@ -50,8 +55,54 @@ await fetch('/result', { method: 'POST', body: JSON.stringify({
   engine: classifier.engine, scores: [...first.scores],
   imported: imported - begun, loaded: loaded - imported, first: answered - loaded, single, batch }) });
 </script>`;
+// Bundled as an application would, and not with what it does not use.
+const { outputFiles } = await build({
+  stdin: {
+    resolveDir: fileURLToPath(new URL('..', import.meta.url)),
+    contents: `import * as tf from '@tensorflow/tfjs-core';
+import { setThreadsCount, setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
+import { tfjsNetwork } from './packages/cbnn/dist/bench/tfjs-network.js';
+export async function open(model) {
+  setThreadsCount(1);
+  setWasmPaths('/tfjs/');
+  await tf.setBackend('wasm');
+  return tfjsNetwork(tf, model, 1);
+}`,
+  },
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  platform: 'browser',
+  write: false,
+});
+const float = outputFiles[0].contents;
+const backend = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'));
+const floatPage = `<!doctype html><title>float32</title><script type="module">
+const model = ${JSON.stringify({ input: model.input, layers: model.layers })};
+const begun = performance.now();
+const { open } = await import('/float.js');
+const imported = performance.now();
+const network = await open(model);
+const loaded = performance.now();
+let first = null;
+const single = [];
+if (network) {
+  await network.run();
+  first = performance.now() - loaded;
+  for (let i = 0; i < 40; i++) {
+    const start = performance.now();
+    await network.run();
+    single.push(performance.now() - start);
+  }
+}
+await fetch('/result', { method: 'POST', body: JSON.stringify({ imported: imported - begun, loaded: loaded - imported, first, single }) });
+</script>`;
 const pages = await servePages((asked) => {
   if (asked === '/page.html') return page;
+  if (asked === '/float.html') return floatPage;
+  if (asked === '/float.js') return float;
+  const [, wasm] = /^\/tfjs\/([\w-]+\.wasm)$/.exec(asked) ?? [];
+  if (wasm) return readFileSync(join(backend, wasm));
   if (asked === '/model') return file;
   const [, name] = /^\/dist\/([\w./-]+)$/.exec(asked) ?? [];
   return name && !name.includes('..')
@@ -60,15 +111,17 @@ const pages = await servePages((asked) => {
 });
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const found = [];
+const floats = [];
 for (let i = 0; i < Number(values.visits); i++) {
   const one = JSON.parse(await pages.visit('/page.html'));
   const image = Uint8Array.from({ length: size }, (_, n) => (n * 7919) % 251);
   if (one.scores.join() !== runReference(model, image).scores.join())
     throw new Error('the scores differ from the reference');
   found.push(one);
+  floats.push(JSON.parse(await pages.visit('/float.html')));
 }
 pages.close();
-const of = (pick) => median(found.map(pick)).toFixed(2);
+const of = (pick, all = found) => median(all.map(pick)).toFixed(2);
 console.log(
   `${cpus()[0].model}, headless Chromium; ${formatArchitecture(model.layers)}, ${(file.length / 1e3).toFixed(0)} KB`,
 );
@@ -79,3 +132,8 @@ console.log(
 console.log(
   `one image ${of((one) => median(one.single))} ms, in batches of ${BATCH} on ${values.workers} workers ${of((one) => median(one.batch.slice(2)))} ms`,
 );
+if (floats[0].first === null) console.log('TensorFlow.js runs no such network');
+else
+  console.log(
+    `float32 on TensorFlow.js, ${(float.length / 1e3).toFixed(0)} KB of script: script ${of((one) => one.imported, floats)} ms, ready ${of((one) => one.loaded, floats)} ms, first answer after ${of((one) => one.first, floats)} ms; one image ${of((one) => median(one.single), floats)} ms`,
+  );

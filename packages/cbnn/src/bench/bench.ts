@@ -8,7 +8,9 @@ import {
   formatArchitecture,
   internalError,
   load,
+  modelShapes,
   type PackedModel,
+  productsOf,
   runReference,
   startThread,
   Threads,
@@ -23,7 +25,7 @@ import { VERSION } from '../version.js';
 import { openFloatNetwork } from './float-network.js';
 import { openInt8Network } from './int8-network.js';
 import { type LayerTimes, layerTimes } from './layer-times.js';
-import { openTfjsNetwork } from './tfjs-network.js';
+import { openTfjsNetwork } from './tfjs-node.js';
 import { type Times, takeTurns } from './turns.js';
 
 type Kind = 'packed' | 'float32' | 'int8';
@@ -64,8 +66,8 @@ export interface BenchResult {
   readonly cpu: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly times: readonly EngineTime[];
-  /** of the native engine; null where there is none */
-  readonly layers: LayerTimes | null;
+  /** of the native engine, on each instruction set that is here */
+  readonly layers: readonly LayerTimes[];
 }
 
 interface Contender {
@@ -79,6 +81,8 @@ interface Contender {
 
 /** Images whose answers are compared with the reference engine's. */
 const CHECKED = 3;
+/** Products of an image above which the reference engine, hundreds of times as slow, is left out: a second or so. */
+const MOST_REFERENCE_PRODUCTS = 1e9;
 /** A camera's or a server's backlog: large batches hide what a call costs. */
 const LARGE_BATCH = 32;
 
@@ -98,6 +102,8 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
         );
     if (wasmRefusal(model) === null) contenders.push(...(await openWasm(model, answers, threads)));
     contenders.push(...(await openWebGpu(model, answers)));
+    if (productsOf(modelShapes(model)) <= MOST_REFERENCE_PRODUCTS)
+      contenders.push(timeReference(model, answers));
     for (const count of new Set([1, threads])) {
       const device = await openDevice('auto', count);
       version = device.version;
@@ -191,6 +197,12 @@ class Answers {
       if (expected.some((score, c) => score !== scores[c])) throw wrongScores(engine);
     }
   }
+}
+
+function timeReference(model: PackedModel, answers: Answers): Contender {
+  let next = 0;
+  const run = () => runReference(model, answers.image(next++));
+  return { engine: 'reference', kind: 'packed', threads: 1, batch: 1, run };
 }
 
 async function openWasm(model: PackedModel, answers: Answers, threads: number): Promise<Contender[]> {

@@ -1,21 +1,15 @@
 /** The yardstick of browsers: the same architecture in float32 on TensorFlow.js with its WebAssembly backend, one thread. */
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { kernelShapes, type PackedModel } from '@cbnn/runtime';
+import type * as TensorFlow from '@tensorflow/tfjs-core';
 import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs-core';
 import type { Yardstick } from './float-network.js';
 
-/** Null where @tensorflow/tfjs-core and @tensorflow/tfjs-backend-wasm are not installed, or run no such network. */
-export async function openTfjsNetwork(
+/** On a `tf` whose backend is set; null where it runs no such network. */
+export function tfjsNetwork(
+  tf: typeof TensorFlow,
   { input, layers }: Pick<PackedModel, 'input' | 'layers'>,
   batch: number,
-): Promise<Yardstick | null> {
-  const tf = await import('@tensorflow/tfjs-core').catch(() => null);
-  const backend = await import('@tensorflow/tfjs-backend-wasm').catch(() => null);
-  if (!tf || !backend) return null;
-  backend.setThreadsCount(1);
-  backend.setWasmPaths(`${dirname(fileURLToPath(import.meta.resolve('@tensorflow/tfjs-backend-wasm')))}/`);
-  if (!(await tf.setBackend('wasm'))) return null;
+): Yardstick | null {
   const { height, width, channels } = input;
   const shapes = kernelShapes({ height, width, channels }, layers);
   // Its convolution pads as TensorFlow does, which is ours for odd kernels and stride 1.

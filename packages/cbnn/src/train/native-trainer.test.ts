@@ -1,5 +1,5 @@
 /** The native trainer against the ONNX graph: the same sums, nearly the same gradients, the same state. */
-import { allSlices, parseArchitecture, parseSlices } from '@cbnn/runtime';
+import { allSlices, parseArchitecture, parseSlices, runReference } from '@cbnn/runtime';
 import { describe, expect, it } from 'vitest';
 import { nativePackage } from '../engines/packed-native.js';
 import { names } from '../graph/names.js';
@@ -8,11 +8,13 @@ import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
 import { openDevice } from '../graph/session.js';
 import { writeInputPlanes } from '../nn/input-planes.js';
 import { inputChannels, type Plan, placeFactors, planShapes } from '../nn/plan.js';
+import { packModel } from '../pack/pack.js';
 import { Random } from '../random.js';
 import { techniques } from '../techniques/index.js';
 import { type OracleLayer, oracleStep } from '../testing/oracle.js';
 import { createNativeTrainer, layOutStep, nativeTrainingRefusal, networkRefusal } from './native-trainer.js';
 import { createOnnxTrainer } from './onnx-trainer.js';
+import { RunningStatistics } from './running-statistics.js';
 import type { Trainer } from './trainer.js';
 
 const BATCH = 24;
@@ -147,6 +149,30 @@ describe.runIf(here).each(choices)('the native trainer on %s', (_, choice) => {
     }
     for (const [i, score] of trainer.scores().entries())
       expect(score).toBeCloseTo(outputs[names.scores]!.data[i]!, 3);
+  });
+
+  it('has in a forward pass the sums of the packed model with the statistics of that batch, layer by layer', async () => {
+    const { trainer, tensors } = await layOutStep(plan, { batch: BATCH, seed: SEED, threads: 2 });
+    const given = batchFor(plan, 1);
+    // Channels of all kinds: their thresholds shift, and some turn round.
+    for (const [name, { data }] of tensors)
+      if (/^layers\.\d+\.(gamma|beta)$/.test(name))
+        for (let c = 0; c < data.length; c++) data[c]! -= 0.3 * (c % 5);
+    for (let step = 1; step <= 3; step++)
+      await trainer.step(given.pixels, given.labels, { latent: 0.01, float: 0.01 }, step);
+    const running = new RunningStatistics(shapes);
+    await running.estimate([given], trainer.statistics, ({ pixels }) => trainer.forward(pixels));
+    const provenance = { technique: 'bnn', recipe: '', dataset: '', epochs: 0, seed: 0 };
+    const classes = Array.from({ length: shapes.at(-1)!.output.channels }, (_, c) => String(c));
+    const model = packModel(plan, new Map([...tensors, ...running.tensors()]), classes, provenance);
+    const size = given.pixels.length / BATCH;
+    for (let n = 0; n < BATCH; n++) {
+      const image = given.pixels.subarray(n * size, (n + 1) * size);
+      for (const [k, { sums }] of runReference(model, image, { prepared: true }).trace.entries())
+        expect(trainer.sums(k).subarray(n * sums.length, (n + 1) * sums.length), `layer ${k + 1}`).toEqual(
+          sums,
+        );
+    }
   });
 
   it('has the gradients of float64 loops but for the rounding to 8 bits', async () => {
