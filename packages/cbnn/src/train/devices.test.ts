@@ -27,7 +27,8 @@ const configFor = (side: number, device: RunConfig['device'], batch: number): Ru
 
 describe('the device', () => {
   it('is the native step for bits, and what is fastest for others', async () => {
-    expect(await chooseDevice('auto', { technique: 'bnn' })).toBe(native ? 'native' : other);
+    const bits = native && (await isNativeFastest({ technique: 'bnn' }));
+    expect(await chooseDevice('auto', { technique: 'bnn' })).toBe(bits ? 'native' : other);
     const float = native && (await isNativeFastest({ technique: 'float' }));
     expect(await chooseDevice('auto', { technique: 'float' })).toBe(float ? 'native' : other);
     const notes: string[] = [];
@@ -37,6 +38,14 @@ describe('the device', () => {
       `device native: technique bnn with ede has no native step; trained on ${other} instead`,
     ]);
     expect(await chooseDevice('cpu', { technique: 'bnn' })).toBe('cpu');
+  });
+
+  it('is not plain C, which is slower than ONNX Runtime', async () => {
+    const plain = { trainingKernels: () => ['portable'], realTrainingKernels: () => ['portable'] };
+    const vectors = { trainingKernels: () => ['neon', 'portable'], realTrainingKernels: () => ['neon'] };
+    expect(await isNativeFastest({ technique: 'bnn' }, plain)).toBe(false);
+    expect(await isNativeFastest({ technique: 'float' }, plain)).toBe(false);
+    expect(await isNativeFastest({ technique: 'bnn' }, vectors)).toBe(true);
   });
 
   it('named outright is that or an error', async () => {

@@ -26,6 +26,9 @@ export interface StepOptions {
 /** What of a run decides whether the native step can train it, beside its network. */
 export type Trained = Pick<Plan, 'technique' | 'variations'>;
 
+/** Instruction sets that the native steps have, fastest first. */
+type TrainingKernels = Pick<typeof import('@cbnn/native'), 'trainingKernels' | 'realTrainingKernels'>;
+
 /** Why the native step cannot train that here; null where it can. */
 export async function nativeTrainingRefusal(trained: Trained): Promise<string | null> {
   const { technique, variations = [] } = trained;
@@ -38,12 +41,14 @@ export async function nativeTrainingRefusal(trained: Trained): Promise<string | 
 }
 
 /**
- * Whether the native step is the fastest engine here for that. In bfloat16 it is twice as fast as ONNX Runtime's CPU kernels where
+ * Whether the native step is the fastest engine here for that. In integers it is but for plain C, which takes 24 times as long as ONNX
+ * Runtime's CPU kernels (W = 64, one thread of a Zen 5). In bfloat16 it is twice as fast as ONNX Runtime's CPU kernels where
  * the processor multiplies that, and about as fast where it does not; but several times faster than WebAssembly.
  */
-export async function isNativeFastest(trained: Trained): Promise<boolean> {
-  if (techniqueOf(trained).nativeStep === 'integers') return true;
-  const kernels = (await nativePackage())?.realTrainingKernels()[0];
+export async function isNativeFastest(trained: Trained, here?: TrainingKernels): Promise<boolean> {
+  const native = here ?? (await nativePackage());
+  if (techniqueOf(trained).nativeStep === 'integers') return native?.trainingKernels()[0] !== 'portable';
+  const kernels = native?.realTrainingKernels()[0];
   if (kernels === 'avx512-bf16') return true;
   return kernels !== undefined && kernels !== 'portable' && (await openDevice('auto', 1)).name === 'wasm';
 }
