@@ -35,7 +35,7 @@ describe.runIf(variants.length > 0)('the real training step', () => {
         ),
         { numRuns: FUZZES ? 1500 : 20 },
       ),
-    FUZZES ? 900_000 : 60_000,
+    FUZZES ? 3_600_000 : 60_000,
   );
 
   it.each(awkwardShapes.filter(([, height, width]) => height * width < 250))(

@@ -34,7 +34,7 @@ describe.runIf(nativeKernels().length > 0)('the engine of real sums', () => {
         { numRuns: FUZZES ? 20_000 : 200 },
       );
     },
-    FUZZES ? 900_000 : 20_000,
+    FUZZES ? 3_600_000 : 20_000,
   );
 
   it.each(

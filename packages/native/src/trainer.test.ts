@@ -36,7 +36,7 @@ describe.runIf(variants.length > 0)('the native training step', () => {
         ),
         { numRuns: FUZZES ? 1500 : 80 },
       ),
-    FUZZES ? 900_000 : 60_000,
+    FUZZES ? 3_600_000 : 60_000,
   );
 
   it.each(awkwardShapes.filter(([, height, width]) => height * width < 700))(

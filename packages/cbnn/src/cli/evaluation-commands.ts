@@ -51,7 +51,8 @@ export function addEvaluationCommands(program: Command): void {
     .addHelpText('after', '\nExample:\n  cbnn inspect runs/cifar10')
     .action((path: string) => {
       const network = finishedNetwork(path);
-      result(describe(network), { model: path, cost: network.cost, input: network.input });
+      const { cost, input, formats } = network;
+      result(describe(network), { model: path, cost, input, ...(formats && { formats }) });
     });
   program
     .command('verify')
@@ -180,21 +181,23 @@ async function evaluationImages(
   return { images: dataset.test, classes: model.classes, split: 'test' };
 }
 
-function describe({ input, layers, cost, bytes }: FinishedNetwork): string {
+function describe({ input, layers, cost, bytes, formats }: FinishedNetwork): string {
   const table = textTable(
     [
       { header: 'layer' },
       { header: 'weights', align: 'right' },
       { header: 'bits', align: 'right' },
+      ...(formats ? [{ header: 'weights as' }, { header: 'activations as' }] : []),
       { header: 'weight bytes', align: 'right' },
       { header: 'other bytes', align: 'right' },
       { header: 'MACs', align: 'right' },
       { header: 'bit ops', align: 'right' },
     ],
-    cost.layers.map((layer) => [
+    cost.layers.map((layer, k) => [
       layer.name,
       String(layer.weights),
       String(layer.weightBits),
+      ...(formats ? [formats[k]!.weights, formats[k]!.activations ?? 'float32'] : []),
       String(layer.weightBytes),
       String(layer.otherBytes),
       formatCount(layer.macs),

@@ -118,6 +118,7 @@ describe.skipIf(!existsSync(join(import.meta.dirname, '..', '..', 'dist')))(
       expect(names.filter((name) => name !== 'native').toSorted()).toEqual([
         ...new Array(6).fill('float32'),
         ...new Array(4).fill('int8'),
+        'reference',
         ...new Array(3).fill('wasm'),
         // On a software adapter, where the run is told that there is one.
         ...new Array(process.env['CBNN_TEST_WEBGPU'] === '1' ? 2 : 0).fill('webgpu'),

@@ -6,7 +6,7 @@ import { type ImageSet, takeImages } from '../data/dataset.js';
 import { preparedSet } from '../data/prepared-set.js';
 import { predictPacked } from '../engines/evaluate.js';
 import type { ImagesOptions } from '../engines/packed-engine.js';
-import { decodeNetwork, openNetwork } from '../store/network-file.js';
+import { decodeNetwork, openNetwork, type StoredNetwork } from '../store/network-file.js';
 import { techniques } from '../techniques/index.js';
 import { checkFinished, readModel } from '../train/run.js';
 import { RunFolder } from '../train/run-folder.js';
@@ -25,6 +25,8 @@ export interface FinishedNetwork {
   /** of the packed model's file, or of the network's where the technique has no packed form */
   readonly bytes: number;
   readonly isPacked: boolean;
+  /** of fixed point, per layer: as `Q1.6`, of weights, and of what the layer hands on where it does */
+  readonly formats?: readonly { readonly weights: string; readonly activations: string | null }[];
   /** Classes of raw images, `[count]`: by the packed model, or the network as it is stored. */
   predict(images: ImageSet, threads: number, options?: ImagesOptions): Promise<Uint16Array>;
 }
@@ -55,6 +57,23 @@ function nonzero(weights: Float32Array | Int8Array): number {
   return count;
 }
 
+/** Qm.n of `bits` bits: a sign, m bits before the point and n behind it, 2^-n being the step; m or n may be negative. */
+export function fixedPointFormat(bits: number, step: number): string {
+  const behind = -Math.log2(step);
+  return `Q${bits - 1 - behind}.${behind}`;
+}
+
+function formatsOf({ plan, layers }: StoredNetwork): FinishedNetwork['formats'] {
+  const { precision } = plan;
+  return (
+    precision &&
+    layers.map(({ weightStep, activationStep }) => ({
+      weights: fixedPointFormat(precision.weights, weightStep!),
+      activations: activationStep ? fixedPointFormat(precision.activations, activationStep[0]!) : null,
+    }))
+  );
+}
+
 function realNetwork(folder: RunFolder): FinishedNetwork {
   checkFinished(folder.path);
   if (!existsSync(folder.network))
@@ -64,7 +83,9 @@ function realNetwork(folder: RunFolder): FinishedNetwork {
   const file = readFileSync(folder.network);
   const stored = decodeNetwork(file);
   const { input, layers } = stored.plan;
+  const formats = formatsOf(stored);
   return {
+    ...(formats && { formats }),
     input,
     layers,
     cost: networkCost(input, layers, techniqueStorage(stored)),

@@ -1,7 +1,7 @@
 /** Every gradient rule, through whole training steps on toy networks, against the independent float64 oracle. */
 import { describe, expect, it } from 'vitest';
 import { Random } from '../random.js';
-import { type OracleParameters, oracleAdam, oracleStep } from '../testing/oracle.js';
+import { oracleAdam, oracleStep } from '../testing/oracle.js';
 import {
   type ToyNetwork,
   toyBatch,
@@ -61,7 +61,7 @@ describe.each(devices)('one training step on %s equals the float64 oracle', (dev
       );
     }
     for (const { name, role: any, kernelLayer, group, rateScale } of graph.parameters) {
-      const role = any as keyof OracleParameters;
+      const role = any as 'weights' | 'gamma' | 'beta';
       const gradient = expected.gradients[kernelLayer]![role];
       const actual = outputs[names.gradient(name)]!.data;
       expect(worst(actual, gradient), `gradient of ${name}`).toBeLessThan(1e-4);
@@ -101,7 +101,7 @@ describe.each(devices)('gradients on %s are the slopes of its own loss', (device
     );
     expect(smooth.length).toBe(toy.first === 'real' ? 3 * layers.length : 2);
     for (const { name, role: any, kernelLayer } of smooth) {
-      const role = any as keyof OracleParameters;
+      const role = any as 'weights' | 'gamma' | 'beta';
       const gradient = outputs[names.gradient(name)]!.data;
       // Along the gradient itself, disturbed so that single entries count: the slope is then far from zero.
       const size = Math.hypot(...gradient);

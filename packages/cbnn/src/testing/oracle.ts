@@ -7,7 +7,7 @@
  *
  *     x  input                          [N][C][H][W]
  *     q  effective weights              [output][ky][kx][C]
- *     z  correlation of x with q        [N][outputs][rows][columns], zeros outside the map
+ *     z  correlation of x with q        [N][outputs][rows][columns], zeros outside the map; times K where inputs have scales
  *     p  max pooling of z, the "sums"   [N][outputs][rows / pool][columns / pool]; times alpha where weights are scaled
  *     u  (p - mean) / sqrt(variance + epsilon), biased variance, per output over N and positions
  *     y  gamma * u + beta
@@ -48,8 +48,14 @@ export interface OracleLayer {
   padEnd: number;
   /** max pooling over pool x pool windows with stride pool (1 = none); leftover rows and columns are dropped */
   pool: number;
-  /** `scaled`: binary ones times alpha, the mean |w| of their output, through which the gradient goes as well */
-  weights: 'binary' | 'scaled' | 'integer' | 'real';
+  /**
+   * `scaled`: binary ones times alpha, the mean |w| of their output, through which the gradient goes as well. `ternary`: 0 where
+   * |w| <= 0.7 mean |w| of the output, the others +-alpha, their mean |w|, taken for constant. `trained-ternary`: 0 where
+   * |w| <= 0.05 max |w|, the others a trained +positive or -negative. `masked`: times 0 or 1.
+   */
+  weights: 'binary' | 'scaled' | 'integer' | 'real' | 'ternary' | 'trained-ternary' | 'masked';
+  /** sums are multiplied by K, the mean of |y| of the layer before over channels and the window (zeros outside); XNOR-Net, equation 11 */
+  inputScales?: boolean;
   /** multiplier of each input channel's weights (first layer only); null = all 1 */
   place: Float64Array | null;
   activation: 'sign' | 'relu' | 'hardtanh' | 'none';
@@ -74,6 +80,11 @@ export interface OracleParameters {
   gamma: Float64Array;
   /** one per output */
   beta: Float64Array;
+  /** of trained ternary weights: one number each */
+  positive?: Float64Array;
+  negative?: Float64Array;
+  /** of masked weights: 0 or 1 each */
+  mask?: Float64Array;
 }
 
 export interface OracleForward {
@@ -117,6 +128,10 @@ interface LayerTrace {
   slope: Float64Array;
   /** per output, what p is multiplied with; it comes after pooling, whose ties are then exact */
   alpha: Float64Array | null;
+  /** per image and position of z, what z was multiplied with */
+  scale: Float64Array | null;
+  /** z before it was */
+  unscaled: Float64Array;
   p: Float64Array;
   /** index into z of the sum that each pooling window passed on */
   winner: Int32Array;
@@ -155,10 +170,12 @@ export function oracleStep(
   );
   const gradients: OracleParameters[] = [];
   let da = lossGradient;
+  let ofMagnitudes: Float64Array | null = null;
   for (let l = layers.length - 1; l >= 0; l--) {
-    const { own, dx } = backward(layers[l]!, traces[l]!, da, labels.length);
+    const { own, dx, dmagnitude } = backward(layers[l]!, traces[l]!, da, ofMagnitudes, labels.length);
     gradients.unshift(own);
     da = dx;
+    ofMagnitudes = dmagnitude;
   }
   return { ...forward, gradients };
 }
@@ -199,7 +216,7 @@ function run(
   let x = images;
   for (const [l, layer] of layers.entries()) {
     checkSizes(layer, l, x, count, parameters[l]);
-    const trace = forwardLayer(layer, x, parameters[l]!, count, epsilon);
+    const trace = forwardLayer(layer, x, traces.at(-1)?.y ?? null, parameters[l]!, count, epsilon);
     traces.push(trace);
     x = trace.a;
   }
@@ -221,49 +238,57 @@ function run(
 function forwardLayer(
   layer: OracleLayer,
   x: Float64Array,
-  { weights, gamma, beta }: OracleParameters,
+  before: Float64Array | null,
+  parameters: OracleParameters,
   count: number,
   epsilon: number,
 ): LayerTrace {
-  const quantized = quantize(layer, weights);
-  const z = correlate(layer, x, quantized.q, count);
-  const { p, winner } = maxPool(layer, z, count);
+  const { gamma, beta } = parameters;
+  const quantized = quantize(layer, parameters);
+  const unscaled = correlate(layer, x, quantized.q, count);
+  const scale = layer.inputScales ? inputScales(layer, before!, count) : null;
+  const z = scale ? unscaled.map((sum, i) => sum * scale[scaleIndex(layer, i)]!) : unscaled;
+  const { p, winner, margin: tie } = maxPool(layer, z, count);
   const { alpha } = quantized;
   const positions = p.length / (count * layer.outputs);
   if (alpha) for (let i = 0; i < p.length; i++) p[i]! *= alpha[Math.floor(i / positions) % layer.outputs]!;
   const normalized = normalize(layer, p, gamma, count, epsilon);
   const y = new Float64Array(p.length);
   const a = new Float64Array(p.length);
-  let margin = Math.min(quantized.margin, normalized.margin);
+  // Sums of bits tie exactly; scaled by K, float32 may break a tie that is one, or make one.
+  let margin = Math.min(quantized.margin, normalized.margin, scale ? tie : Number.POSITIVE_INFINITY);
   for (let i = 0; i < p.length; i++) {
     const o = Math.floor(i / positions) % layer.outputs;
     y[i] = normalized.factor[o]! * normalized.u[i]! + beta[o]!;
     a[i] = activate(layer, y[i]!, i);
     margin = Math.min(margin, kinkDistance(layer, y[i]!, i));
   }
-  return { ...quantized, x, p, winner, ...normalized, y, a, margin };
+  return { ...quantized, x, scale, unscaled, p, winner, ...normalized, y, a, margin };
 }
 
-/** Gradients of one layer's parameters and of its input, from those of its output. */
+/** Gradients of one layer's parameters, of its input and of the |y| that K is made of, from those of its own output and |y|. */
 function backward(
   layer: OracleLayer,
   trace: LayerTrace,
   da: Float64Array,
+  ofMagnitudes: Float64Array | null,
   count: number,
-): { own: OracleParameters; dx: Float64Array } {
+): { own: OracleParameters; dx: Float64Array; dmagnitude: Float64Array | null } {
   const { p, u, y, inverse, factor, winner } = trace;
   const outputs = layer.outputs;
   const positions = p.length / (count * outputs);
   const dgamma = new Float64Array(outputs);
   const dbeta = new Float64Array(outputs);
   const dz = new Float64Array(correlationLength(layer, count));
+  const dyOf = (i: number) =>
+    da[i]! * activationSlope(layer, y[i]!) + (ofMagnitudes ? Math.sign(y[i]!) * ofMagnitudes[i]! : 0);
 
   for (let o = 0; o < outputs; o++) {
     // y = factor u + beta
     for (let n = 0; n < count; n++)
       for (let s = 0; s < positions; s++) {
         const i = (n * outputs + o) * positions + s;
-        const dy = da[i]! * activationSlope(layer, y[i]!);
+        const dy = dyOf(i);
         dgamma[o]! += dy * u[i]!;
         dbeta[o]! += dy;
       }
@@ -276,12 +301,13 @@ function backward(
     for (let n = 0; n < count; n++)
       for (let s = 0; s < positions; s++) {
         const i = (n * outputs + o) * positions + s;
-        const du = factor[o]! * da[i]! * activationSlope(layer, y[i]!);
+        const du = factor[o]! * dyOf(i);
         // Windows do not overlap, so each z wins at most once.
         dz[winner[i]!] = (du - meanDu - u[i]! * meanDuU) * inverse[o]! * (trace.alpha?.[o] ?? 1);
       }
   }
 
+  const dmagnitude = trace.scale ? scaleGradient(layer, trace, dz, count) : null;
   const dx = new Float64Array(trace.x.length);
   const dweights = new Float64Array(trace.q.length);
   forEachProduct(layer, count, (zIndex, xIndex, qIndex) => {
@@ -294,16 +320,63 @@ function backward(
     const [dq, q, slope] = [own(dweights), own(trace.q), own(trace.slope)];
     // A sum is alpha times those of x q, and dz has alpha in it: without it, the gradient of alpha is the sum of dq q.
     const dalpha = trace.alpha ? dq.reduce((sum, d, i) => sum + d * q[i]!, 0) / trace.alpha[o]! : 0;
-    for (let i = 0; i < perOutput; i++) dq[i] = dq[i]! * slope[i]! + (Math.sign(q[i]!) * dalpha) / perOutput;
+    if (layer.weights !== 'trained-ternary')
+      for (let i = 0; i < perOutput; i++)
+        dq[i] = dq[i]! * slope[i]! + (Math.sign(q[i]!) * dalpha) / perOutput;
   }
-  return { own: { weights: dweights, gamma: dgamma, beta: dbeta }, dx };
+  const own: OracleParameters = { weights: dweights, gamma: dgamma, beta: dbeta };
+  if (layer.weights === 'trained-ternary') {
+    const total = (sign: number) =>
+      dweights.reduce((sum, d, i) => sum + (Math.sign(trace.q[i]!) === sign ? d : 0), 0);
+    own.positive = Float64Array.of(total(1));
+    own.negative = Float64Array.of(-total(-1));
+    own.weights = dweights.map((d, i) => d * trace.slope[i]!);
+  }
+  return { own, dx, dmagnitude };
+}
+
+/** Index of K for z's `i`: it is the same for all outputs. */
+function scaleIndex(layer: OracleLayer, i: number): number {
+  const { rows, columns } = geometry(layer);
+  const area = rows * columns;
+  return Math.floor(i / (area * layer.outputs)) * area + (i % area);
+}
+
+/** K, `[N][rows][columns]`, from the y of the layer before, `[N][C][H][W]`. */
+function inputScales(layer: OracleLayer, y: Float64Array, count: number): Float64Array {
+  const { rows, columns, kernelHeight, kernelWidth } = geometry(layer);
+  const scale = new Float64Array(count * rows * columns);
+  const share = 1 / (kernelHeight * kernelWidth * layer.input.channels);
+  // Every output meets the same inputs: those of the first one count.
+  forEachProduct({ ...layer, outputs: 1 }, count, (zIndex, xIndex) => {
+    scale[zIndex]! += Math.abs(y[xIndex]!) * share;
+  });
+  return scale;
+}
+
+/** From the gradient of z, which becomes that of z before it was scaled, the gradient of every |y| in K. */
+function scaleGradient(layer: OracleLayer, trace: LayerTrace, dz: Float64Array, count: number): Float64Array {
+  const { kernelHeight, kernelWidth } = geometry(layer);
+  const dscale = new Float64Array(trace.scale!.length);
+  for (let i = 0; i < dz.length; i++) {
+    const k = scaleIndex(layer, i);
+    dscale[k]! += dz[i]! * trace.unscaled[i]!;
+    dz[i]! *= trace.scale![k]!;
+  }
+  const share = 1 / (kernelHeight * kernelWidth * layer.input.channels);
+  const dmagnitude = new Float64Array(trace.x.length);
+  forEachProduct({ ...layer, outputs: 1 }, count, (zIndex, xIndex) => {
+    dmagnitude[xIndex]! += dscale[zIndex]! * share;
+  });
+  return dmagnitude;
 }
 
 /** Effective weights, with the estimator's slope dq/dw of each. */
 function quantize(
   layer: OracleLayer,
-  weights: Float64Array,
+  parameters: OracleParameters,
 ): Pick<LayerTrace, 'q' | 'slope' | 'alpha' | 'margin'> {
+  const { weights } = parameters;
   const channels = layer.input.channels;
   const perOutput = weights.length / layer.outputs;
   const q = new Float64Array(weights.length);
@@ -317,9 +390,17 @@ function quantize(
     const scale = largest === 0 ? 1 : largest / 127;
     for (let i = o * perOutput; alpha && i < (o + 1) * perOutput; i++)
       alpha[o]! += Math.abs(weights[i]!) / perOutput;
+    const ternary = ternaryOf(layer, parameters, o, perOutput);
     for (let i = o * perOutput; i < (o + 1) * perOutput; i++) {
       const w = weights[i]!;
       const place = placeOf(layer, i % channels);
+      if (ternary) {
+        const { threshold, above, below, isTrained } = ternary;
+        q[i] = w > threshold ? above : w < -threshold ? -below : 0;
+        slope[i] = isTrained && q[i] !== 0 ? Math.abs(q[i]!) : 1;
+        margin = Math.min(margin, Math.abs(Math.abs(w) - threshold));
+        continue;
+      }
       if (layer.weights === 'binary' || layer.weights === 'scaled') {
         q[i] = w >= 0 ? place : -place;
         slope[i] = layer.weightEstimator ? place * estimate(layer.weightEstimator, w) : place;
@@ -329,12 +410,32 @@ function quantize(
         slope[i] = place / scale;
         margin = Math.min(margin, Math.abs(quotient - Math.floor(quotient) - 0.5));
       } else {
-        q[i] = w * place;
-        slope[i] = place;
+        q[i] = w * place * (parameters.mask?.[i] ?? 1);
+        slope[i] = place * (parameters.mask?.[i] ?? 1);
       }
     }
   }
   return { q, slope, alpha, margin };
+}
+
+/** Where an output's ternary weights are 0, and what the others are; null where they are not ternary. */
+function ternaryOf(
+  { weights: kind }: OracleLayer,
+  { weights, positive, negative }: OracleParameters,
+  o: number,
+  perOutput: number,
+): { threshold: number; above: number; below: number; isTrained: boolean } | null {
+  if (kind === 'trained-ternary') {
+    const threshold = 0.05 * weights.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
+    return { threshold, above: positive![0]!, below: negative![0]!, isTrained: true };
+  }
+  if (kind !== 'ternary') return null;
+  const sizes = Array.from(weights.subarray(o * perOutput, (o + 1) * perOutput), Math.abs);
+  const mean = (values: number[]) =>
+    values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+  const threshold = 0.7 * mean(sizes);
+  const alpha = mean(sizes.filter((size) => size > threshold));
+  return { threshold, above: alpha, below: alpha, isTrained: false };
 }
 
 function placeOf(layer: OracleLayer, channel: number): number {
@@ -387,30 +488,36 @@ function forEachProduct(
         }
 }
 
-/** Max pooling; among equal sums the first in row-major order wins and receives the whole gradient. */
+/** Max pooling; among equal sums the first in row-major order wins and receives the whole gradient. `margin`: by how much, at least. */
 function maxPool(
   layer: OracleLayer,
   z: Float64Array,
   count: number,
-): { p: Float64Array; winner: Int32Array } {
+): { p: Float64Array; winner: Int32Array; margin: number } {
   const { rows, columns, pooledRows, pooledColumns } = geometry(layer);
   const maps = count * layer.outputs;
   const p = new Float64Array(maps * pooledRows * pooledColumns);
   const winner = new Int32Array(p.length);
+  let margin = Number.POSITIVE_INFINITY;
   for (let map = 0; map < maps; map++)
     for (let row = 0; row < pooledRows; row++)
       for (let column = 0; column < pooledColumns; column++) {
         let best = -1;
+        let second = Number.NEGATIVE_INFINITY;
         for (let dy = 0; dy < layer.pool; dy++)
           for (let dx = 0; dx < layer.pool; dx++) {
             const i = (map * rows + row * layer.pool + dy) * columns + column * layer.pool + dx;
-            if (best < 0 || z[i]! > z[best]!) best = i;
+            if (best < 0 || z[i]! > z[best]!) {
+              second = best < 0 ? second : z[best]!;
+              best = i;
+            } else second = Math.max(second, z[i]!);
           }
         const i = (map * pooledRows + row) * pooledColumns + column;
         p[i] = z[best]!;
         winner[i] = best;
+        margin = Math.min(margin, z[best]! - second);
       }
-  return { p, winner };
+  return { p, winner, margin };
 }
 
 function normalize(
@@ -560,6 +667,9 @@ function checkSizes(
     ['gamma', layer.outputs, parameters?.gamma.length],
     ['beta', layer.outputs, parameters?.beta.length],
     ['place', channels, layer.place === null ? channels : layer.place.length],
+    ['positive', layer.weights === 'trained-ternary' ? 1 : 0, parameters?.positive?.length ?? 0],
+    ['negative', layer.weights === 'trained-ternary' ? 1 : 0, parameters?.negative?.length ?? 0],
+    ['mask', layer.weights === 'masked' ? oracleWeightCount(layer) : 0, parameters?.mask?.length ?? 0],
     ['noise', sums, layer.noise?.length ?? sums],
     ['dense pool', 1, layer.kind === 'dense' ? layer.pool : 1],
   ];

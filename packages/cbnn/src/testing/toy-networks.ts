@@ -136,7 +136,10 @@ export function toyLayers(toy: ToyNetwork, smooth: 'hardtanh' | 'relu' = 'hardta
   }));
 }
 
-/** Weights in (-1, 1), gamma of either sign and of size 0.5..1.5, beta in (-0.5, 0.5); one entry per layer. */
+/**
+ * Weights in (-1, 1), gamma of either sign and of size 0.5..1.5, beta in (-0.5, 0.5); scales of trained ternary weights in (0.5, 1), three of
+ * four masked ones kept; one entry per layer.
+ */
 export function toyParameters(layers: readonly OracleLayer[], seed: number): OracleParameters[] {
   return layers.map((layer, l) => {
     const random = new Random(seed, 1, l);
@@ -146,6 +149,13 @@ export function toyParameters(layers: readonly OracleLayer[], seed: number): Ora
       weights: draw(oracleWeightCount(layer), () => 2 * random.uniform() - 1),
       gamma: draw(layer.outputs, () => (random.below(4) === 0 ? -1 : 1) * (0.5 + random.uniform())),
       beta: draw(layer.outputs, () => random.uniform() - 0.5),
+      ...(layer.weights === 'trained-ternary' && {
+        positive: draw(1, () => 0.5 + random.uniform() / 2),
+        negative: draw(1, () => 0.5 + random.uniform() / 2),
+      }),
+      ...(layer.weights === 'masked' && {
+        mask: draw(oracleWeightCount(layer), () => (random.below(4) === 0 ? 0 : 1)),
+      }),
     };
   });
 }

@@ -77,10 +77,11 @@ export async function openToy(
     for (const parameter of graph.parameters) {
       const { name, shape, kernelLayer, group } = parameter;
       const role = parameter.role as keyof OracleParameters;
-      feeds[name] = tensor(shape, start[kernelLayer]![role]);
+      feeds[name] = tensor(shape, start[kernelLayer]![role]!);
+      if (group === 'fixed') continue;
       feeds[names.firstMoment(name)] = zeros(shape);
       feeds[names.secondMoment(name)] = zeros(shape);
-      feeds[names.rate[group as 'binary' | 'float']] = tensor([], [adam.stepRate(TOY_RATE, 1)]);
+      feeds[names.rate[group]] = tensor([], [adam.stepRate(TOY_RATE, 1)]);
       outputs[names.gradient(name)] = zeros(shape);
       outputs[names.next(name)] = zeros(shape);
     }
