@@ -30,9 +30,6 @@ interface Layer {
   readonly out: GPUBuffer;
 }
 
-/** Submissions that wait for the GPU while the next one's images are prepared. */
-const MOST_UNDER_WAY = 2;
-
 export class WebGpuEngine {
   private constructor(
     private readonly model: PackedModel,
@@ -148,9 +145,6 @@ export class WebGpuEngine {
       throw dataError(`images: expected ${count} of ${size} bytes, got ${pixels.length} bytes`);
     const classes = this.model.classes.length;
     const scores = new Int32Array(count * classes);
-    // The stretch of the next images, in JavaScript, takes as long as these do on a GPU: it does not wait for them. (Commands and
-    // what they read are in the queue's order, so one buffer of images is enough.)
-    const under: Promise<void>[] = [];
     for (let start = 0; start < count; start += this.most) {
       const images = Math.min(this.most, count - start);
       const part = new Uint8Array(4 * Math.ceil((images * size) / 4));
@@ -161,15 +155,9 @@ export class WebGpuEngine {
           part.subarray(n * size, (n + 1) * size),
         );
       this.device.queue.writeBuffer(this.images, 0, part);
-      const done = this.submit(images, this.layers.length - 1, images * classes).then((words) =>
-        scores.set(new Int32Array(words.buffer), start * classes),
-      );
-      // Awaited below, with whatever else fails.
-      done.catch(() => {});
-      under.push(done);
-      if (under.length > MOST_UNDER_WAY) await under[under.length - 1 - MOST_UNDER_WAY];
+      const words = await this.submit(images, this.layers.length - 1, images * classes);
+      scores.set(new Int32Array(words.buffer), start * classes);
     }
-    await Promise.all(under);
     return scores;
   }
 
