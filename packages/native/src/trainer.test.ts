@@ -99,6 +99,27 @@ describe.runIf(variants.length > 0)('the native training step', () => {
     await compareTraining({ options, images, labels }, variants, create);
   });
 
+  it('leaves the event loop to others during a step', async () => {
+    const { options, images, labels } = trainingCase(3, 40, '32C3-64C3-MP2-64C3-5FC', {
+      height: 32,
+      width: 32,
+    });
+    let turns = 0;
+    let isDone = false;
+    const step = create(options)
+      .step(images[0]!, labels[0]!, rates, 1)
+      .finally(() => {
+        isDone = true;
+      });
+    while (!isDone) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turns++;
+    }
+    await step;
+    // Thousands in the tens of milliseconds of a step; one or two where it held the loop.
+    expect(turns).toBeGreaterThan(10);
+  });
+
   it('learns nothing in a forward pass', async () => {
     const { options, images, labels } = trainingCase(8, 6);
     const before = copyOf(options, {});

@@ -297,6 +297,35 @@ function cosine(a: Float32Array, b: Float32Array): number {
   return dot / Math.sqrt(aa * bb);
 }
 
+describe.runIf(here)('the memory of the native step', () => {
+  it.each([
+    [8, 50, 1],
+    [16, 50, 4],
+    [16, 100, 2],
+    [32, 100, 2],
+  ])(
+    'is what docs/training-step.md says: W = %d, batches of %d, %d threads',
+    async (width, batch, threads) => {
+      const [w, w2, w4] = [1, 2, 4].map((factor) => factor * width);
+      const architecture = `${w}C3-${w}C3-MP2-${w2}C3-${w2}C3-MP2-${w4}C3-${w4}C3-MP2-${8 * width}FC-10FC`;
+      const plan = planFor({ architecture, size: [32, 32] });
+      const { trainer } = await layOutStep(plan, { batch, seed: SEED, threads });
+      const shapes = planShapes(plan);
+      const floats = (values: readonly number[]) => 4 * values.reduce((sum, value) => sum + value, 0);
+      const maps = [shapes[0]!.input, ...shapes.map(({ pooled }) => pooled)];
+      const activations =
+        batch * floats(maps.map((map) => map.height * map.width * 32 * Math.ceil(map.channels / 32)));
+      const weightsOf = (kind: 'conv' | 'dense') =>
+        floats(shapes.map((shape) => (shape.kind === kind ? shape.fanIn * shape.output.channels : 0)));
+      const each = weightsOf('conv') + 2e6;
+      expect(trainer.bytes).toBeLessThan(
+        1.25 * activations + weightsOf('dense') + weightsOf('conv') + threads * each,
+      );
+      expect(trainer.bytes).toBeGreaterThan(activations / 2);
+    },
+  );
+});
+
 describe('what the native trainer refuses', () => {
   it('names the technique, or what is missing', async () => {
     expect(await nativeTrainingRefusal({ technique: 'bnn', variations: ['ede'] })).toContain(
