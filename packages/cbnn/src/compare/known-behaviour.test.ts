@@ -11,7 +11,11 @@ import { compare } from './compare.js';
 
 const out = mkdtempSync(join(tmpdir(), 'cbnn-known-'));
 const errors = new Map<string, number>();
-const error = (name: string): number => errors.get(name)!;
+const error = (name: string): number => {
+  const found = errors.get(name);
+  if (found === undefined) throw new Error(`${name} is not among ${[...errors.keys()]}`);
+  return found;
+};
 
 describe.runIf(process.env['CBNN_KNOWN'] === '1')('on CIFAR-10, after little training', () => {
   beforeAll(async () => {
@@ -37,7 +41,7 @@ describe.runIf(process.env['CBNN_KNOWN'] === '1')('on CIFAR-10, after little tra
             'bwn',
           ],
           ...['ternary', 'ttq', 'xnor-net', 'xnor-net-without-k'],
-          ...['pruned+sparsity-97', 'pruned+sparsity-97+one-shot'],
+          ...['pruned+sparsity-97', 'pruned+one-shot+sparsity-97'],
         ],
         onNote: (note) => console.log(note),
       },
@@ -70,10 +74,10 @@ describe.runIf(process.env['CBNN_KNOWN'] === '1')('on CIFAR-10, after little tra
   });
 
   it('pruned in rounds a network loses less than pruned at once', () => {
-    expect(error('pruned+sparsity-97')).toBeLessThan(error('pruned+sparsity-97+one-shot') - 0.5);
+    expect(error('pruned+sparsity-97')).toBeLessThan(error('pruned+one-shot+sparsity-97') - 3);
   });
 
   it('slices with their place values lose less than equal ones', () => {
-    expect(error('bnn')).toBeLessThan(error('bnn+equal') - 0.5);
+    expect(error('bnn')).toBeLessThan(error('bnn+equal') - 1);
   });
 });
