@@ -9,9 +9,10 @@ export {
 } from './bench/training.js';
 export { type CompactionEvent, type CompactOptions, compact } from './compact/compact.js';
 export type { Candidate, CompactionResult, CompactionTry } from './compact/result.js';
-export { type CompareOptions, compare } from './compare/compare.js';
+export { type CompareOptions, compare, type SharedOptions } from './compare/compare.js';
 export { type PrecisionResult, precisionOf } from './compare/precision.js';
-export type { ComparedTechnique, CompareResult } from './compare/result.js';
+export type { ComparedTechnique, CompareResult, ErrorOf, TechniqueTime } from './compare/result.js';
+export type { Standing } from './compare/standing.js';
 export { modelCost, type NetworkCost, networkCost, uniformStorage } from './cost/cost.js';
 export { type FinishedNetwork, finishedNetwork } from './cost/finished-network.js';
 export { getDataset } from './data/acquisition.js';

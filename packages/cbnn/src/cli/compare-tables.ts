@@ -24,7 +24,7 @@ export function standingTable(standings: readonly Standing[]): string {
 
 /** Of a finished comparison: a line for each technique; what it costs, then what it takes. */
 export function comparisonTable({ techniques }: CompareResult): string {
-  const float = techniques.find(({ technique }) => technique === 'float');
+  const float = techniques.find(({ name }) => name === 'float');
   const costs = textTable(
     [
       { header: 'technique' },

@@ -4,7 +4,7 @@ import { recipes } from '../nn/recipes.js';
 import { techniques } from '../techniques/index.js';
 import { TrainingBatches } from '../train/batches.js';
 import type { RunConfig } from '../train/config.js';
-import { chooseDevice, onFittingDevice } from '../train/devices.js';
+import { chooseDevice, onFittingDevice, type TrainingDevice } from '../train/devices.js';
 import { openTrainer } from '../train/open-trainer.js';
 import type { PreparedRun } from '../train/prepare.js';
 import { type Contender, contenderOf } from './contenders.js';
@@ -19,7 +19,7 @@ const TRAINING_SHARE = 0.85;
 export const COMPACTION_TRIES = 4;
 
 /** The configuration that a contender's steps are timed with: its network, whatever it begins with. */
-async function trialOf(contender: Contender, config: RunConfig): Promise<RunConfig> {
+async function trialOf(contender: Contender, config: RunConfig, asked: TrainingDevice): Promise<RunConfig> {
   const { technique, options } = contender;
   const { firstLayers, input } = techniques[technique];
   const { channels } = config.input;
@@ -34,9 +34,9 @@ async function trialOf(contender: Contender, config: RunConfig): Promise<RunConf
     firstLayer: options.firstLayer ?? firstLayers[0],
     input: { ...config.input, encoding, slices: isSliced ? [...slices] : [] },
     slicing: options.slicing ?? (isSliced ? recipes[config.recipe].slicing : 'equal'),
-    device: await chooseDevice('auto', { technique, ...options }),
+    device: await chooseDevice(asked, { technique, ...options }),
   };
-  return onFittingDevice(own, 'auto');
+  return onFittingDevice(own, asked);
 }
 
 /** Throws a config error where not even one epoch of each fits. */
@@ -44,16 +44,25 @@ export async function epochsWithin(
   budget: number,
   contenders: readonly Contender[],
   { config, train }: PreparedRun,
-  options: { readonly signal?: AbortSignal; readonly onStep?: (done: number, total: number) => void },
+  {
+    device = 'auto',
+    signal,
+    onStep,
+  }: {
+    /** what all are trained on */
+    readonly device?: TrainingDevice;
+    readonly signal?: AbortSignal;
+    readonly onStep?: (done: number, total: number) => void;
+  },
 ): Promise<{ epochs: number; secondsPerEpoch: number }> {
   let seconds = 0;
   for (const [i, contender] of contenders.entries()) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     if (techniques[contender.technique].afterTraining) continue;
-    const trainer = await openTrainer(await trialOf(contender, config));
+    const trainer = await openTrainer(await trialOf(contender, config, device));
     const runs = contender.compacts ? COMPACTION_TRIES : 1;
     const teacher = contender.teacher
-      ? await openTrainer(await trialOf(contenderOf(contender.teacher), config))
+      ? await openTrainer(await trialOf(contenderOf(contender.teacher), config, device))
       : null;
     try {
       const batches = new TrainingBatches(train, config.batch, config.augmentation, config.seed);
@@ -70,7 +79,7 @@ export async function epochsWithin(
       await trainer.close();
       await teacher?.close();
     }
-    options.onStep?.(i + 1, contenders.length);
+    onStep?.(i + 1, contenders.length);
   }
   const epochs = Math.floor((TRAINING_SHARE * budget) / seconds);
   if (epochs < 1)

@@ -1,5 +1,5 @@
 /** A comparison from the beginning to its page: stopped, resumed, refused. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
@@ -281,6 +281,24 @@ describe('a comparison', () => {
     await expect(precisionOf(join(out, 'bnn'), images)).rejects.toThrow(
       'expected a run of technique float, got bnn',
     );
+  });
+
+  it('goes on with runs of before the rates of their recipe changed', { timeout: 60_000 }, async () => {
+    const file = new RunFolder(join(out, 'ttq')).config;
+    const text = readFileSync(file, 'utf8');
+    const stored = JSON.parse(text) as { schedule: { rates: { float: number } } };
+    const before = stored.schedule.rates.float;
+    stored.schedule.rates.float = before / 2;
+    writeFileSync(file, JSON.stringify(stored));
+    const trained: string[] = [];
+    const result = await compare({ data: shared.data, dataDir: folder }, out, {
+      resume: true,
+      turnSeconds: 0.01,
+      onTraining: (name) => trained.push(name),
+    });
+    expect(trained).toEqual([]);
+    expect(result.techniques.find(({ name }) => name === 'ttq')!.rates!.real).toBe(before / 2);
+    writeFileSync(file, text);
   });
 
   it('fits its epochs into the budget, or says what it needs', async () => {

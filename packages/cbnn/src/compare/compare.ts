@@ -122,7 +122,7 @@ export async function compare(
   };
   const first = await prepareRun(base, hooks);
   const { dataDir: _, ...kept } = shared;
-  const begun = known ?? { shared: kept, ...(await begin(first, options)) };
+  const begun = known ?? { shared: kept, ...(await begin(first, shared.device, options)) };
   const contenders = contendersOf(begun.contenders);
   const optionsFor = ({
     technique,
@@ -145,14 +145,17 @@ export async function compare(
   const preparedFor = async (contender: Contender): Promise<PreparedRun> => {
     const whole = optionsFor(contender);
     const asked = shared.device ?? 'auto';
-    const device = await chooseDevice(asked, { ...whole, technique: contender.technique });
+    const device = await chooseDevice(asked, { ...whole, technique: contender.technique }, (note) =>
+      onNote?.(`${contender.name}: ${note}`),
+    );
     const config = await onFittingDevice(buildConfig(whole, first.dataset, first, device), asked, onNote);
     const folder = new RunFolder(join(out, contender.name));
     if (!existsSync(folder.config))
       return { ...first, config: await measured(config, first.validation, hooks) };
-    // What was measured when the run was begun; whether the rest is the same, `trainRun` sees.
-    const { pruning } = folder.readConfig();
-    return { ...first, config: { ...config, ...(pruning && { pruning }) } };
+    // What was measured when the run was begun, and the rates of then: a recipe's best-known ones change. A contender's own are in its
+    // name. Whether the rest is the same, `trainRun` sees.
+    const { pruning, schedule } = folder.readConfig();
+    return { ...first, config: { ...config, schedule, ...(pruning && { pruning }) } };
   };
   let shown = '';
   const show = () => {
@@ -250,7 +253,11 @@ export async function compare(
   return result;
 }
 
-async function begin(first: PreparedRun, options: CompareOptions): Promise<Omit<Begun, 'shared'>> {
+async function begin(
+  first: PreparedRun,
+  device: SharedOptions['device'],
+  options: CompareOptions,
+): Promise<Omit<Begun, 'shared'>> {
   const { epochs, budget, signal } = options;
   const chosen = contendersOf(options.contenders ?? usualContenders);
   const same = {
@@ -261,6 +268,7 @@ async function begin(first: PreparedRun, options: CompareOptions): Promise<Omit<
   if (epochs !== undefined || budget === undefined) return { ...same, epochs: epochs ?? first.config.epochs };
   options.onNote?.('timing a few steps of each, to fit the budget');
   const fitting = await epochsWithin(budget, chosen, first, {
+    ...(device && { device }),
     ...(signal && { signal }),
     onStep: (done, total) => options.onStage?.('budget', done, total),
   });

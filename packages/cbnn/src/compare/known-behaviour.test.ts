@@ -1,7 +1,7 @@
 /**
  * What is published of the techniques, on real images: CIFAR-10, half the default width, 9,000 training images, 8 epochs, one seed; test
  * error on 10,000 images (one standard error: 0.5). Not in the default suite: `npm run test:known`, with the data set in CBNN_DATA; about
- * five minutes on two cores. Only what shows after so little training: the margins are a third to a half of what was seen.
+ * five minutes on two cores. Only what shows after so little training; margins are about a third of what was seen (docs/results).
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -53,14 +53,13 @@ describe.runIf(process.env['CBNN_KNOWN'] === '1')('on CIFAR-10, after little tra
 
   it('binary weights cost a few points, binary activations many', () => {
     for (const technique of ['binaryconnect', 'bwn']) {
-      expect(error(technique)).toBeGreaterThan(error('float') + 1);
-      expect(error(technique)).toBeLessThan(error('float') + 15);
+      expect(error(technique)).toBeGreaterThan(error('float') + 1.3);
       expect(error('bnn+8-bit')).toBeGreaterThan(error(technique) + 3);
     }
   });
 
   it('weights of three values lose less than binary ones, trained scales nothing', () => {
-    expect(error('ternary')).toBeLessThan(error('binaryconnect') - 1);
+    expect(error('ternary')).toBeLessThan(error('binaryconnect') - 2);
     expect(error('ttq')).toBeLessThan(error('float') + 2);
   });
 
@@ -78,6 +77,6 @@ describe.runIf(process.env['CBNN_KNOWN'] === '1')('on CIFAR-10, after little tra
   });
 
   it('slices with their place values lose less than equal ones', () => {
-    expect(error('bnn')).toBeLessThan(error('bnn+equal') - 1);
+    expect(error('bnn')).toBeLessThan(error('bnn+equal') - 1.5);
   });
 });
