@@ -7,6 +7,11 @@ import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
+/** With which a page, and its workers, may share memory. */
+const ISOLATION = {
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-embedder-policy': 'require-corp',
+};
 const TYPES = { '.js': 'text/javascript', '.html': 'text/html', '.json': 'application/json' };
 
 export const chromium = [process.env.CBNN_CHROMIUM, '/usr/bin/chromium', '/usr/bin/google-chrome'].find(
@@ -16,6 +21,7 @@ export const chromium = [process.env.CBNN_CHROMIUM, '/usr/bin/chromium', '/usr/b
 /** A server of what `content(path)` gives, null for 404; what a page posts to /result is that of `visit`. */
 export async function servePages(content) {
   const answered = new EventEmitter();
+  let headers = {};
   const server = createServer((request, response) => {
     if (request.url === '/result') {
       text(request).then((body) => answered.emit('result', body));
@@ -26,6 +32,7 @@ export async function servePages(content) {
     const body = content(path);
     response.writeHead(body === null ? 404 : 200, {
       'content-type': TYPES[extname(path)] ?? 'application/octet-stream',
+      ...headers,
     });
     response.end(body ?? '');
   }).listen(0, '127.0.0.1');
@@ -34,8 +41,9 @@ export async function servePages(content) {
   return {
     address,
     close: () => server.close(),
-    /** Opens `path` in a new Chromium, and gives what its page posts. */
-    async visit(path, { flags = [], milliseconds = 60_000 } = {}) {
+    /** Opens `path` in a new Chromium, cross-origin isolated or not, and gives what its page posts. One visit at a time. */
+    async visit(path, { flags = [], milliseconds = 60_000, isolated = false } = {}) {
+      headers = isolated ? ISOLATION : {};
       const profile = mkdtempSync(join(tmpdir(), 'cbnn-chromium-'));
       const own = [
         '--headless',

@@ -14,11 +14,17 @@ export function inThreads(
   file: Uint8Array,
   count: number,
   start: StartThread,
+  cost: number,
 ): Runner {
   const size = input.height * input.width * input.channels;
   let opened: Promise<Threads | null> | null = null;
   let failure = '';
   let closed = false;
+  const open = () =>
+    Threads.open(start, count, file, size, classes.length, cost).catch((error: Error) => {
+      failure = error.message;
+      return null;
+    });
   return {
     run,
     get description() {
@@ -29,34 +35,30 @@ export function inThreads(
     async runBatch(pixels, images) {
       const scores = new Int32Array(images * classes.length);
       const begun = performance.now();
-      let canHelp = !closed;
+      let canHelp = true;
       for (let n = 0; n < images; n++) {
         run(
           pixels.subarray(n * size, (n + 1) * size),
           scores.subarray(n * classes.length, (n + 1) * classes.length),
         );
         const left = ((performance.now() - begun) / (n + 1)) * (images - n - 1);
-        if (!canHelp || left < WORTH_WORKERS) continue;
-        opened ??= Threads.open(start, count, file, size, classes.length).catch((error: Error) => {
-          failure = error.message;
-          return null;
-        });
-        const threads = await opened;
+        if (closed || !canHelp || left < WORTH_WORKERS) continue;
+        opened ??= open();
+        const own = opened;
+        const threads = await own;
+        canHelp = false;
         if (!threads) continue;
-        const rest = await threads
-          .run(pixels.subarray((n + 1) * size), images - n - 1)
-          .catch(({ message }: Error) => {
-            failure = closed ? failure : message;
-            return null;
-          });
-        if (rest) {
+        try {
+          const rest = await threads.run(pixels.subarray((n + 1) * size), images - n - 1);
+          failure = '';
           scores.set(rest, (n + 1) * classes.length);
           break;
+        } catch (error) {
+          // A worker has died: the rest is done here, and the next batch starts new ones.
+          threads.end();
+          if (!closed) failure = (error as Error).message;
+          if (opened === own) opened = null;
         }
-        // A worker has died: the rest is done here, and the next batch starts new ones.
-        threads.end();
-        opened = null;
-        canHelp = false;
       }
       return scores;
     },

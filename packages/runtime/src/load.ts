@@ -211,7 +211,7 @@ async function openRunner(
     const description = `wasm: WebAssembly with SIMD${without}`;
     if (threads === 1) return { run, description };
     const { inThreads } = await import('./in-threads.js');
-    return inThreads(run, description, model, file, threads, startThread);
+    return inThreads(run, description, model, file, threads, startThread, wasm.cost);
   } catch (error) {
     // No WebAssembly, none with SIMD, or forbidden by the page's policy.
     if (error instanceof CbnnError && error.kind === 'internal') throw error;
@@ -234,10 +234,10 @@ async function fetchBytes(address: string | URL): Promise<Uint8Array> {
   throw dataError(`model ${address}: expected an answer of 200, got ${status}`);
 }
 
-/** The bytes that the model takes. Of RGBA, alpha is left out; a grey model takes it where red, green and blue are equal. */
 const unclamped = ({ buffer, byteOffset, length }: Uint8ClampedArray): Uint8Array =>
   new Uint8Array(buffer, byteOffset, length);
 
+/** The bytes that the model takes. Of RGBA, alpha is left out; a grey model takes it where red, green and blue are equal. */
 function pixelsOf(image: Image, { input }: PackedModel): Uint8Array {
   if (image instanceof Uint8Array) return image;
   if (image instanceof Uint8ClampedArray) return unclamped(image);

@@ -9,7 +9,7 @@ import { WasmEngine } from './wasm/engine.js';
 
 /** What a thread is told: the model's file once, then batches in shared memory, or parts of them. */
 export type ThreadTask =
-  | { readonly file: Uint8Array }
+  | { readonly file: Uint8Array; readonly cost?: number }
   | { readonly shared: SharedArrayBuffer; readonly count: number; readonly prepared: boolean }
   | { readonly pixels: Uint8Array; readonly count: number; readonly prepared: boolean };
 
@@ -52,7 +52,7 @@ export function answerTasks(): (
   const work = async (task: ThreadTask): Promise<Int32Array> => {
     if ('file' in task) {
       model = decodeModel(task.file);
-      engine = await WasmEngine.create(model);
+      engine = await WasmEngine.create(model, task);
     } else if ('pixels' in task) return engine!.runAll(task.pixels, task.count, { prepared: task.prepared });
     else runShared(engine!, model!, task);
     return new Int32Array(0);
@@ -91,13 +91,14 @@ export class Threads {
     private readonly classes: number,
   ) {}
 
-  /** Throws an error that says why where no thread can be started. */
+  /** `cost`: of `WasmEngine`. Throws an error that says why where no thread can be started. */
   static async open(
     start: StartThread,
     count: number,
     file: Uint8Array,
     size: number,
     classes: number,
+    cost?: number,
   ): Promise<Threads> {
     const threads: OpenThread[] = [];
     try {
@@ -107,7 +108,9 @@ export class Threads {
       const late = new Promise<never>((_, reject) => {
         timer = setTimeout(() => reject(new Error('its worker does not answer')), START_MILLISECONDS);
       });
-      const ready = Promise.all(threads.map((thread) => thread.ask({ file: file.slice() })));
+      const ready = Promise.all(
+        threads.map((thread) => thread.ask({ file: file.slice(), ...(cost !== undefined && { cost }) })),
+      );
       await Promise.race([ready, late]).finally(() => clearTimeout(timer));
     } catch (error) {
       for (const thread of threads) thread.end();
@@ -176,7 +179,13 @@ class OpenThread {
     return new Promise((resolve, reject) => {
       if (this.dead !== null) return reject(new Error(this.dead));
       this.waiting.push({ resolve, reject });
-      this.thread.send(task, transfer);
+      try {
+        this.thread.send(task, transfer);
+      } catch (error) {
+        // No answer will come: the next one is another's.
+        this.waiting.pop();
+        reject(error);
+      }
     });
   }
 

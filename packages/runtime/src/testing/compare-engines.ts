@@ -3,7 +3,8 @@ import { NativeEngine, nativeKernels } from '@cbnn/native';
 import { expect } from 'vitest';
 import type { PackedModel } from '../model.js';
 import { runReference } from '../reference.js';
-import { WasmEngine, wasmRefusal } from '../wasm/engine.js';
+import { WasmEngine, type WasmOptions, wasmRefusal } from '../wasm/engine.js';
+import { wasmBits } from './wasm-bits.js';
 
 /** What an engine must have to be compared. */
 export interface Engine {
@@ -19,8 +20,16 @@ export async function compareEngines(model: PackedModel, images: readonly Uint8A
   ]);
   if (wasmRefusal(model) === null)
     for (const convolutions of ['looked-up', 'counted', undefined] as const)
-      engines.push([`wasm, ${convolutions}`, await WasmEngine.create(model, convolutions)]);
+      engines.push([`wasm, ${convolutions}`, await openWasm(model, convolutions)]);
   expectAlike(model, images, engines);
+}
+
+async function openWasm(model: PackedModel, convolutions: WasmOptions['convolutions']): Promise<Engine> {
+  const wasm = await WasmEngine.create(model, convolutions ? { convolutions } : {});
+  return {
+    run: (pixels, scores) => wasm.run(pixels, scores),
+    hiddenBits: () => wasmBits(wasm),
+  };
 }
 
 /** Engines with `model` in them, by name, against the reference engine. */

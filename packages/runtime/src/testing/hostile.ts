@@ -62,7 +62,9 @@ function lying(file: Uint8Array, roll: (sides: number) => number): Uint8Array {
   }
   const text = new TextEncoder().encode(JSON.stringify(header).padEnd(start - 8));
   const forged = new Uint8Array(8 + text.length + file.length - start);
-  new DataView(forged.buffer).setUint32(0, roll(6) === 0 ? number() : text.length, true);
+  const length = new DataView(forged.buffer);
+  length.setUint32(0, roll(6) === 0 ? number() : text.length, true);
+  if (roll(12) === 0) length.setUint32(4, number(), true);
   forged.set(text, 8);
   forged.set(file.subarray(start), 8 + text.length);
   return forged;

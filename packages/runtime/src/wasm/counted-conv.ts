@@ -3,11 +3,10 @@
  * many places and outputs; but it wastes nothing on tables and tiles, and takes any shape. The arithmetic is in counting-kernels.ts.
  */
 import { readBits, rowBytes } from '../bits.js';
-import { internalError } from '../errors.js';
 import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 import { ROWS } from './counting-kernels.js';
-import type { Arena, Kernels, Views } from './memory.js';
+import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
 import { BYTE_GROUP, type Computed, type Planes } from './planes.js';
 
 /** Outputs that `compare` may read behind the last. */
@@ -15,10 +14,10 @@ const BEHIND = 8;
 /** Below every count. */
 const NEVER = -(2 ** 31);
 
-/** Kernel rows and columns `[begin, end)` that lie inside the image. */
-interface Inside {
-  readonly y: readonly [begin: number, end: number];
-  readonly x: readonly [begin: number, end: number];
+/** Of one axis: which kernel rows (columns) `[begin, end)` lie inside the image, each such part once, and every output's. */
+interface Axis {
+  readonly parts: readonly (readonly [begin: number, end: number])[];
+  readonly partOf: readonly number[];
 }
 
 export class CountedConv {
@@ -33,9 +32,9 @@ export class CountedConv {
   private readonly weights: number;
   private readonly counts: number;
   private readonly countsPitch: number;
-  /** what windows at the borders have inside, each once, and which of these every position is */
-  private readonly borders: readonly Inside[];
-  private readonly borderOf: Int32Array;
+  private readonly rows: Axis;
+  private readonly columns: Axis;
+  /** for each part of rows and each of columns */
   private readonly limits: number;
   private readonly limitAddresses: number;
 
@@ -73,9 +72,10 @@ export class CountedConv {
     this.weights = arena.take(rows * this.windowBytes);
     this.countsPitch = 4 * (rows + BEHIND);
     this.counts = arena.take(output.width * this.countsPitch);
-    [this.borders, this.borderOf] = bordersOf(shape);
-    this.limits = arena.take(this.borders.length * this.countsPitch);
-    this.limitAddresses = arena.take(4 * this.borderOf.length);
+    this.rows = axisOf(output.height, height, shape);
+    this.columns = axisOf(output.width, width, shape);
+    this.limits = arena.take(this.rows.parts.length * this.columns.parts.length * this.countsPitch);
+    this.limitAddresses = arena.take(4 * output.height * output.width);
     const stride = output.height * output.width;
     this.output = {
       address: arena.take(Math.ceil(output.channels / outputGroup) * stride + 2 * output.width),
@@ -91,13 +91,14 @@ export class CountedConv {
    * ones, `ones`, and add nothing to the sum n - 2 * (count - ones) of the n inside: it is at least T where count <= (n - T) / 2 + ones.
    */
   prepare({ u8, i32 }: Views, kernel: KernelLayer): void {
-    if (kernel.output !== 'bits' || kernel.weights.type !== 'binary')
-      throw internalError('wasm engine: a convolution of bits has binary weights and thresholds');
-    const { shape, borders } = this;
+    if (kernel.output !== 'bits' || kernel.weights.type !== 'binary') throw notValidated();
+    const { shape, rows, columns } = this;
     const { channels } = shape.input;
     const taps = shape.kernel ** 2;
     const fileBytes = rowBytes(shape.fanIn);
-    i32.fill(NEVER, this.limits / 4, (this.limits + borders.length * this.countsPitch) / 4);
+    const limitsOf = (row: number, column: number) =>
+      this.limits + (row * columns.parts.length + column) * this.countsPitch;
+    i32.fill(NEVER, this.limits / 4, limitsOf(rows.parts.length, 0) / 4);
     const ones = new Int32Array(taps);
     for (let o = 0; o < shape.output.channels; o++) {
       let at = this.weights + o * this.windowBytes;
@@ -110,19 +111,19 @@ export class CountedConv {
           for (let rest = bits; rest !== 0; rest &= rest - 1) ones[tap]!++;
         }
       }
-      for (const [border, { y, x }] of borders.entries()) {
-        let outside = 0;
-        for (let tap = 0; tap < taps; tap++) {
-          const [ky, kx] = [Math.floor(tap / shape.kernel), tap % shape.kernel];
-          if (ky < y[0] || ky >= y[1] || kx < x[0] || kx >= x[1]) outside += ones[tap]!;
+      for (const [r, y] of rows.parts.entries())
+        for (const [c, x] of columns.parts.entries()) {
+          let outside = 0;
+          for (let tap = 0; tap < taps; tap++) {
+            const [ky, kx] = [Math.floor(tap / shape.kernel), tap % shape.kernel];
+            if (ky < y[0] || ky >= y[1] || kx < x[0] || kx >= x[1]) outside += ones[tap]!;
+          }
+          const inside = (y[1] - y[0]) * (x[1] - x[0]) * channels;
+          i32[limitsOf(r, c) / 4 + o] = Math.floor((inside - kernel.thresholds[o]!) / 2) + outside;
         }
-        const inside = (y[1] - y[0]) * (x[1] - x[0]) * channels;
-        i32[(this.limits + border * this.countsPitch) / 4 + o] =
-          Math.floor((inside - kernel.thresholds[o]!) / 2) + outside;
-      }
     }
-    for (const [position, border] of this.borderOf.entries())
-      i32[this.limitAddresses / 4 + position] = this.limits + border * this.countsPitch;
+    let at = this.limitAddresses / 4;
+    for (const row of rows.partOf) for (const column of columns.partOf) i32[at++] = limitsOf(row, column);
   }
 
   run(kernels: Kernels): void {
@@ -168,21 +169,14 @@ export class CountedConv {
   }
 }
 
-/** What windows have inside the image: each such part once, and for every output position which one it is. */
-function bordersOf({ input, output, kernel, stride, padStart }: KernelShape): [Inside[], Int32Array] {
-  const part = (position: number, size: number): [number, number] => {
+/** Of `outputs` windows along an axis of `size` pixels. */
+function axisOf(outputs: number, size: number, { kernel, stride, padStart }: KernelShape): Axis {
+  const parts: [number, number][] = [];
+  const partOf = Array.from({ length: outputs }, (_, position) => {
     const first = position * stride - padStart;
-    return [Math.max(0, -first), Math.min(kernel, size - first)];
-  };
-  const borders: Inside[] = [];
-  const known = new Map<string, number>();
-  const borderOf = new Int32Array(output.height * output.width);
-  for (let y = 0; y < output.height; y++)
-    for (let x = 0; x < output.width; x++) {
-      const inside = { y: part(y, input.height), x: part(x, input.width) };
-      const key = `${inside.y},${inside.x}`;
-      if (!known.has(key)) known.set(key, borders.push(inside) - 1);
-      borderOf[y * output.width + x] = known.get(key)!;
-    }
-  return [borders, borderOf];
+    const [begin, end] = [Math.max(0, -first), Math.min(kernel, size - first)];
+    const known = parts.findIndex((part) => part[0] === begin && part[1] === end);
+    return known < 0 ? parts.push([begin, end]) - 1 : known;
+  });
+  return { parts, partOf };
 }

@@ -5,12 +5,13 @@
 
 import {
   type Code,
-  doWhile,
   I32,
   i8x16,
   i16x8,
   i32,
   i32x4,
+  times,
+  until,
   V128,
   v128,
   type WasmFunction,
@@ -42,24 +43,27 @@ export const countFunction = (): WasmFunction =>
         i32.add(i32x4.lane(code, 0), i32x4.lane(code, 1)),
         i32.add(i32x4.lane(code, 2), i32x4.lane(code, 3)),
       );
-    return doWhile(
-      i32.lessUnsigned(counts!.get, end!.get),
+    return until(
+      counts!,
+      end!,
       at.set(input!.get),
       to.set(counts!.get),
       left.set(positions!.get),
-      doWhile(
-        left.get,
+      times(
+        left,
         inputEnd.set(i32.add(at.get, bytes!.get)),
         ...rows.flatMap(({ address, many }, i) => [
           address.set(i32.add(weights!.get, i32.mul(bytes!.get, i32.constant(i)))),
           many.set(v128.zero),
         ]),
-        doWhile(
-          i32.lessUnsigned(at.get, inputEnd.get),
+        until(
+          at,
+          inputEnd,
           ...rows.map(({ few }) => few.set(v128.zero)),
           stop.set(i32.select(limit, inputEnd.get, i32.lessUnsigned(limit, inputEnd.get))),
-          doWhile(
-            i32.lessUnsigned(at.get, stop.get),
+          until(
+            at,
+            stop,
             vector.set(v128.load(at.get)),
             ...rows.flatMap(({ address, few }) => [
               few.set(i8x16.add(few.get, i8x16.popcount(v128.xor(vector.get, v128.load(address.get))))),
@@ -73,7 +77,6 @@ export const countFunction = (): WasmFunction =>
         ),
         ...rows.map(({ many }, i) => i32.store(to.get, total(many.get), 4 * i)),
         add(to, pitch!.get),
-        add(left, -1),
       ),
       add(weights!, i32.shiftLeft(bytes!.get, i32.constant(2))),
       add(counts!, 4 * ROWS),
@@ -84,19 +87,12 @@ export const countFunction = (): WasmFunction =>
 export const spreadFunction = (): WasmFunction =>
   wasmFunction('spread', 6, ([from, to, rows, width, step, pitch], local) => {
     const [at, left] = [local(I32), local(I32)];
-    return doWhile(
-      rows!.get,
+    return times(
+      rows!,
       at.set(to!.get),
       left.set(width!.get),
-      doWhile(
-        left.get,
-        i32.store8(at.get, i32.load8(from!.get)),
-        add(from!, 1),
-        add(at, step!.get),
-        add(left, -1),
-      ),
+      times(left, i32.store8(at.get, i32.load8(from!.get)), add(from!, 1), add(at, step!.get)),
       add(to!, pitch!.get),
-      add(rows!, -1),
     );
   });
 
@@ -108,27 +104,21 @@ export const spreadFunction = (): WasmFunction =>
 export const gatherFunction = (): WasmFunction =>
   wasmFunction('gather', 8, ([from, step, positions, run, rows, pitch, to, bytes], local) => {
     const [row, left, at, x] = [local(I32), local(I32), local(I32), local(I32)];
-    return doWhile(
-      positions!.get,
+    return times(
+      positions!,
       row.set(from!.get),
       at.set(to!.get),
       left.set(rows!.get),
-      doWhile(
-        left.get,
+      times(
+        left,
         x.set(i32.constant(0)),
-        doWhile(
-          i32.lessUnsigned(x.get, run!.get),
-          v128.store(i32.add(at.get, x.get), v128.load(i32.add(row.get, x.get))),
-          add(x, 16),
-        ),
+        until(x, run!, v128.store(i32.add(at.get, x.get), v128.load(i32.add(row.get, x.get))), add(x, 16)),
         add(at, run!.get),
         add(row, pitch!.get),
-        add(left, -1),
       ),
       v128.store(at.get, v128.zero),
       add(from!, step!.get),
       add(to!, bytes!.get),
-      add(positions!, -1),
     );
   });
 
@@ -143,23 +133,21 @@ export const compareFunction = (): WasmFunction =>
       i32x4.bitmask(i32x4.greaterEqual(v128.load(limit.get, offset), v128.load(count.get, offset)));
     const groupBytes = i32.shiftLeft(group!.get, i32.constant(2));
     const mask = i32.sub(i32.shiftLeft(i32.constant(1), group!.get), i32.constant(1));
-    return doWhile(
-      positions!.get,
+    return times(
+      positions!,
       count.set(counts!.get),
       limit.set(i32.load(limits!.get)),
       plane.set(to!.get),
       left.set(planes!.get),
-      doWhile(
-        left.get,
+      times(
+        left,
         i32.store8(plane.get, i32.and(i32.or(bits(0), i32.shiftLeft(bits(16), i32.constant(4))), mask)),
         add(count, groupBytes),
         add(limit, groupBytes),
         add(plane, stride!.get),
-        add(left, -1),
       ),
       add(counts!, pitch!.get),
       add(limits!, 4),
       add(to!, 1),
-      add(positions!, -1),
     );
   });

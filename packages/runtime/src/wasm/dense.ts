@@ -1,10 +1,9 @@
 /** Dense layers of bits: mismatches counted by popcount, thresholds and scores outside (a few hundred numbers). */
 import { readBits, rowBytes } from '../bits.js';
-import { internalError } from '../errors.js';
 import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 import { ROWS } from './counting-kernels.js';
-import type { Arena, Kernels, Views } from './memory.js';
+import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
 import { BYTE_GROUP, type Planes } from './planes.js';
 
 /** Compares sums with thresholds: bits, the first in the lowest bit of the first byte. */
@@ -51,8 +50,7 @@ export class DenseLayer {
 
   /** Weights in the order of the input: by group of channels, then by pixel. */
   prepare({ u8 }: Views, { weights }: KernelLayer): void {
-    if (weights.type !== 'binary')
-      throw internalError('wasm engine: a dense layer of bits has binary weights');
+    if (weights.type !== 'binary') throw notValidated();
     const { fanIn, input, output } = this.shape;
     const { channels } = input;
     const fileBytes = rowBytes(fanIn);

@@ -140,6 +140,14 @@ export const doWhile = (condition: Code, ...body: readonly Code[]): Code => [
   0x0b,
 ];
 
+/** `body`, `count` times: at least once, until `count` is 0. */
+export const times = (count: Variable, ...body: readonly Code[]): Code =>
+  doWhile(count.get, ...body, count.set(i32.add(count.get, i32.constant(-1))));
+
+/** `body`, which moves `at`, until that has reached `end`: at least once. */
+export const until = (at: Variable, end: Variable, ...body: readonly Code[]): Code =>
+  doWhile(i32.lessUnsigned(at.get, end.get), ...body);
+
 export interface WasmFunction {
   readonly name: string;
   readonly parameters: number;

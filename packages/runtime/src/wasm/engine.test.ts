@@ -96,6 +96,13 @@ describe('the WebAssembly engine', () => {
     await expect(WasmEngine.create(large)).rejects.toThrow(`engine wasm: ${wasmRefusal(large)}`);
   });
 
+  it('says that a giant network is too large before it lays out places', () => {
+    // Thousands of pixels a side, whose rows are too wide for tables: minutes, and gigabytes, if every place had an entry.
+    const layers = parseArchitecture(`1C1-${'1C3-'.repeat(40)}1C4S4V-1C4S4V-1C4S4V-2FC`);
+    const model = randomModel(5, { layers, input: { height: 4096, width: 4096, channels: 1 } });
+    expect(wasmRefusal(model)).toMatch(/needs \d+ bytes of memory/);
+  });
+
   it('refuses an image of another size', async () => {
     const { model } = randomCase(5);
     const engine = await WasmEngine.create(model);

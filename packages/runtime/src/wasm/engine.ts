@@ -3,7 +3,7 @@
  * model (kernels.ts), its memory is laid out once (memory.ts), and an image then passes through the layers in place.
  */
 import { modelShapes } from '../bounds.js';
-import { configError, internalError } from '../errors.js';
+import { configError } from '../errors.js';
 import { MOST_BYTES } from '../limits.js';
 import type { PackedModel } from '../model.js';
 import { prepareInto } from '../prepare.js';
@@ -30,8 +30,8 @@ import {
   thresholdFunction,
 } from './kernels.js';
 import { LookupConv, tableBytes } from './lookup-conv.js';
-import { Arena, type Kernels, Views } from './memory.js';
-import { BYTE_GROUP, type Planes, place, readPlanes, reserveScratch } from './planes.js';
+import { Arena, type Kernels, notValidated, Views } from './memory.js';
+import { BYTE_GROUP, place, reserveScratch } from './planes.js';
 
 /** Why this model cannot run here; null when it can, where WebAssembly with SIMD is there. */
 export function wasmRefusal(model: PackedModel): string | null {
@@ -70,6 +70,13 @@ function layOut(model: PackedModel, convolutionsOf: (shape: KernelShape) => Conv
 
 type Layer = LookupConv | CountedConv | DenseLayer;
 
+export interface WasmOptions {
+  /** how all convolutions of bits are computed that can be; without, each in the way that is faster here */
+  readonly convolutions?: Convolutions;
+  /** what a count costs, in lookups, where that is known: another engine's; without, it is measured */
+  readonly cost?: number;
+}
+
 export class WasmEngine {
   private constructor(
     private readonly model: PackedModel,
@@ -79,20 +86,21 @@ export class WasmEngine {
     private readonly views: Views,
     private readonly scratch: number,
     private readonly image: Uint8Array,
+    /** what a count cost, in lookups, when its convolutions were chosen */
+    readonly cost: number,
   ) {}
 
-  /**
-   * Throws a config error where `wasmRefusal` has a reason, or WebAssembly one of its own. `convolutions`: how all of bits are computed
-   * that can be; without, each in the way that is faster here.
-   */
-  static async create(model: PackedModel, convolutions?: Convolutions): Promise<WasmEngine> {
+  /** Throws a config error where `wasmRefusal` has a reason, or WebAssembly one of its own. */
+  static async create(model: PackedModel, { convolutions, cost }: WasmOptions = {}): Promise<WasmEngine> {
     const refusal = wasmRefusal(model);
     if (refusal) throw configError(`engine wasm: ${refusal}`);
-    const cost = convolutions ? 0 : await countCost(convolutionsOfBits(model));
-    const { arena, image, tables, scratch, first, layers } = layOut(model, (shape) => {
+    const ofCounts = cost ?? (convolutions ? 0 : await countCost(convolutionsOfBits(model)));
+    const chosen = layOut(model, (shape) => {
       if (convolutions) return convolutions === 'counted' ? convolutions : possible(shape);
-      return faster(shape, cost);
+      return faster(shape, ofCounts);
     });
+    const { arena, image, tables, scratch, first, layers } =
+      chosen.arena.bytes > MOST_BYTES ? layOut(model, possible) : chosen;
     const functions = new Map<string, WasmFunction>(
       [
         lookupFunction(tables),
@@ -130,6 +138,7 @@ export class WasmEngine {
       views,
       scratch,
       views.u8.subarray(image, image + size),
+      ofCounts,
     );
   }
 
@@ -158,8 +167,7 @@ export class WasmEngine {
       source = layer;
     }
     const last = model.kernels.at(-1)!;
-    if ('output' in source || last.output !== 'scores')
-      throw internalError('wasm engine: the last layer is not dense');
+    if ('output' in source || last.output !== 'scores') throw notValidated();
     for (let c = 0; c < last.scale.length; c++) scores[c] = source.sums[c]! * last.scale[c]! + last.bias[c]!;
   }
 
@@ -175,14 +183,5 @@ export class WasmEngine {
         options,
       );
     return scores;
-  }
-
-  /** Bits of every hidden kernel layer after the last run, `[y][x][channel]`: to compare with the reference. */
-  hiddenBits(): Uint8Array[] {
-    const shapes = modelShapes(this.model);
-    return this.layers.map((layer, i) => {
-      const planes: Planes = layer.input;
-      return readPlanes(this.views.u8, planes, shapes[i]!.output.channels);
-    });
   }
 }

@@ -5,10 +5,9 @@
  */
 import { readBits, rowBytes } from '../bits.js';
 import { layerBound } from '../bounds.js';
-import { internalError } from '../errors.js';
 import type { InputSpec, KernelLayer, Weights } from '../model.js';
 import type { KernelShape } from '../shapes.js';
-import type { Arena, Kernels, Views } from './memory.js';
+import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
 import type { Computed } from './planes.js';
 
 /** Slices per table. */
@@ -113,7 +112,7 @@ export class FirstConvolution {
   }
 
   prepare({ u16, i16, i32 }: Views, kernel: KernelLayer): void {
-    if (kernel.output !== 'bits') throw internalError('wasm engine: a convolution is never the last layer');
+    if (kernel.output !== 'bits') throw notValidated();
     const { shape, block, sources, nibbles } = this;
     const { fanIn, input, output, padStart, padEnd } = shape;
     const weightOf = weightReader(kernel.weights, fanIn);

@@ -3,18 +3,19 @@
  *
  * Convolutions of bits look sums up ("Four Russians"): the mismatches of 5 input channels with each of the 32 possible
  * weight patterns are put in a table once per tile of 64 pixels, and every output channel then adds table entries instead
- * of counting bits: 3 loads and 6 operations for 480 products, four times the rate of the popcount instruction, which x64
- * has only for bytes and emulates. Two pixels share a byte (low and high nibble), so entries of up to 5 are added in
+ * of counting bits: 3 loads and 6 operations for 480 products, four times the rate of WebAssembly's popcount, which is
+ * of bytes only and which V8 emulates on x64. Two pixels share a byte (low and high nibble), so entries of up to 5 are added in
  * threes (15 at most) before the nibbles are parted.
  */
 import {
   type Code,
-  doWhile,
   I32,
   i8x16,
   i16x8,
   i32,
   i32x4,
+  times,
+  until,
   V128,
   type Variable,
   v128,
@@ -73,16 +74,19 @@ export const tableFunction = (
       }
       entries.push(v128.store(table!.get, sum.get, pattern * entryBytes));
     }
-    return doWhile(
-      i32.lessUnsigned(table!.get, end!.get),
+    return until(
+      table!,
+      end!,
       act.set(acts!.get),
       inside.set(mask!.get),
       copyEnd.set(i32.add(table!.get, i32.constant(entryBytes))),
-      doWhile(
-        i32.lessUnsigned(table!.get, copyEnd.get),
+      until(
+        table!,
+        copyEnd,
         rowEnd.set(i32.add(table!.get, i32.constant(vectorBytes))),
-        doWhile(
-          i32.lessUnsigned(table!.get, rowEnd.get),
+        until(
+          table!,
+          rowEnd,
           lowInside.set(v128.load(inside.get)),
           highInside.set(v128.load(inside.get, TILE / 2)),
           low.set(v128.and(v128.load(act.get), lowInside.get)),
@@ -124,12 +128,14 @@ export const lookupFunction = (tables: number): WasmFunction =>
     const shift = i32.constant(4);
     const accumulate = (value: Code, position: number): Code =>
       v128.store(sums!.get, i16x8.add(v128.load(sums!.get, 16 * position), value), 16 * position);
-    return doWhile(
-      i32.lessUnsigned(sums!.get, end!.get),
+    return until(
+      sums!,
+      end!,
       ...halves.flatMap(({ low, wide }) => [low.set(v128.zero), wide.set(v128.zero)]),
       stop.set(i32.add(index!.get, i32.shiftLeft(count!.get, i32.constant(1)))),
-      doWhile(
-        i32.lessUnsigned(index!.get, stop.get),
+      until(
+        index!,
+        stop,
         ...at.map((variable, i) => variable.set(i32.load16(index!.get, 2 * i))),
         ...halves.flatMap(({ v, three, low, wide }) => {
           const [a, b, c] = at.map(({ get }) => v128.load(get, tables + 16 * v));
@@ -161,8 +167,9 @@ export const lookupFunction = (tables: number): WasmFunction =>
 export const startFunction = (): WasmFunction =>
   wasmFunction('start', 4, ([starts, offset, sums, end], local) => {
     const from = local(I32);
-    return doWhile(
-      i32.lessUnsigned(sums!.get, end!.get),
+    return until(
+      sums!,
+      end!,
       from.set(i32.add(i32.load(starts!.get), offset!.get)),
       ...Array.from({ length: 8 }, (_, i) => v128.store(sums!.get, v128.load(from.get, 16 * i), 16 * i)),
       add(starts!, 4),
@@ -181,13 +188,15 @@ export const thresholdFunction = (): WasmFunction =>
     const bytes = Array.from({ length: 4 }, () => local(V128));
     const below = (i: number) => i16x8.lessUnsigned(v128.load(sums!.get, 16 * i), limit.get);
     const groupEnd = i32.add(limits!.get, i32.shiftLeft(bits!.get, i32.constant(1)));
-    return doWhile(
-      i32.lessUnsigned(limits!.get, end!.get),
+    return until(
+      limits!,
+      end!,
       ...bytes.map((variable) => variable.set(v128.zero)),
       bit.set(splat(1)),
       stop.set(i32.select(groupEnd, end!.get, i32.lessUnsigned(groupEnd, end!.get))),
-      doWhile(
-        i32.lessUnsigned(limits!.get, stop.get),
+      until(
+        limits!,
+        stop,
         limit.set(v128.load16Splat(limits!.get)),
         ...bytes.map((variable, i) =>
           variable.set(
@@ -213,26 +222,25 @@ export const copyFunction = (): WasmFunction =>
     9,
     ([from, to, planes, fromStride, toStride, rows, fromPitch, toPitch, width], local) => {
       const [x, left, source, target] = [local(I32), local(I32), local(I32), local(I32)];
-      return doWhile(
-        planes!.get,
+      return times(
+        planes!,
         source.set(from!.get),
         target.set(to!.get),
         left.set(rows!.get),
-        doWhile(
-          left.get,
+        times(
+          left,
           x.set(i32.constant(0)),
-          doWhile(
-            i32.lessUnsigned(x.get, width!.get),
+          until(
+            x,
+            width!,
             v128.store(i32.add(target.get, x.get), v128.load(i32.add(source.get, x.get))),
             add(x, 16),
           ),
           add(source, fromPitch!.get),
           add(target, toPitch!.get),
-          add(left, -1),
         ),
         add(from!, fromStride!.get),
         add(to!, toStride!.get),
-        add(planes!, -1),
       );
     },
   );
@@ -247,11 +255,12 @@ export const pool2Function = (): WasmFunction =>
     const source = i32.add(from!.get, i32.shiftLeft(x.get, i32.constant(1)));
     const below = i32.add(source, fromPitch!.get);
     const both = (offset: number) => v128.or(v128.load(source, offset), v128.load(below, offset));
-    return doWhile(
-      rows!.get,
+    return times(
+      rows!,
       x.set(i32.constant(0)),
-      doWhile(
-        i32.lessUnsigned(x.get, width!.get),
+      until(
+        x,
+        width!,
         left.set(both(0)),
         right.set(both(16)),
         v128.store(
@@ -269,7 +278,6 @@ export const pool2Function = (): WasmFunction =>
       ),
       add(from!, i32.shiftLeft(fromPitch!.get, i32.constant(1))),
       add(to!, toPitch!.get),
-      add(rows!, -1),
     );
   });
 
@@ -288,28 +296,27 @@ export const poolFunction = (): WasmFunction =>
       local(I32),
     ];
     const windowBytes = i32.mul(pool!.get, stride!.get);
-    return doWhile(
-      rows!.get,
+    return times(
+      rows!,
       x.set(i32.constant(0)),
-      doWhile(
-        i32.lessUnsigned(x.get, width!.get),
+      until(
+        x,
+        width!,
         bits.set(i32.constant(0)),
         row.set(i32.add(from!.get, i32.mul(x.get, windowBytes))),
         dy.set(pool!.get),
-        doWhile(
-          dy.get,
+        times(
+          dy,
           at.set(row.get),
           dx.set(pool!.get),
-          doWhile(dx.get, bits.set(i32.or(bits.get, i32.load8(at.get))), add(at, stride!.get), add(dx, -1)),
+          times(dx, bits.set(i32.or(bits.get, i32.load8(at.get))), add(at, stride!.get)),
           add(row, i32.mul(stride!.get, fromPitch!.get)),
-          add(dy, -1),
         ),
         i32.store8(i32.add(to!.get, x.get), bits.get),
         add(x, 1),
       ),
       add(from!, i32.mul(windowBytes, fromPitch!.get)),
       add(to!, toPitch!.get),
-      add(rows!, -1),
     );
   });
 
@@ -338,30 +345,29 @@ export const firstLayerFunction = (name: string, lanes: 4 | 8): WasmFunction =>
             )
           : i8x16.bitmask(i8x16.narrow(i16x8.narrow(on(0), on(1)), i16x8.narrow(on(2), on(3))));
       const pointer = local(I32);
-      return doWhile(
-        positions!.get,
+      return times(
+        positions!,
         ...sums.map((variable) => variable.set(v128.zero)),
         entry.set(table!.get),
         row.set(index!.get),
         rowsLeft.set(kernel!.get),
-        doWhile(
-          rowsLeft.get,
+        times(
+          rowsLeft,
           at.set(row.get),
           rowEnd.set(i32.add(row.get, i32.shiftLeft(run!.get, i32.constant(1)))),
-          doWhile(
-            i32.lessUnsigned(at.get, rowEnd.get),
+          until(
+            at,
+            rowEnd,
             pointer.set(address),
             ...sums.map((variable, i) => variable.set(ops.add(variable.get, v128.load(pointer.get, 16 * i)))),
             add(entry, 17 * 64),
             add(at, 2),
           ),
           add(row, rowBytes!.get),
-          add(rowsLeft, -1),
         ),
         lanes === 8 ? i32.store(to!.get, mask) : i32.store16(to!.get, mask),
         add(index!, stepBytes!.get),
         add(to!, pixelBytes!.get),
-        add(positions!, -1),
       );
     },
   );
@@ -374,31 +380,28 @@ export const indexFunction = (): WasmFunction =>
   wasmFunction('index', 9, ([pixel, channels, to, width, rows, step, rowBytes, table, keep], local) => {
     const [x, at] = [local(I32), local(I32)];
     const offset = i32.load16(i32.add(table!.get, i32.shiftLeft(i32.load8(pixel!.get), i32.constant(1))));
-    return doWhile(
-      rows!.get,
+    return times(
+      rows!,
       at.set(to!.get),
       x.set(width!.get),
-      doWhile(
-        x.get,
+      times(
+        x,
         i32.store16(at.get, i32.add(i32.and(i32.load16(at.get), keep!.get), offset)),
         add(pixel!, channels!.get),
         add(at, step!.get),
-        add(x, -1),
       ),
       add(to!, rowBytes!.get),
-      add(rows!, -1),
     );
   });
 
 /** Bits of a pixel's outputs, `pixelBytes` apart, to a byte plane: `mask` of those from bit `shift` of the two bytes at `from`. */
 export const planeFunction = (): WasmFunction =>
   wasmFunction('plane', 6, ([from, pixelBytes, pixels, shift, mask, to]) =>
-    doWhile(
-      pixels!.get,
+    times(
+      pixels!,
       i32.store8(to!.get, i32.and(i32.shiftRight(i32.load16(from!.get), shift!.get), mask!.get)),
       add(from!, pixelBytes!.get),
       add(to!, 1),
-      add(pixels!, -1),
     ),
   );
 
@@ -407,13 +410,15 @@ export const dotFunction = (): WasmFunction =>
   wasmFunction('dot', 5, ([input, bytes, weights, sums, end], local) => {
     const [at, inputEnd] = [local(I32), local(I32)];
     const sum = local(V128);
-    return doWhile(
-      i32.lessUnsigned(sums!.get, end!.get),
+    return until(
+      sums!,
+      end!,
       sum.set(v128.zero),
       at.set(input!.get),
       inputEnd.set(i32.add(input!.get, bytes!.get)),
-      doWhile(
-        i32.lessUnsigned(at.get, inputEnd.get),
+      until(
+        at,
+        inputEnd,
         sum.set(i32x4.add(sum.get, i32x4.dot(v128.load(at.get), v128.load(weights!.get)))),
         add(at, 16),
         add(weights!, 16),

@@ -1,11 +1,10 @@
 /** A convolution of bits that looks sums up: in which tables, and in which order. The arithmetic is in kernels.ts. */
 import { readBits, rowBytes } from '../bits.js';
-import { internalError } from '../errors.js';
 import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 import type { WasmFunction } from './emitter.js';
 import { ENTRIES, GROUP, LOOKUPS, TILE, tableFunction } from './kernels.js';
-import type { Arena, Kernels, Views } from './memory.js';
+import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
 import type { Computed, Planes } from './planes.js';
 
 /** Bytes before the first table: a lookup of nothing. */
@@ -154,8 +153,7 @@ export class LookupConv {
 
   /** Everything about the model that stays as it is. */
   prepare({ u8, u16, i32 }: Views, kernel: KernelLayer): void {
-    if (kernel.output !== 'bits' || kernel.weights.type !== 'binary')
-      throw internalError('wasm engine: a convolution of bits has binary weights and thresholds');
+    if (kernel.output !== 'bits' || kernel.weights.type !== 'binary') throw notValidated();
     const { shape, input, geometry } = this;
     const { copies, pitch } = geometry;
     const channels = shape.input.channels;

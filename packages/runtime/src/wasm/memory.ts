@@ -1,4 +1,6 @@
 /** Addresses in the engine's memory, given out once, and views to fill and read them. */
+import { internalError } from '../errors.js';
+
 const PAGE = 65_536;
 /** Kernels read up to this much behind the end of what they were given. */
 const SLACK = 64;
@@ -38,6 +40,9 @@ export class Views {
     this.i32 = new Int32Array(buffer);
   }
 }
+
+/** Of layers that `validateModel` lets nobody have. */
+export const notValidated = (): Error => internalError('wasm engine: this model was not validated');
 
 /** The emitted functions, by name. All parameters are int32. */
 export type Kernels = Readonly<Record<string, (...parameters: number[]) => void>>;

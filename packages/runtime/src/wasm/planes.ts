@@ -90,24 +90,3 @@ export function place(kernels: Kernels, from: Computed, to: Planes, scratch: num
       );
   }
 }
-
-/** The bits of a map in planes, `[y][x][channel]`; for tests. */
-export function readPlanes(bytes: Uint8Array, planes: Planes, channels: number): Uint8Array {
-  const { height, width, pitch, before, group, copies } = planes;
-  const bits = new Uint8Array(height * width * channels);
-  for (let y = 0; y < height; y++)
-    for (let x = 0; x < width; x++)
-      for (let c = 0; c < channels; c++) {
-        // Of several copies, one in which this column is.
-        const copy = copies === 1 ? 0 : Math.max(0, Math.min(copies - 1, x + before - (pitch - 1)));
-        const column = x + before - copy;
-        const at =
-          planes.address +
-          Math.floor(c / group) * planes.groupStride +
-          copy * planes.copyStride +
-          (y + before) * pitch +
-          column;
-        bits[(y * width + x) * channels + c] = (bytes[at]! >> (c % group)) & 1;
-      }
-  return bits;
-}
