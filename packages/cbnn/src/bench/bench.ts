@@ -79,7 +79,7 @@ interface Contender {
   close?(): Promise<void>;
 }
 
-/** Images whose answers are compared with the reference engine's. */
+/** Images whose answers come from the reference engine; those of the others, from WebAssembly's, where it agrees on these. */
 const CHECKED = 3;
 /** Products of an image above which the reference engine, hundreds of times as slow, is left out: a second or so. */
 const MOST_REFERENCE_PRODUCTS = 1e9;
@@ -90,7 +90,7 @@ const LARGE_BATCH = 32;
 export async function benchModel(model: PackedModel, options: BenchOptions = {}): Promise<BenchResult> {
   const { rounds = 5, seconds = 0.3, threads = availableParallelism(), signal, onProgress } = options;
   const contenders: Contender[] = [];
-  const answers = new Answers(model);
+  const answers = await Answers.of(model);
   let version = 'none';
   let times: Times[];
   try {
@@ -162,17 +162,35 @@ export async function benchModel(model: PackedModel, options: BenchOptions = {})
 const wrongScores = (engine: string) =>
   internalError(`bench: the engine ${engine} gives other scores than the reference engine`);
 
-/** Images to run, of which some are compared with the reference engine. */
+/** Images to run, and what an exact engine answers. */
 class Answers {
-  readonly images: Uint8Array;
-  private readonly expected: readonly Int32Array[];
+  private constructor(
+    private readonly model: PackedModel,
+    readonly images: Uint8Array,
+    /** of all images; of the first ones where WebAssembly cannot run the model */
+    private readonly expected: readonly Int32Array[],
+  ) {}
 
-  constructor(private readonly model: PackedModel) {
+  /** Throws an internal error where WebAssembly and the reference engine differ. */
+  static async of(model: PackedModel): Promise<Answers> {
     const { height, width, channels } = model.input;
-    const size = height * width * channels;
     const random = new Random(2);
-    this.images = new Uint8Array(LARGE_BATCH * size).map(() => random.below(256));
-    this.expected = Array.from({ length: CHECKED }, (_, n) => runReference(model, this.image(n)).scores);
+    const images = new Uint8Array(LARGE_BATCH * height * width * channels).map(() => random.below(256));
+    const some = new Answers(model, images, []);
+    const expected = Array.from({ length: CHECKED }, (_, n) => runReference(model, some.image(n)).scores);
+    const checked = new Answers(model, images, expected);
+    if (wasmRefusal(model) !== null) return checked;
+    const engine = await WasmEngine.create(model);
+    checked.check('wasm', (image, scores) => engine.run(image, scores));
+    return new Answers(
+      model,
+      images,
+      Array.from({ length: LARGE_BATCH }, (_, n) => {
+        const scores = new Int32Array(model.classes.length);
+        engine.run(checked.image(n), scores);
+        return scores;
+      }),
+    );
   }
 
   /** Image `n`, counted round and round: one image again and again would keep in the caches what it looks up. */
@@ -182,14 +200,14 @@ class Answers {
     return this.images.subarray(i * size, (i + 1) * size);
   }
 
-  /** Throws an internal error when a batch of all images has other scores. */
+  /** Throws an internal error when a batch of all images has other scores than it should. */
   checkBatch(engine: string, scores: Int32Array): void {
     const classes = this.model.classes.length;
     for (const [n, expected] of this.expected.entries())
       if (expected.some((score, c) => score !== scores[n * classes + c])) throw wrongScores(engine);
   }
 
-  /** Throws an internal error when `run` gives other scores than the reference engine. */
+  /** Throws an internal error when `run` gives other scores than it should. */
   check(engine: string, run: (image: Uint8Array, scores: Int32Array) => void): void {
     const scores = new Int32Array(this.model.classes.length);
     for (const [n, expected] of this.expected.entries()) {
