@@ -60,6 +60,42 @@ describe('gradients of smooth networks are those of central differences', () => 
       }
   });
 
+  // Also of what multiplies: a mask, the trained scales of ternary weights, and K, which has |y| of the layer before in it.
+  const factors = [
+    {
+      name: 'masked weights',
+      change: (): Partial<OracleLayer> => ({ weights: 'masked' }),
+      parts: ['weights', 'gamma', 'beta'],
+    },
+    {
+      name: 'trained ternary weights',
+      change: (): Partial<OracleLayer> => ({ weights: 'trained-ternary' }),
+      parts: ['positive', 'negative', 'gamma', 'beta'],
+    },
+    {
+      name: 'scales of inputs',
+      change: (l: number): Partial<OracleLayer> => ({ inputScales: l > 0 }),
+      parts: ['weights', 'gamma', 'beta'],
+    },
+  ] as const;
+  const multiplied = toyNetworks.flatMap((toy) =>
+    factors.map((factor) => [factor.name, toy.name, factor, toy] as const),
+  );
+  test.each(multiplied)('%s, %s', (_, __, { change, parts }, toy) => {
+    const layers = toyLayers(real(toy), 'hardtanh').map(
+      (layer, l): OracleLayer => ({ ...layer, ...change(l) }),
+    );
+    const parameters = toyParameters(layers, 13);
+    const { images, labels } = toyBatch(real(toy), 3, 14);
+    const { gradients } = oracleStep(layers, toy.loss, EPSILON, images, labels, parameters);
+    const evaluate = () => oracleForward(layers, toy.loss, EPSILON, images, labels, parameters).loss;
+    for (const [l, own] of gradients.entries())
+      for (const part of parts) {
+        const check = checkGradient(evaluate, parameters[l]![part]!, own[part]!);
+        expect(check.error, `layer ${l} ${part}: ${JSON.stringify(check)}`).toBeLessThan(1e-5);
+      }
+  });
+
   test('a gradient that is wrong in one entry is found', () => {
     const values = of(0.5, -2);
     const evaluate = () => values[0]! ** 2 + values[1]! ** 3;
