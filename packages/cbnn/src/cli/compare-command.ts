@@ -46,7 +46,7 @@ export function addCompareCommand(program: Command): void {
     .option('--resume', 'continue an interrupted comparison in --out')
     .option(
       '--techniques <list>',
-      `of ${techniqueNames.join(', ')}; each may be followed by settings, as bnn+8-bit, bnn+recu, bnn+compact, fixed-point+4-bit, pruned+sparsity-95, pruned+one-shot, float+rate-2e-2 (default: all, and bnn+compact)`,
+      `of ${techniqueNames.join(', ')}; each may be followed by settings, as bnn+8-bit, bnn+recu, bnn+compact, fixed-point+4-bit, pruned+sparsity-95, pruned+one-shot, float+rate-2e-2 (default: all but binary-activations, and bnn+compact)`,
       (text: string) => text.split(',').map((name) => contenderOf(name.trim()).name),
     )
     .option(

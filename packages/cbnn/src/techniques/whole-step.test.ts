@@ -1,6 +1,6 @@
 /**
- * A whole training step of techniques whose weights or activations are real, loss to gradients, on the ONNX graph: that of the float64
- * oracle. (`bnn` and `float`: graph/network.test.ts; ways to train a `bnn`: variations.test.ts; scales of sums: xnor-net.test.ts.)
+ * A whole training step of every technique, loss to gradients, on the ONNX graph: that of the float64 oracle, XNOR-Net's K and the scales of
+ * trained ternary weights included. (`bnn` and `float`: graph/network.test.ts; ways to train a `bnn`: variations.test.ts.)
  */
 import { expect, it } from 'vitest';
 import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
