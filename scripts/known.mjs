@@ -1,4 +1,4 @@
-// Known behaviours of the techniques on real images: `CBNN_DATA=data npm run test:known`, with CIFAR-10 in that folder; five minutes or so.
+// Known behaviours of the techniques on real images: `CBNN_DATA=data npm run test:known`, with CIFAR-10 in that folder; ten minutes or so.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

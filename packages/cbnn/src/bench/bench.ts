@@ -231,11 +231,15 @@ async function openWasm(model: PackedModel, answers: Answers, threads: number): 
   let next = 0;
   const about = { engine: 'wasm', kind: 'packed', threads: 1 } as const;
   const all: Contender[] = [{ ...about, batch: 1, run: () => engine.run(answers.image(next++), scores) }];
-  const size = answers.image(0).length;
-  for (const count of new Set([1, threads])) {
-    const workers = await Threads.open(startThread, count, encodeModel(model), size, classes);
+  // As `load` has it: here on one thread, on workers with more.
+  const runHere = () => engine.runAll(answers.images, LARGE_BATCH);
+  answers.checkBatch('wasm', runHere());
+  all.push({ ...about, batch: LARGE_BATCH, run: runHere });
+  if (threads > 1) {
+    const size = answers.image(0).length;
+    const workers = await Threads.open(startThread, threads, encodeModel(model), size, classes, engine.cost);
     const run = () => workers.run(answers.images, LARGE_BATCH);
-    all.push({ ...about, threads: count, batch: LARGE_BATCH, run, close: async () => workers.end() });
+    all.push({ ...about, threads, batch: LARGE_BATCH, run, close: async () => workers.end() });
     answers.checkBatch('wasm', await run());
   }
   return all;

@@ -1,7 +1,7 @@
 /**
  * What is published of the techniques, on real images: CIFAR-10, half the default width, 9,000 training images, 8 epochs, one seed; test
  * error on 10,000 images (one standard error: 0.5). Not in the default suite: `npm run test:known`, with the data set in CBNN_DATA; about
- * five minutes on two cores. Only what shows after so little training; margins are about a third of what was seen (docs/results).
+ * ten minutes on two cores. Only what shows after so little training; margins are about a third of what was seen (docs/results).
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -40,7 +40,8 @@ describe.runIf(process.env['CBNN_KNOWN'] === '1')('on CIFAR-10, after little tra
             'binaryconnect',
             'bwn',
           ],
-          ...['ternary', 'ttq', 'xnor-net', 'xnor-net-without-k'],
+          ...['ternary', 'ttq', 'xnor-net', 'xnor-net-without-k', 'xnor-net-binary', 'binary-activations'],
+          ...['binaryconnect-stochastic', 'bnn+stochastic-activations', 'bnn+shift-adamax', 'bnn+shift-batch-norm'],
           ...['pruned+sparsity-97', 'pruned+one-shot+sparsity-97'],
         ],
         onNote: (note) => console.log(note),
@@ -70,6 +71,21 @@ describe.runIf(process.env['CBNN_KNOWN'] === '1')('on CIFAR-10, after little tra
 
   it('XNOR-Net loses nothing without its map K', () => {
     expect(error('xnor-net-without-k')).toBeLessThan(error('xnor-net') + 1);
+  });
+
+  it('binary first and last layers cost XNOR-Net more, real weights under binary activations less than binary ones', () => {
+    expect(error('xnor-net-binary')).toBeGreaterThan(error('xnor-net') + 1);
+    expect(error('binary-activations')).toBeLessThan(error('bnn') - 1);
+  });
+
+  it('signs drawn at random learn more slowly, weights or activations', () => {
+    expect(error('binaryconnect-stochastic')).toBeGreaterThan(error('binaryconnect') + 1);
+    expect(error('bnn+stochastic-activations')).toBeGreaterThan(error('bnn') + 1);
+  });
+
+  it('shifts in batch norm and in AdaMax learn, and lose some points', () => {
+    for (const variation of ['bnn+shift-adamax', 'bnn+shift-batch-norm'])
+      expect(error(variation)).toBeLessThan(error('bnn') + 12);
   });
 
   it('pruned in rounds a network loses less than pruned at once', () => {

@@ -3,7 +3,7 @@
  * what runs on CIFAR-10 taught (place values, Glorot-scaled rates three times higher, cosine schedule, fresh
  * batch-norm statistics before every evaluation).
  */
-import type { LossName, Slicing, TechniqueName } from './plan.js';
+import type { LossName, Slicing } from './plan.js';
 
 /** Learning rates of one step, before Adam's bias correction. */
 export interface Rates {
@@ -35,8 +35,6 @@ export interface Recipe {
   readonly rates: Rates;
   /** peak rate of networks without latent weights */
   readonly floatRate: number;
-  /** peak rates of techniques that were measured to want others */
-  readonly techniqueRates: Readonly<Partial<Record<TechniqueName, Partial<Rates>>>>;
   /** last rate divided by first rate, of the exponential schedule */
   readonly decay: number;
   /** random shifts beside mirroring */
@@ -60,13 +58,6 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     rates: { binary: 3e-3, float: 5e-3 },
     // 8 epochs of CIFAR-10 end 1.1 (32C3 network) to 2.6 points worse with 2e-3 (docs/results).
     floatRate: 1e-2,
-    // All images of CIFAR-10, 8 epochs, half the default width, one seed: 6.9, 1.8, 0.4 and 1.0 points better than with those (docs/results).
-    techniqueRates: {
-      'binaryconnect-stochastic': { binary: 1e-2 },
-      'xnor-net-binary': { binary: 1e-2 },
-      ttq: { float: 3e-3 },
-      pruned: { float: 1e-3 },
-    },
     decay: 0,
     shifts: true,
     calibrationBatches: 20,
@@ -82,7 +73,6 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
     warmup: 0,
     rates: { binary: 1e-3, float: 1e-3 },
     floatRate: 1e-3,
-    techniqueRates: {},
     decay: 3e-7 / 1e-3,
     shifts: false,
     calibrationBatches: 0,
@@ -90,21 +80,17 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   },
 };
 
-/** Peak rates of a technique: its optimizer's, its own in the recipe, or the recipe's for its kind of weights. */
+/**
+ * Peak rates of a technique: its optimizer's, or the recipe's for its kind of weights. What other rates were better for single techniques
+ * in short runs was not in longer ones (docs/results).
+ */
 export const peakRates = (
   recipe: Recipe,
-  {
-    name,
-    latentWeights,
-    latentRate,
-  }: { readonly name: TechniqueName; readonly latentWeights: boolean; readonly latentRate?: number },
-): Rates => {
-  const own = recipe.techniqueRates[name];
-  return {
-    binary: latentRate ?? own?.binary ?? recipe.rates.binary,
-    float: own?.float ?? (latentWeights ? recipe.rates.float : recipe.floatRate),
-  };
-};
+  { latentWeights, latentRate }: { readonly latentWeights: boolean; readonly latentRate?: number },
+): Rates => ({
+  binary: latentRate ?? recipe.rates.binary,
+  float: latentWeights ? recipe.rates.float : recipe.floatRate,
+});
 
 export interface Schedule {
   readonly kind: 'cosine' | 'exponential';

@@ -6,7 +6,7 @@ import { float } from './float.js';
 /**
  * A trained network of full precision whose smallest weights are taken away in rounds, the others trained on after each; which, and
  * when: train/pruning.ts. Otherwise than published: no L2 regularization, which draws small weights towards 0 before they go; shares of each
- * layer instead of a multiple of its weights' deviation; the schedule begins anew, at its own peak rate, a tenth of float's; and all layers train on together.
+ * layer instead of a multiple of its weights' deviation; the schedule begins anew, at its full peak rate; and all layers train on together.
  */
 export const pruned: Technique = {
   ...float,
