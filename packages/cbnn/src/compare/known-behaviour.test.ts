@@ -41,7 +41,12 @@ describe.runIf(process.env['CBNN_KNOWN'] === '1')('on CIFAR-10, after little tra
             'bwn',
           ],
           ...['ternary', 'ttq', 'xnor-net', 'xnor-net-without-k', 'xnor-net-binary', 'binary-activations'],
-          ...['binaryconnect-stochastic', 'bnn+stochastic-activations', 'bnn+shift-adamax', 'bnn+shift-batch-norm'],
+          ...[
+            'binaryconnect-stochastic',
+            'bnn+stochastic-activations',
+            'bnn+shift-adamax',
+            'bnn+shift-batch-norm',
+          ],
           ...['pruned+sparsity-97', 'pruned+one-shot+sparsity-97'],
         ],
         onNote: (note) => console.log(note),

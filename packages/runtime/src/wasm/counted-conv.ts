@@ -7,7 +7,7 @@ import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 import { ROWS } from './counting-kernels.js';
 import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
-import { BYTE_GROUP, type Computed, type Planes } from './planes.js';
+import { BYTE_GROUP, type Computed, computedPlanes, countedPlanes, type Planes } from './planes.js';
 
 /** Outputs that `compare` may read behind the last. */
 const BEHIND = 8;
@@ -49,21 +49,10 @@ export class CountedConv {
     private readonly shape: KernelShape,
     private readonly outputGroup: number,
   ) {
-    const { input, output, kernel, padStart, padEnd, pool } = shape;
+    const { input, output, kernel, padStart, padEnd } = shape;
     const { height, width } = input;
     this.groups = Math.ceil(input.channels / BYTE_GROUP);
-    this.input = {
-      address: arena.take(this.groups * height * width),
-      group: BYTE_GROUP,
-      groups: this.groups,
-      groupStride: height * width,
-      copyStride: 0,
-      copies: 1,
-      pitch: width,
-      before: 0,
-      height,
-      width,
-    };
+    this.input = countedPlanes(arena.take(this.groups * height * width), input);
     this.mapPitch = (width + padStart + padEnd) * this.groups;
     this.map = arena.take((height + padStart + padEnd) * this.mapPitch);
     this.windowBytes = 16 * Math.ceil((kernel * kernel * this.groups) / 16);
@@ -76,14 +65,7 @@ export class CountedConv {
     this.columns = axisOf(output.width, width, shape);
     this.limits = arena.take(this.rows.parts.length * this.columns.parts.length * this.countsPitch);
     this.limitAddresses = arena.take(4 * output.height * output.width);
-    const stride = output.height * output.width;
-    this.output = {
-      address: arena.take(Math.ceil(output.channels / outputGroup) * stride + 2 * output.width),
-      stride,
-      pitch: output.width,
-      step: 1,
-      pool,
-    };
+    this.output = computedPlanes(arena, shape, outputGroup);
   }
 
   /**

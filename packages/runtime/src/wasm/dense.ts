@@ -4,7 +4,7 @@ import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 import { ROWS } from './counting-kernels.js';
 import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
-import { BYTE_GROUP, type Planes } from './planes.js';
+import { BYTE_GROUP, countedPlanes, type Planes } from './planes.js';
 
 /** Compares sums with thresholds: bits, the first in the lowest bit of the first byte. */
 export function thresholdBits(sums: Int32Array, thresholds: Int32Array, bytes: Uint8Array): void {
@@ -30,18 +30,7 @@ export class DenseLayer {
     const area = height * width;
     this.inputBytes = groups * area;
     this.rowBytes = Math.ceil(this.inputBytes / 16) * 16;
-    this.input = {
-      address: arena.take(this.rowBytes),
-      group: BYTE_GROUP,
-      groups,
-      groupStride: area,
-      copyStride: 0,
-      copies: 1,
-      pitch: width,
-      before: 0,
-      height,
-      width,
-    };
+    this.input = countedPlanes(arena.take(this.rowBytes), shape.input);
     const rows = ROWS * Math.ceil(shape.output.channels / ROWS);
     this.weights = arena.take(rows * this.rowBytes);
     this.counts = arena.take(4 * rows);

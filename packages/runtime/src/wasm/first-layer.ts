@@ -8,7 +8,7 @@ import { layerBound } from '../bounds.js';
 import type { InputSpec, KernelLayer, Weights } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
-import type { Computed } from './planes.js';
+import { type Computed, computedPlanes } from './planes.js';
 
 /** Slices per table. */
 const NIBBLE = 4;
@@ -97,14 +97,7 @@ export class FirstConvolution {
     this.thresholds = arena.take(this.blocks * ENTRY);
     this.pixelBytes = (this.blocks * this.block) / 8;
     this.masks = arena.take(output.height * output.width * this.pixelBytes);
-    const stride = output.height * output.width;
-    this.output = {
-      address: arena.take(Math.ceil(output.channels / outputGroup) * stride + 2 * output.width),
-      stride,
-      pitch: output.width,
-      step: 1,
-      pool: shape.pool,
-    };
+    this.output = computedPlanes(arena, shape, outputGroup);
   }
 
   get kernelName(): string {

@@ -9,7 +9,7 @@
  * their own: all of them take 0.9 % of an image of the paper's network and 1.5 % of its half-width version (Zen 5), so that joining them
  * to the loop, whose tiles end where no row and no window ends, could win no more than that.
  */
-import type { KernelShape } from '../shapes.js';
+import type { KernelShape, MapShape } from '../shapes.js';
 import { GROUP } from './kernels.js';
 import type { Arena, Kernels } from './memory.js';
 
@@ -44,6 +44,28 @@ export interface Computed {
   readonly step: number;
   /** pooling that follows */
   readonly pool: number;
+}
+
+/** Planes for what counts bits, at `address`. */
+export const countedPlanes = (address: number, { height, width, channels }: MapShape): Planes => ({
+  address,
+  group: BYTE_GROUP,
+  groups: Math.ceil(channels / BYTE_GROUP),
+  groupStride: height * width,
+  copyStride: 0,
+  copies: 1,
+  pitch: width,
+  before: 0,
+  height,
+  width,
+});
+
+/** Planes of `group` channels for the outputs of `shape`, none of them left out. */
+export function computedPlanes(arena: Arena, { output, pool }: KernelShape, group: number): Computed {
+  const { height, width, channels } = output;
+  const stride = height * width;
+  const address = arena.take(Math.ceil(channels / group) * stride + 2 * width);
+  return { address, stride, pitch: width, step: 1, pool };
 }
 
 /** Where the planes of a map are pooled before they are copied to their places. */
