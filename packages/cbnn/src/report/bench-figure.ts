@@ -15,7 +15,9 @@ const fills = {
 
 /** Median milliseconds an image, with the span from the fastest to the slowest tenth. */
 export function benchFigure({ architecture, input, cpu, times }: BenchResult): string {
-  const bars = times.map((one) => ({
+  // The reference engine, slow on purpose, would leave the others a corner of the scale.
+  const shown = times.filter(({ engine }) => engine !== 'reference');
+  const bars = shown.map((one) => ({
     ...one,
     name: nameOf(one),
     fill: fills[one.kind],
