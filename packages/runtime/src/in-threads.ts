@@ -1,12 +1,17 @@
 /** Batches of the WebAssembly engine on workers, where that is worth it. */
+
 import type { Runner } from './load.js';
 import type { PackedModel } from './model.js';
+import { valuesOf } from './shapes.js';
 import { type StartThread, Threads } from './threads.js';
 
 /** Milliseconds of work below which a batch is done here: a browser's message to a worker and back costs several. */
 const WORTH_WORKERS = 30;
 
-/** An engine that runs single images by `run`, with batches on `count` workers, which start with the first batch that is worth it; where they cannot, it runs here. */
+/**
+ * An engine that runs single images by `run`, with batches on `count` workers, which start with the first batch that is worth it; where
+ * they cannot, it runs here. `cost`: of `WasmEngine`.
+ */
 export function inThreads(
   run: (pixels: Uint8Array, scores: Int32Array) => void,
   description: string,
@@ -16,7 +21,7 @@ export function inThreads(
   start: StartThread,
   cost: number,
 ): Runner {
-  const size = input.height * input.width * input.channels;
+  const size = valuesOf(input);
   let opened: Promise<Threads | null> | null = null;
   let failure = '';
   let closed = false;

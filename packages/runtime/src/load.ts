@@ -3,6 +3,7 @@ import { classify } from './classify.js';
 import { CbnnError, configError, dataError } from './errors.js';
 import type { PackedModel } from './model.js';
 import { decodeModel } from './model-file.js';
+import { valuesOf } from './shapes.js';
 import { checkPixels } from './slices.js';
 import type { StartThread } from './threads.js';
 import { WasmEngine, wasmRefusal } from './wasm/engine.js';
@@ -111,8 +112,7 @@ export async function loadWith(
     typeof source === 'string' || source instanceof URL ? await fetchBytes(source) : new Uint8Array(source);
   const model = decodeModel(bytes);
   const runner = await openRunner(model, bytes, engine, threads, platform);
-  const { height, width, channels } = model.input;
-  const size = height * width * channels;
+  const size = valuesOf(model.input);
   const classes = model.classes.length;
 
   const classification = (scores: Int32Array): Classification => {

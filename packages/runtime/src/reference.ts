@@ -12,7 +12,7 @@ import { modelShapes } from './bounds.js';
 import { MOST_BYTES } from './limits.js';
 import type { InputSpec, PackedModel, Weights } from './model.js';
 import { prepareImage } from './prepare.js';
-import { type KernelShape, type MapShape, productsOf } from './shapes.js';
+import { type KernelShape, productsOf, valuesOf } from './shapes.js';
 import { checkPixels } from './slices.js';
 
 /** What one kernel layer computed. */
@@ -42,9 +42,10 @@ const MOST_PRODUCTS = 2 ** 34;
 export function referenceRefusal(model: PackedModel, { products }: { products: boolean }): string | null {
   const shapes = modelShapes(model);
   const total = (of: (shape: KernelShape) => number) => shapes.reduce((sum, shape) => sum + of(shape), 0);
-  const values = ({ height, width, channels }: MapShape) => height * width * channels;
   // Sums before and after pooling, bits, and +-1 of each.
-  const bytes = total(({ output, pooled, pool }) => (pool > 1 ? 4 * values(output) : 0) + 6 * values(pooled));
+  const bytes = total(
+    ({ output, pooled, pool }) => (pool > 1 ? 4 * valuesOf(output) : 0) + 6 * valuesOf(pooled),
+  );
   if (bytes > MOST_BYTES) return `it needs ${bytes} bytes of memory for an image, more than ${MOST_BYTES}`;
   const all = productsOf(shapes);
   return products && all > MOST_PRODUCTS ? `plain loops would take minutes for its ${all} products` : null;
@@ -106,7 +107,7 @@ const weightValues = (weights: Weights, shape: KernelShape): Int8Array =>
 /** Taps outside the image contribute nothing. */
 function convolve(values: Int32Array | Int8Array, weights: Int8Array, shape: KernelShape): Int32Array {
   const { input, output, kernel, stride, padStart } = shape;
-  const sums = new Int32Array(output.height * output.width * output.channels);
+  const sums = new Int32Array(valuesOf(output));
   for (let oy = 0; oy < output.height; oy++)
     for (let ox = 0; ox < output.width; ox++)
       for (let o = 0; o < output.channels; o++) {

@@ -9,6 +9,9 @@ export interface MapShape {
   readonly channels: number;
 }
 
+/** Values of a map, or bytes of an image. */
+export const valuesOf = ({ height, width, channels }: MapShape): number => height * width * channels;
+
 export interface KernelShape {
   readonly kind: 'conv' | 'dense';
   /** position in the list of kernel layers */
@@ -93,7 +96,7 @@ export function kernelShapes(input: MapShape, layers: readonly LayerSpec[]): Ker
         stride: 1,
         padStart: 0,
         padEnd: 0,
-        fanIn: map.height * map.width * map.channels,
+        fanIn: valuesOf(map),
       });
       map = output;
     }
@@ -105,4 +108,4 @@ export function kernelShapes(input: MapShape, layers: readonly LayerSpec[]): Ker
 
 /** Products that an image takes. */
 export const productsOf = (shapes: readonly KernelShape[]): number =>
-  shapes.reduce((sum, { output, fanIn }) => sum + output.height * output.width * output.channels * fanIn, 0);
+  shapes.reduce((sum, { output, fanIn }) => sum + valuesOf(output) * fanIn, 0);

@@ -9,8 +9,10 @@
  * `packSlices` gives one bit per slice, `[height][width][words of 32 slices]`, the way an engine wants them.
  * Both take pixels that have already been prepared (prepare.ts).
  */
+
 import { configError, dataError } from './errors.js';
 import type { InputSpec, Slice } from './model.js';
+import { valuesOf } from './shapes.js';
 
 const BITS = 8;
 
@@ -78,7 +80,7 @@ export function parseSlices(text: string, channels: number): Slice[] {
 /** Throws a data error unless `pixels` is one image of `input`'s size. */
 export function checkPixels(pixels: Uint8Array, input: InputSpec): void {
   const { height, width, channels } = input;
-  const expected = height * width * channels;
+  const expected = valuesOf(input);
   if (pixels.length !== expected)
     throw dataError(
       `pixels: expected ${expected} bytes (${height} high, ${width} wide, ${channels} channels), got ${pixels.length}; resize the image`,

@@ -3,7 +3,6 @@
  * and every thread takes the next image as soon as it is free; where not, as on a page that is not cross-origin isolated, threads are
  * sent parts, and copies go to and fro: 3 KB an image.
  */
-import type { PackedModel } from './model.js';
 import { decodeModel } from './model-file.js';
 import { WasmEngine } from './wasm/engine.js';
 
@@ -48,13 +47,10 @@ export function answerTasks(): (
 ) => Promise<{ answer: ThreadAnswer; transfer: ArrayBuffer[] }> {
   let engine: WasmEngine | null = null;
   let last: Promise<unknown> = Promise.resolve();
-  let model: PackedModel | null = null;
   const work = async (task: ThreadTask): Promise<Int32Array> => {
-    if ('file' in task) {
-      model = decodeModel(task.file);
-      engine = await WasmEngine.create(model, task);
-    } else if ('pixels' in task) return engine!.runAll(task.pixels, task.count, { prepared: task.prepared });
-    else runShared(engine!, model!, task);
+    if ('file' in task) engine = await WasmEngine.create(decodeModel(task.file), task);
+    else if ('pixels' in task) return engine!.runAll(task.pixels, task.count, { prepared: task.prepared });
+    else runShared(engine!, task);
     return new Int32Array(0);
   };
   return (task) => {
@@ -72,9 +68,9 @@ export function answerTasks(): (
 /** Runs images of a batch, one after the other, until there is no next one. */
 function runShared(
   engine: WasmEngine,
-  { classes: { length: classes } }: PackedModel,
   { shared, count, prepared }: { shared: SharedArrayBuffer; count: number; prepared: boolean },
 ): void {
+  const classes = engine.model.classes.length;
   const { next, scores, pixels } = sharedParts(shared, count * classes);
   const size = pixels.length / count;
   for (let n = Atomics.add(next, 0, 1); n < count; n = Atomics.add(next, 0, 1))

@@ -9,7 +9,7 @@ import { codeNames } from './codes.js';
 import { CbnnError, modelError } from './errors.js';
 import { limits } from './limits.js';
 import type { InputSpec, KernelLayer, LayerSpec, PackedModel, Provenance } from './model.js';
-import type { KernelShape } from './shapes.js';
+import { type KernelShape, valuesOf } from './shapes.js';
 import { compareSlices } from './slices.js';
 
 /** Throws a model error that names the first rule `model` breaks. */
@@ -28,15 +28,14 @@ export function checkStructure(model: Pick<PackedModel, 'input' | 'layers' | 'cl
   checkLayers(model.layers);
   const shapes = shapesOf(model);
 
-  const mapValues = (map: KernelShape['input']) => map.height * map.width * map.channels;
   for (const shape of shapes)
     for (const [what, map] of [
       ['input', shape.input],
       ['output', shape.output],
     ] as const)
-      if (mapValues(map) > limits.mapValues)
+      if (valuesOf(map) > limits.mapValues)
         throw modelError(
-          `layers.${shape.index}: expected an ${what} of at most ${limits.mapValues} values, got ${mapValues(map)}`,
+          `layers.${shape.index}: expected an ${what} of at most ${limits.mapValues} values, got ${valuesOf(map)}`,
         );
   const weights = shapes.reduce((sum, shape) => sum + shape.fanIn * shape.output.channels, 0);
   if (weights > limits.weights)

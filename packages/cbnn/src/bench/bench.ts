@@ -167,30 +167,23 @@ class Answers {
   private constructor(
     private readonly model: PackedModel,
     readonly images: Uint8Array,
-    /** of all images; of the first ones where WebAssembly cannot run the model */
-    private readonly expected: readonly Int32Array[],
+    /** of all images, one behind the other; of the first ones where WebAssembly cannot run the model */
+    private readonly expected: Int32Array,
   ) {}
 
   /** Throws an internal error where WebAssembly and the reference engine differ. */
   static async of(model: PackedModel): Promise<Answers> {
     const { height, width, channels } = model.input;
+    const size = height * width * channels;
     const random = new Random(2);
-    const images = new Uint8Array(LARGE_BATCH * height * width * channels).map(() => random.below(256));
-    const some = new Answers(model, images, []);
-    const expected = Array.from({ length: CHECKED }, (_, n) => runReference(model, some.image(n)).scores);
-    const checked = new Answers(model, images, expected);
+    const images = new Uint8Array(LARGE_BATCH * size).map(() => random.below(256));
+    const first = Array.from({ length: CHECKED }, (_, n) => images.subarray(n * size, (n + 1) * size));
+    const scores = first.flatMap((image) => [...runReference(model, image).scores]);
+    const checked = new Answers(model, images, Int32Array.from(scores));
     if (wasmRefusal(model) !== null) return checked;
-    const engine = await WasmEngine.create(model);
-    checked.check('wasm', (image, scores) => engine.run(image, scores));
-    return new Answers(
-      model,
-      images,
-      Array.from({ length: LARGE_BATCH }, (_, n) => {
-        const scores = new Int32Array(model.classes.length);
-        engine.run(checked.image(n), scores);
-        return scores;
-      }),
-    );
+    const all = (await WasmEngine.create(model)).runAll(images, LARGE_BATCH);
+    checked.checkBatch('wasm', all);
+    return new Answers(model, images, all);
   }
 
   /** Image `n`, counted round and round: one image again and again would keep in the caches what it looks up. */
@@ -202,18 +195,16 @@ class Answers {
 
   /** Throws an internal error when a batch of all images has other scores than it should. */
   checkBatch(engine: string, scores: Int32Array): void {
-    const classes = this.model.classes.length;
-    for (const [n, expected] of this.expected.entries())
-      if (expected.some((score, c) => score !== scores[n * classes + c])) throw wrongScores(engine);
+    if (this.expected.some((score, i) => score !== scores[i])) throw wrongScores(engine);
   }
 
   /** Throws an internal error when `run` gives other scores than it should. */
   check(engine: string, run: (image: Uint8Array, scores: Int32Array) => void): void {
-    const scores = new Int32Array(this.model.classes.length);
-    for (const [n, expected] of this.expected.entries()) {
-      run(this.image(n), scores);
-      if (expected.some((score, c) => score !== scores[c])) throw wrongScores(engine);
-    }
+    const classes = this.model.classes.length;
+    const scores = new Int32Array(this.expected.length);
+    for (let at = 0, n = 0; at < scores.length; at += classes)
+      run(this.image(n++), scores.subarray(at, at + classes));
+    this.checkBatch(engine, scores);
   }
 }
 

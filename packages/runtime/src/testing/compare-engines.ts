@@ -12,6 +12,13 @@ export interface Engine {
   hiddenBits(): Uint8Array[];
 }
 
+/** Ways of WebAssembly's convolutions: all in one, where it is possible, and each as it is chosen. */
+const CONVOLUTIONS: readonly [string, WasmOptions][] = [
+  ['looked up', { cost: Number.POSITIVE_INFINITY }],
+  ['counted', { cost: 0 }],
+  ['chosen', {}],
+];
+
 /** WebAssembly's where it takes the model, its convolutions in each way, and the native one on every instruction set. */
 export async function compareEngines(model: PackedModel, images: readonly Uint8Array[]): Promise<void> {
   const engines: [string, Engine][] = nativeKernels().map((kernels) => [
@@ -19,13 +26,13 @@ export async function compareEngines(model: PackedModel, images: readonly Uint8A
     NativeEngine.create(model, { kernels }),
   ]);
   if (wasmRefusal(model) === null)
-    for (const convolutions of ['looked-up', 'counted', undefined] as const)
-      engines.push([`wasm, ${convolutions}`, await openWasm(model, convolutions)]);
+    for (const [convolutions, options] of CONVOLUTIONS)
+      engines.push([`wasm, ${convolutions}`, await openWasm(model, options)]);
   expectAlike(model, images, engines);
 }
 
-async function openWasm(model: PackedModel, convolutions: WasmOptions['convolutions']): Promise<Engine> {
-  const wasm = await WasmEngine.create(model, convolutions ? { convolutions } : {});
+async function openWasm(model: PackedModel, options: WasmOptions): Promise<Engine> {
+  const wasm = await WasmEngine.create(model, options);
   return {
     run: (pixels, scores) => wasm.run(pixels, scores),
     hiddenBits: () => wasmBits(wasm),

@@ -5,7 +5,7 @@ import type { Planes } from '../wasm/planes.js';
 
 /** Bits of every hidden kernel layer after the last run, `[y][x][channel]`: to compare with the reference. */
 export function wasmBits(engine: WasmEngine): Uint8Array[] {
-  const shapes = modelShapes(engine['model']);
+  const shapes = modelShapes(engine.model);
   return (engine['layers'] as readonly { input: Planes }[]).map(({ input }, i) =>
     readPlanes(engine['views'].u8, input, shapes[i]!.output.channels),
   );

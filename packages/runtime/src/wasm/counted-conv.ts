@@ -4,9 +4,9 @@
  */
 import { readBits, rowBytes } from '../bits.js';
 import type { KernelLayer } from '../model.js';
-import type { KernelShape } from '../shapes.js';
-import { ROWS } from './counting-kernels.js';
-import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
+import { type KernelShape, valuesOf } from '../shapes.js';
+import { rowsOf } from './counting-kernels.js';
+import { type Arena, aligned, type Kernels, notValidated, type Views } from './memory.js';
 import { BYTE_GROUP, type Computed, computedPlanes, countedPlanes, type Planes } from './planes.js';
 
 /** Outputs that `compare` may read behind the last. */
@@ -23,10 +23,9 @@ interface Axis {
 export class CountedConv {
   readonly input: Planes;
   readonly output: Computed;
-  /** bytes of a pixel in the padded map, of a row of it, and of a window (a multiple of 16) */
-  private readonly groups: number;
+  /** bytes of a row of the padded map, whose pixels have one per group; of a window, and a row of weights (a multiple of 16) */
   private readonly mapPitch: number;
-  private readonly windowBytes: number;
+  private readonly rowBytes: number;
   private readonly map: number;
   private readonly windows: number;
   private readonly weights: number;
@@ -36,12 +35,12 @@ export class CountedConv {
   private readonly columns: Axis;
   /** for each part of rows and each of columns */
   private readonly limits: number;
-  private readonly limitAddresses: number;
+  private readonly limitsAt: number;
 
   /** Vectors that are counted for one image. */
   static vectors({ input, output, kernel }: KernelShape): number {
     const bytes = kernel * kernel * Math.ceil(input.channels / BYTE_GROUP);
-    return output.height * output.width * output.channels * Math.ceil(bytes / 16);
+    return valuesOf(output) * Math.ceil(bytes / 16);
   }
 
   constructor(
@@ -51,20 +50,20 @@ export class CountedConv {
   ) {
     const { input, output, kernel, padStart, padEnd } = shape;
     const { height, width } = input;
-    this.groups = Math.ceil(input.channels / BYTE_GROUP);
-    this.input = countedPlanes(arena.take(this.groups * height * width), input);
-    this.mapPitch = (width + padStart + padEnd) * this.groups;
+    this.input = countedPlanes(arena, input);
+    const { groups } = this.input;
+    this.mapPitch = (width + padStart + padEnd) * groups;
     this.map = arena.take((height + padStart + padEnd) * this.mapPitch);
-    this.windowBytes = 16 * Math.ceil((kernel * kernel * this.groups) / 16);
-    this.windows = arena.take(output.width * this.windowBytes);
-    const rows = ROWS * Math.ceil(output.channels / ROWS);
-    this.weights = arena.take(rows * this.windowBytes);
+    this.rowBytes = aligned(kernel * kernel * groups);
+    this.windows = arena.take(output.width * this.rowBytes);
+    const rows = rowsOf(output.channels);
+    this.weights = arena.take(rows * this.rowBytes);
     this.countsPitch = 4 * (rows + BEHIND);
     this.counts = arena.take(output.width * this.countsPitch);
     this.rows = axisOf(output.height, height, shape);
     this.columns = axisOf(output.width, width, shape);
     this.limits = arena.take(this.rows.parts.length * this.columns.parts.length * this.countsPitch);
-    this.limitAddresses = arena.take(4 * output.height * output.width);
+    this.limitsAt = arena.take(4 * output.height * output.width);
     this.output = computedPlanes(arena, shape, outputGroup);
   }
 
@@ -83,7 +82,7 @@ export class CountedConv {
     i32.fill(NEVER, this.limits / 4, limitsOf(rows.parts.length, 0) / 4);
     const ones = new Int32Array(taps);
     for (let o = 0; o < shape.output.channels; o++) {
-      let at = this.weights + o * this.windowBytes;
+      let at = this.weights + o * this.rowBytes;
       for (let tap = 0; tap < taps; tap++) {
         ones[tap] = 0;
         for (let channel = 0; channel < channels; channel += BYTE_GROUP) {
@@ -95,21 +94,20 @@ export class CountedConv {
       }
       for (const [r, y] of rows.parts.entries())
         for (const [c, x] of columns.parts.entries()) {
-          let outside = 0;
-          for (let tap = 0; tap < taps; tap++) {
-            const [ky, kx] = [Math.floor(tap / shape.kernel), tap % shape.kernel];
-            if (ky < y[0] || ky >= y[1] || kx < x[0] || kx >= x[1]) outside += ones[tap]!;
-          }
+          let outside = ones.reduce((sum, count) => sum + count);
+          for (let ky = y[0]; ky < y[1]; ky++)
+            for (let kx = x[0]; kx < x[1]; kx++) outside -= ones[ky * shape.kernel + kx]!;
           const inside = (y[1] - y[0]) * (x[1] - x[0]) * channels;
           i32[limitsOf(r, c) / 4 + o] = Math.floor((inside - kernel.thresholds[o]!) / 2) + outside;
         }
     }
-    let at = this.limitAddresses / 4;
+    let at = this.limitsAt / 4;
     for (const row of rows.partOf) for (const column of columns.partOf) i32[at++] = limitsOf(row, column);
   }
 
   run(kernels: Kernels): void {
-    const { shape, input, output, groups, windowBytes, counts, countsPitch } = this;
+    const { shape, input, output, rowBytes, counts, countsPitch } = this;
+    const { groups } = input;
     const { kernel, stride, padStart } = shape;
     const { height, width, channels } = shape.output;
     const inner = this.map + padStart * (this.mapPitch + groups);
@@ -134,13 +132,13 @@ export class CountedConv {
         kernel,
         this.mapPitch,
         this.windows,
-        windowBytes,
+        rowBytes,
       );
-      kernels['count']!(this.windows, windowBytes, width, this.weights, counts, countsPitch, end);
+      kernels['count']!(this.windows, rowBytes, width, this.weights, counts, countsPitch, end);
       kernels['compare']!(
         counts,
         countsPitch,
-        this.limitAddresses + 4 * y * width,
+        this.limitsAt + 4 * y * width,
         width,
         this.outputGroup,
         planes,

@@ -4,7 +4,6 @@
  */
 
 import {
-  type Code,
   I32,
   i8x16,
   i16x8,
@@ -17,12 +16,14 @@ import {
   type WasmFunction,
   wasmFunction,
 } from './emitter.js';
-import { add } from './kernels.js';
+import { add, copyRows, laneSum } from './kernels.js';
 
 /** Vectors of bytes whose counts fit a byte: 31 * 8 <= 255. */
 const COUNTED = 31;
-/** Rows of weights counted together: a multiple of it is there. */
-export const ROWS = 4;
+/** Rows of weights counted together. */
+const ROWS = 4;
+/** Rows of weights, and counts, that are there for so many outputs. */
+export const rowsOf = (outputs: number): number => ROWS * Math.ceil(outputs / ROWS);
 
 /**
  * Mismatches of `positions` runs of `bytes` bytes (a multiple of 16), one behind the other at `input`, with each of the rows at
@@ -38,11 +39,6 @@ export const countFunction = (): WasmFunction =>
       many: local(V128),
     }));
     const limit = i32.add(at.get, i32.constant(16 * COUNTED));
-    const total = (code: Code) =>
-      i32.add(
-        i32.add(i32x4.lane(code, 0), i32x4.lane(code, 1)),
-        i32.add(i32x4.lane(code, 2), i32x4.lane(code, 3)),
-      );
     return until(
       counts!,
       end!,
@@ -75,7 +71,7 @@ export const countFunction = (): WasmFunction =>
             many.set(i32x4.add(many.get, i32x4.pairSums(i16x8.pairSums(few.get)))),
           ),
         ),
-        ...rows.map(({ many }, i) => i32.store(to.get, total(many.get), 4 * i)),
+        ...rows.map(({ many }, i) => i32.store(to.get, laneSum(many.get), 4 * i)),
         add(to, pitch!.get),
       ),
       add(weights!, i32.shiftLeft(bytes!.get, i32.constant(2))),
@@ -98,8 +94,7 @@ export const spreadFunction = (): WasmFunction =>
 
 /**
  * The windows of `positions` outputs, each `bytes` long (a multiple of 16), one behind the other at `to`: `rows` runs of `run` bytes,
- * `pitch` apart, from `from` and every `step` bytes after it, and zeros. Runs are copied in whole vectors; what one carries too far,
- * the next overwrites.
+ * `pitch` apart, from `from` and every `step` bytes after it, and zeros.
  */
 export const gatherFunction = (): WasmFunction =>
   wasmFunction('gather', 8, ([from, step, positions, run, rows, pitch, to, bytes], local) => {
@@ -109,13 +104,7 @@ export const gatherFunction = (): WasmFunction =>
       row.set(from!.get),
       at.set(to!.get),
       left.set(rows!.get),
-      times(
-        left,
-        x.set(i32.constant(0)),
-        until(x, run!, v128.store(i32.add(at.get, x.get), v128.load(i32.add(row.get, x.get))), add(x, 16)),
-        add(at, run!.get),
-        add(row, pitch!.get),
-      ),
+      copyRows(x, [row, pitch!], [at, run!], left, run!),
       v128.store(at.get, v128.zero),
       add(from!, step!.get),
       add(to!, bytes!.get),

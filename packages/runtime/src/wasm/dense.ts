@@ -2,8 +2,8 @@
 import { readBits, rowBytes } from '../bits.js';
 import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
-import { ROWS } from './counting-kernels.js';
-import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
+import { rowsOf } from './counting-kernels.js';
+import { type Arena, aligned, type Kernels, notValidated, type Views } from './memory.js';
 import { BYTE_GROUP, countedPlanes, type Planes } from './planes.js';
 
 /** Compares sums with thresholds: bits, the first in the lowest bit of the first byte. */
@@ -17,7 +17,6 @@ export class DenseLayer {
   readonly sums: Int32Array;
   /** of a row, a multiple of 16 */
   private readonly rowBytes: number;
-  private readonly inputBytes: number;
   private readonly weights: number;
   private readonly counts: number;
 
@@ -25,13 +24,9 @@ export class DenseLayer {
     arena: Arena,
     private readonly shape: KernelShape,
   ) {
-    const { height, width, channels } = shape.input;
-    const groups = Math.ceil(channels / BYTE_GROUP);
-    const area = height * width;
-    this.inputBytes = groups * area;
-    this.rowBytes = Math.ceil(this.inputBytes / 16) * 16;
-    this.input = countedPlanes(arena.take(this.rowBytes), shape.input);
-    const rows = ROWS * Math.ceil(shape.output.channels / ROWS);
+    this.input = countedPlanes(arena, shape.input);
+    this.rowBytes = aligned(this.input.groups * this.input.groupStride);
+    const rows = rowsOf(shape.output.channels);
     this.weights = arena.take(rows * this.rowBytes);
     this.counts = arena.take(4 * rows);
     this.sums = new Int32Array(shape.output.channels);
@@ -59,10 +54,10 @@ export class DenseLayer {
 
   /** Leaves its sums in `sums`. */
   run(kernels: Kernels, { u8, i32 }: Views): void {
-    const { address } = this.input;
+    const { address, groups, groupStride } = this.input;
     const { sums, counts, rowBytes } = this;
     // Kernels before may have written behind the last row.
-    u8.fill(0, address + this.inputBytes, address + rowBytes);
+    u8.fill(0, address + groups * groupStride, address + rowBytes);
     kernels['count']!(address, rowBytes, 1, this.weights, counts, 0, counts + 4 * sums.length);
     for (let o = 0; o < sums.length; o++) sums[o] = this.shape.fanIn - 2 * i32[counts / 4 + o]!;
   }

@@ -128,11 +128,8 @@ export const i32x4 = {
   lane: (a: Code, lane: number): Code => [...a, ...simd(27), lane],
 };
 
-/** One after the other. */
-export const block = (...statements: readonly Code[]): Code => statements.flat();
-
 /** `body`, again and again while `condition` holds: at least once. */
-export const doWhile = (condition: Code, ...body: readonly Code[]): Code => [
+const doWhile = (condition: Code, ...body: readonly Code[]): Code => [
   ...[0x03, 0x40],
   ...body.flat(),
   ...condition,

@@ -7,9 +7,9 @@ import { configError } from '../errors.js';
 import { MOST_BYTES } from '../limits.js';
 import type { PackedModel } from '../model.js';
 import { prepareInto } from '../prepare.js';
-import type { KernelShape } from '../shapes.js';
+import { valuesOf } from '../shapes.js';
 import { checkPixels } from '../slices.js';
-import { type Convolutions, countCost, faster, possible } from './choose.js';
+import { countCost, faster } from './choose.js';
 import { CountedConv } from './counted-conv.js';
 import { compareFunction, countFunction, gatherFunction, spreadFunction } from './counting-kernels.js';
 import { DenseLayer, thresholdBits } from './dense.js';
@@ -33,24 +33,23 @@ import { LookupConv, tableBytes } from './lookup-conv.js';
 import { Arena, type Kernels, notValidated, Views } from './memory.js';
 import { BYTE_GROUP, place, reserveScratch } from './planes.js';
 
+/** A cost at which convolutions are looked up where that fits. */
+const LOOKED_UP = Number.POSITIVE_INFINITY;
+
 /** Why this model cannot run here; null when it can, where WebAssembly with SIMD is there. */
 export function wasmRefusal(model: PackedModel): string | null {
-  const { bytes } = layOut(model, possible).arena;
+  const { bytes } = layOut(model, LOOKED_UP).arena;
   return bytes > MOST_BYTES ? `it needs ${bytes} bytes of memory, more than ${MOST_BYTES}` : null;
 }
 
-const convolutionsOfBits = (model: PackedModel): KernelShape[] =>
-  modelShapes(model).filter(({ index, kind }) => index > 0 && kind === 'conv');
-
-/** Where everything of a model lies, not yet in any memory. */
-function layOut(model: PackedModel, convolutionsOf: (shape: KernelShape) => Convolutions) {
+/** Where everything of a model lies, not yet in any memory, when a count costs as much as `cost` lookups. */
+function layOut(model: PackedModel, cost: number) {
   const arena = new Arena();
   const shapes = modelShapes(model);
   const [firstShape, ...others] = shapes;
-  const kinds = others.map((shape) => (shape.kind === 'conv' ? convolutionsOf(shape) : 'dense'));
+  const kinds = others.map((shape) => (shape.kind === 'conv' ? faster(shape, cost) : 'dense'));
   const groupFor = (index: number) => (kinds[index] === 'looked-up' ? GROUP : BYTE_GROUP);
-  const { height, width, channels } = model.input;
-  const image = arena.take(height * width * channels);
+  const image = arena.take(valuesOf(model.input));
   const tables = arena.take(tableBytes);
   const lookedUp = others.map(({ output }, i) => (kinds[i] === 'looked-up' ? output.channels : 1));
   const sums = arena.take(2 * TILE * Math.max(1, ...lookedUp));
@@ -71,15 +70,13 @@ function layOut(model: PackedModel, convolutionsOf: (shape: KernelShape) => Conv
 type Layer = LookupConv | CountedConv | DenseLayer;
 
 export interface WasmOptions {
-  /** how all convolutions of bits are computed that can be; without, each in the way that is faster here */
-  readonly convolutions?: Convolutions;
-  /** what a count costs, in lookups, where that is known: another engine's; without, it is measured */
+  /** what a count costs, in lookups, where that is known: another engine's; measured where it is not. choose.ts says what it decides */
   readonly cost?: number;
 }
 
 export class WasmEngine {
   private constructor(
-    private readonly model: PackedModel,
+    readonly model: PackedModel,
     private readonly first: FirstConvolution | FirstDense,
     private readonly layers: readonly Layer[],
     private readonly kernels: Kernels,
@@ -91,16 +88,14 @@ export class WasmEngine {
   ) {}
 
   /** Throws a config error where `wasmRefusal` has a reason, or WebAssembly one of its own. */
-  static async create(model: PackedModel, { convolutions, cost }: WasmOptions = {}): Promise<WasmEngine> {
+  static async create(model: PackedModel, { cost: known }: WasmOptions = {}): Promise<WasmEngine> {
     const refusal = wasmRefusal(model);
     if (refusal) throw configError(`engine wasm: ${refusal}`);
-    const ofCounts = cost ?? (convolutions ? 0 : await countCost(convolutionsOfBits(model)));
-    const chosen = layOut(model, (shape) => {
-      if (convolutions) return convolutions === 'counted' ? convolutions : possible(shape);
-      return faster(shape, ofCounts);
-    });
+    const ofBits = modelShapes(model).filter(({ index, kind }) => index > 0 && kind === 'conv');
+    const cost = known ?? (await countCost(ofBits));
+    const chosen = layOut(model, cost);
     const { arena, image, tables, scratch, first, layers } =
-      chosen.arena.bytes > MOST_BYTES ? layOut(model, possible) : chosen;
+      chosen.arena.bytes > MOST_BYTES ? layOut(model, LOOKED_UP) : chosen;
     const functions = new Map<string, WasmFunction>(
       [
         lookupFunction(tables),
@@ -128,8 +123,6 @@ export class WasmEngine {
     const views = new Views(memory.buffer);
     first.prepare(views, model.kernels[0]!);
     for (const [i, layer] of layers.entries()) layer.prepare(views, model.kernels[i + 1]!);
-    const { height, width, channels } = model.input;
-    const size = height * width * channels;
     return new WasmEngine(
       model,
       first,
@@ -137,8 +130,8 @@ export class WasmEngine {
       instance.exports as unknown as Kernels,
       views,
       scratch,
-      views.u8.subarray(image, image + size),
-      ofCounts,
+      views.u8.subarray(image, image + valuesOf(model.input)),
+      cost,
     );
   }
 
@@ -174,7 +167,7 @@ export class WasmEngine {
   /** int32 scores `[count][classes]` of `count` images, one behind the other. */
   runAll(pixels: Uint8Array, count: number, options: { readonly prepared?: boolean } = {}): Int32Array {
     const { input, classes } = this.model;
-    const size = input.height * input.width * input.channels;
+    const size = valuesOf(input);
     const scores = new Int32Array(count * classes.length);
     for (let n = 0; n < count; n++)
       this.run(

@@ -7,7 +7,7 @@ import { readBits, rowBytes } from '../bits.js';
 import { layerBound } from '../bounds.js';
 import type { InputSpec, KernelLayer, Weights } from '../model.js';
 import type { KernelShape } from '../shapes.js';
-import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
+import { type Arena, aligned, type Kernels, notValidated, type Views } from './memory.js';
 import { type Computed, computedPlanes } from './planes.js';
 
 /** Slices per table. */
@@ -232,7 +232,7 @@ export class FirstDense {
     private readonly shape: KernelShape,
     private readonly spec: InputSpec,
   ) {
-    this.rowBytes = 16 * Math.ceil(shape.fanIn / 8);
+    this.rowBytes = aligned(2 * shape.fanIn);
     this.values = arena.take(this.rowBytes);
     this.weights = arena.take(this.rowBytes * shape.output.channels);
     this.results = arena.take(4 * shape.output.channels);

@@ -36,6 +36,30 @@ export const LOOKUPS = 45;
 /** `variable` becomes as much more. */
 export const add = (variable: Variable, value: number | Code): Code =>
   variable.set(i32.add(variable.get, typeof value === 'number' ? i32.constant(value) : value));
+/** The sum of four lanes. */
+export const laneSum = (vector: Code): Code =>
+  i32.add(
+    i32.add(i32x4.lane(vector, 0), i32x4.lane(vector, 1)),
+    i32.add(i32x4.lane(vector, 2), i32x4.lane(vector, 3)),
+  );
+/**
+ * Copies `rows` rows of `width` bytes, in whole vectors, and moves both variables on: what a row carries too far, the next one,
+ * copied later, overwrites. `x` is for its use, and `rows` counts to 0.
+ */
+export const copyRows = (
+  x: Variable,
+  [from, fromPitch]: readonly [Variable, Variable],
+  [to, toPitch]: readonly [Variable, Variable],
+  rows: Variable,
+  width: Variable,
+): Code =>
+  times(
+    rows,
+    x.set(i32.constant(0)),
+    until(x, width, v128.store(i32.add(to.get, x.get), v128.load(i32.add(from.get, x.get))), add(x, 16)),
+    add(from, fromPitch.get),
+    add(to, toPitch.get),
+  );
 const splat = (value: number): Code => i8x16.splat(i32.constant(value));
 
 /**
@@ -212,10 +236,7 @@ export const thresholdFunction = (): WasmFunction =>
     );
   });
 
-/**
- * Copies `planes` planes of `rows` rows of `width` bytes, in whole vectors: what they carry too far, the next row, copied
- * later, overwrites.
- */
+/** Copies `planes` planes of `rows` rows of `width` bytes, in whole vectors. */
 export const copyFunction = (): WasmFunction =>
   wasmFunction(
     'copy',
@@ -227,18 +248,7 @@ export const copyFunction = (): WasmFunction =>
         source.set(from!.get),
         target.set(to!.get),
         left.set(rows!.get),
-        times(
-          left,
-          x.set(i32.constant(0)),
-          until(
-            x,
-            width!,
-            v128.store(i32.add(target.get, x.get), v128.load(i32.add(source.get, x.get))),
-            add(x, 16),
-          ),
-          add(source, fromPitch!.get),
-          add(target, toPitch!.get),
-        ),
+        copyRows(x, [source, fromPitch!], [target, toPitch!], left, width!),
         add(from!, fromStride!.get),
         add(to!, toStride!.get),
       );
@@ -423,13 +433,7 @@ export const dotFunction = (): WasmFunction =>
         add(at, 16),
         add(weights!, 16),
       ),
-      i32.store(
-        sums!.get,
-        i32.add(
-          i32.add(i32x4.lane(sum.get, 0), i32x4.lane(sum.get, 1)),
-          i32.add(i32x4.lane(sum.get, 2), i32x4.lane(sum.get, 3)),
-        ),
-      ),
+      i32.store(sums!.get, laneSum(sum.get)),
       add(sums!, 4),
     );
   });

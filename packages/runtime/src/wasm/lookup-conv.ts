@@ -4,8 +4,8 @@ import type { KernelLayer } from '../model.js';
 import type { KernelShape } from '../shapes.js';
 import type { WasmFunction } from './emitter.js';
 import { ENTRIES, GROUP, LOOKUPS, TILE, tableFunction } from './kernels.js';
-import { type Arena, type Kernels, notValidated, type Views } from './memory.js';
-import type { Computed, Planes } from './planes.js';
+import { type Arena, aligned, type Kernels, notValidated, type Views } from './memory.js';
+import { type Computed, computedPlanes, type Planes } from './planes.js';
 
 /** Bytes before the first table: a lookup of nothing. */
 const NOTHING = 32;
@@ -105,8 +105,7 @@ export class LookupConv {
     this.geometry = bestOf(shape);
     const { copies, pitch, vectors, tiles, entryBytes } = this.geometry;
     const rows = input.height + padStart + padEnd;
-    const copyStride =
-      Math.ceil((Math.max(rows * pitch, (tiles - 1) * TILE + TILE / 2 + 16 * vectors) + 16) / 16) * 16;
+    const copyStride = aligned(Math.max(rows * pitch, (tiles - 1) * TILE + TILE / 2 + 16 * vectors) + 16);
     const groups = Math.ceil(input.channels / GROUP);
     this.input = {
       address: arena.take(groups * copies * copyStride),
@@ -132,14 +131,11 @@ export class LookupConv {
     this.starts = arena.take(4 * output.channels);
     this.startSums = arena.take(2 * 2 * TILE * tiles);
     this.limits = arena.take(2 * output.channels);
-    const stride = TILE * tiles;
-    this.output = {
-      address: arena.take(Math.ceil(output.channels / outputGroup) * stride + 2 * pitch * kernel),
-      stride,
+    this.output = computedPlanes(arena, shape, outputGroup, {
+      stride: TILE * tiles,
       pitch,
       step: shape.stride,
-      pool: shape.pool,
-    };
+    });
   }
 
   get tableName(): string {

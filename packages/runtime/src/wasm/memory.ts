@@ -5,6 +5,9 @@ const PAGE = 65_536;
 /** Kernels read up to this much behind the end of what they were given. */
 const SLACK = 64;
 
+/** Bytes of whole vectors for so many. */
+export const aligned = (bytes: number): number => 16 * Math.ceil(bytes / 16);
+
 /** Gives out addresses; nothing is ever returned. */
 export class Arena {
   private top = SLACK;
@@ -12,7 +15,7 @@ export class Arena {
   /** The address of `size` bytes, a multiple of 16, with room behind them that kernels may read or overwrite. */
   take(size: number): number {
     const address = this.top;
-    this.top += Math.ceil((size + SLACK) / 16) * 16;
+    this.top += aligned(size + SLACK);
     return address;
   }
 

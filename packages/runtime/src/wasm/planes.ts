@@ -46,26 +46,33 @@ export interface Computed {
   readonly pool: number;
 }
 
-/** Planes for what counts bits, at `address`. */
-export const countedPlanes = (address: number, { height, width, channels }: MapShape): Planes => ({
-  address,
-  group: BYTE_GROUP,
-  groups: Math.ceil(channels / BYTE_GROUP),
-  groupStride: height * width,
-  copyStride: 0,
-  copies: 1,
-  pitch: width,
-  before: 0,
-  height,
-  width,
-});
+/** Planes for what counts bits: one run of bytes, and room for whole vectors. */
+export function countedPlanes(arena: Arena, { height, width, channels }: MapShape): Planes {
+  const groups = Math.ceil(channels / BYTE_GROUP);
+  const groupStride = height * width;
+  return {
+    address: arena.take(groups * groupStride),
+    group: BYTE_GROUP,
+    groups,
+    groupStride,
+    copyStride: 0,
+    copies: 1,
+    pitch: width,
+    before: 0,
+    height,
+    width,
+  };
+}
 
-/** Planes of `group` channels for the outputs of `shape`, none of them left out. */
-export function computedPlanes(arena: Arena, { output, pool }: KernelShape, group: number): Computed {
-  const { height, width, channels } = output;
-  const stride = height * width;
-  const address = arena.take(Math.ceil(channels / group) * stride + 2 * width);
-  return { address, stride, pitch: width, step: 1, pool };
+/** Planes of `group` channels for the outputs of `shape`: of those alone, or of `wide` rows, where more is computed. */
+export function computedPlanes(
+  arena: Arena,
+  { output: { height, width, channels }, kernel, pool }: KernelShape,
+  group: number,
+  wide: Pick<Computed, 'stride' | 'pitch' | 'step'> = { stride: height * width, pitch: width, step: 1 },
+): Computed {
+  const address = arena.take(Math.ceil(channels / group) * wide.stride + 2 * wide.pitch * kernel);
+  return { address, ...wide, pool };
 }
 
 /** Where the planes of a map are pooled before they are copied to their places. */

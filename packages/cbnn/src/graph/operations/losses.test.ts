@@ -1,6 +1,7 @@
 /** The losses and their gradients on scores alone, against float64 and finite differences: also of a teacher's probabilities. */
 import { expect, it } from 'vitest';
 import { Random } from '../../random.js';
+import { lossOf } from '../../testing/oracle-losses.js';
 import { Graph } from '../graph.js';
 import { openDevice } from '../session.js';
 import { loss } from './losses.js';
@@ -24,9 +25,8 @@ const crossEntropy = (s: Float64Array, p: Float64Array): number =>
     return sum - (p[i]! * (score - Math.log(total))) / IMAGES;
   }, 0);
 
-/** Mean over images and classes of max(0, 1 - t s)^2. */
-const squaredHinge = (s: Float64Array, p: Float64Array): number =>
-  s.reduce((sum, score, i) => sum + Math.max(0, 1 - (2 * p[i]! - 1) * score) ** 2 / s.length, 0);
+/** Labels alone: the oracle's. */
+const squaredHinge = (s: Float64Array): number => lossOf('squared-hinge', s, labels, CLASSES).value;
 
 it.each([
   ['cross-entropy of labels', 'cross-entropy', oneHot, crossEntropy],
