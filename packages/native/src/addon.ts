@@ -83,13 +83,13 @@ export interface RealTrainingAddon {
   realTrainingKernels(): string[];
   createRealTrainer(
     shapes: Int32Array,
-    /** batch, threads, squared hinge, and the layers' activations */
+    /** batch, threads, squared hinge, shift-based batch norm, and the layers' activations */
     numbers: Int32Array,
     /** six per layer: weights that are multiplied with, gamma, beta, and their gradients */
     layers: readonly Float32Array[],
     /** four per trained tensor: value, first and second moment, gradient */
     tensors: readonly Float32Array[],
-    /** one for each layer whose signs are drawn */
+    /** one per layer: of signs that are drawn what they are drawn by, else empty */
     noises: readonly Float32Array[],
     /** two per trained tensor: what the rate is multiplied with, and 1 where it is latent */
     tensorNumbers: Float32Array,
@@ -104,6 +104,7 @@ export interface RealTrainingAddon {
     results: Float64Array,
     statistics: Float32Array,
     targets: Float32Array | undefined,
+    sharpness: number,
   ): Promise<void>;
   realUpdate(handle: RealTrainerHandle, rates: Float32Array): Promise<void>;
   realScores(handle: RealTrainerHandle, out: Float32Array): void;

@@ -7,6 +7,7 @@ import {
   compareRealTraining,
   goldenRealCases,
   realTrainingCase,
+  SIGNS,
   TRAINED_REAL_HASH,
   trainedRealHash,
 } from './testing/compare-real-training.js';
@@ -55,7 +56,8 @@ describe.runIf(variants.length > 0)('the real training step', () => {
     const all = goldenRealCases().flatMap(({ options }) =>
       options.layers.map(({ activation }) => activation),
     );
-    expect(new Set(all).size).toBe(6);
+    expect(new Set(all).size).toBe(2 + SIGNS.length);
+    expect(new Set(goldenRealCases().map(({ options }) => options.hasShifts)).size).toBe(2);
   });
 
   it('updates by Adam, and clips what is latent', async () => {

@@ -19,6 +19,11 @@ import {
 export const realTrainingKernels = (): string[] =>
   typeof addon === 'string' ? [] : addon.realTrainingKernels();
 
+export type RealActivation =
+  | (typeof ACTIVATIONS)[number]
+  | 'random-sign'
+  | `random-${'approximate' | 'decaying'}-sign`;
+
 /** Arrays of a layer that a step reads, and gradients that it writes; weights are `[output][ky][kx][channel]`. */
 export interface RealTrainingLayer {
   /** that are multiplied with, after they are rounded to bfloat16 */
@@ -32,11 +37,11 @@ export interface RealTrainingLayer {
   };
   /**
    * what follows batch norm; `scaled-sign`: the next layer's sums are scaled by the mean magnitude of what was binarized (XNOR-Net's
-   * K); `approximate-sign`: gradients pass times max(0, 2 - 2 |y|) (Bi-Real Net); `random-sign`: +1 where
-   * a number of `noise` is below (y + 1) / 2, in steps that learn
+   * K); `approximate-sign`: gradients pass times max(0, 2 - 2 |y|) (Bi-Real Net); `decaying-sign`: times max(t, 1) (1 - tanh(t y)^2), with
+   * t a step's sharpness (IR-Net); `random-...`: +1 where a number of `noise` is below (y + 1) / 2, in steps that learn
    */
-  readonly activation: 'none' | 'relu' | 'sign' | 'scaled-sign' | 'approximate-sign' | 'random-sign';
-  /** of `random-sign`: uniform in [0, 1), `[image][output][y][x]`, to be drawn anew before each step */
+  readonly activation: RealActivation;
+  /** of `random-...`: uniform in [0, 1), `[image][output][y][x]`, to be drawn anew before each step */
   readonly noise?: Float32Array;
 }
 
@@ -54,6 +59,8 @@ export interface RealTrainerOptions {
   readonly layers: readonly RealTrainingLayer[];
   readonly tensors: readonly RealTensor[];
   readonly loss: 'cross-entropy' | 'squared-hinge';
+  /** batch norm with powers of two for factors (Hubara, Courbariaux et al. 2016, algorithm 2) */
+  readonly hasShifts?: boolean;
   readonly batch: number;
   readonly threads: number;
   /** an instruction set of `realTrainingKernels()`; the fastest by default */
@@ -74,14 +81,7 @@ export interface RealStepResult {
   readonly seconds: RealStepTimes;
 }
 
-const ACTIVATIONS = [
-  'none',
-  'relu',
-  'sign',
-  'scaled-sign',
-  'approximate-sign',
-  'random-sign',
-] as const satisfies readonly RealTrainingLayer['activation'][];
+const ACTIVATIONS = ['none', 'relu', 'sign', 'scaled-sign', 'approximate-sign', 'decaying-sign'] as const;
 /** Numbers that the addon writes: loss, right answers, seconds. */
 const RESULTS = 6;
 
@@ -103,13 +103,20 @@ export class RealTrainer {
   /** Throws a config error where there is no addon, or the network is too large for this machine. */
   static create(options: RealTrainerOptions): RealTrainer {
     if (typeof addon === 'string') throw configError(`native training: ${addon}`);
-    const { input, shapes, layers, tensors, loss, batch, threads } = options;
+    const { input, shapes, layers, tensors, loss, hasShifts, batch, threads } = options;
     if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
       throw configError(
         `native training: expected threads as an integer of 1..${MOST_THREADS}, got ${threads}`,
       );
     const kernels = options.kernels ?? addon.realTrainingKernels()[0]!;
-    const activations = layers.map(({ activation }) => ACTIVATIONS.indexOf(activation));
+    const activations = layers.map(({ activation }) =>
+      (ACTIVATIONS as readonly string[]).indexOf(activation.replace('random-', '')),
+    );
+    const drawnBy = layers.map(({ activation, noise }) => {
+      if (!activation.startsWith('random-')) return new Float32Array();
+      if (!noise) throw configError(`native training: ${activation} without noise`);
+      return noise;
+    });
     try {
       const handle = addon.createRealTrainer(
         describeShapes(
@@ -117,13 +124,13 @@ export class RealTrainer {
           shapes,
           shapes.map(() => ({ hasIntegers: false, bound: 0 })),
         ),
-        Int32Array.of(batch, threads, loss === 'squared-hinge' ? 1 : 0, ...activations),
+        Int32Array.of(batch, threads, loss === 'squared-hinge' ? 1 : 0, hasShifts ? 1 : 0, ...activations),
         layers.flatMap(({ weights, gamma, beta, gradients: { weights: dw, gamma: dgamma, beta: dbeta } }) => [
           ...[weights, gamma, beta],
           ...[dw, dgamma, dbeta],
         ]),
         tensors.flatMap(({ value, first, second, gradient }) => [value, first, second, gradient]),
-        layers.flatMap(({ noise }) => noise ?? []),
+        drawnBy,
         Float32Array.from(tensors.flatMap(({ rateScale, isLatent }) => [rateScale, isLatent ? 1 : 0])),
         kernels,
         mostBytes(),
@@ -137,10 +144,18 @@ export class RealTrainer {
   /**
    * Forward, loss and backward on `batch` images `[height][width][channel]`, already prepared, in the background: the layers'
    * gradients and `statistics` are then those of the batch. Cross-entropy may have `targets`, probabilities of classes
-   * `[batch][classes]`, to learn in place of the labels. One call at a time, and nobody may touch the arrays meanwhile.
+   * `[batch][classes]`, to learn in place of the labels; `sharpness` is that of signs whose slope decays. One call at a time, and nobody may
+   * touch the arrays meanwhile.
    */
-  async step(pixels: Uint8Array, labels: Uint16Array, targets?: Float32Array): Promise<RealStepResult> {
-    await this.addon.realStep(this.handle, pixels, labels, true, this.results, this.all, targets);
+  async step(
+    pixels: Uint8Array,
+    labels: Uint16Array,
+    {
+      targets,
+      sharpness = 1,
+    }: { readonly targets?: Float32Array | undefined; readonly sharpness?: number } = {},
+  ): Promise<RealStepResult> {
+    await this.addon.realStep(this.handle, pixels, labels, true, this.results, this.all, targets, sharpness);
     const [loss, correct, prepare, forward, inputGradients, weightGradients] = this.results;
     return {
       loss: loss!,
@@ -157,7 +172,7 @@ export class RealTrainer {
   /** The forward pass of a step alone: `statistics` of these images. */
   async forward(pixels: Uint8Array): Promise<void> {
     const labels = new Uint16Array(this.options.batch);
-    await this.addon.realStep(this.handle, pixels, labels, false, this.results, this.all, undefined);
+    await this.addon.realStep(this.handle, pixels, labels, false, this.results, this.all, undefined, 1);
   }
 
   /** Adam on every tensor with its gradient; `rates` are Adam's, bias correction included. */

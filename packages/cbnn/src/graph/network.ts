@@ -11,7 +11,7 @@ import {
 } from './operations/batch-norm.js';
 import { convolution } from './operations/convolution.js';
 import { dense, flatten } from './operations/dense.js';
-import { approximateSign } from './operations/estimators.js';
+import { approximateSign, errorDecay } from './operations/estimators.js';
 import { normalizeToScaledSign, scaleSums } from './operations/input-scales.js';
 import { loss as lossOf } from './operations/losses.js';
 import { maxPool, type Unit } from './operations/pooling.js';
@@ -44,7 +44,12 @@ const activations: Readonly<Record<ActivationName, Activate>> = {
   sign: normalizeAndSign,
   'scaled-sign': normalizeToScaledSign,
   'approximate-sign': (...inputs) => normalizeAndSign(...inputs, { estimator: approximateSign }),
+  'decaying-sign': (...inputs) => normalizeAndSign(...inputs, { estimator: errorDecay }),
   'random-sign': (...inputs) => normalizeAndSign(...inputs, { atRandom: true }),
+  'random-approximate-sign': (...inputs) =>
+    normalizeAndSign(...inputs, { estimator: approximateSign, atRandom: true }),
+  'random-decaying-sign': (...inputs) =>
+    normalizeAndSign(...inputs, { estimator: errorDecay, atRandom: true }),
 };
 
 interface Forward {

@@ -7,6 +7,7 @@ import type { FirstLayer, Parameter, Plan, ScaleRole, TechniqueName } from '../n
 import { layerParameters, planShapes } from '../nn/plan.js';
 import type { Graph, Value } from './graph.js';
 import type { Normalization, Normalized } from './operations/batch-norm.js';
+import type { Slope } from './operations/estimators.js';
 import type { WithMagnitude } from './operations/input-scales.js';
 import { powerOfTwo } from './operations/powers-of-two.js';
 import { adam, type Optimizer } from './optimizer.js';
@@ -36,8 +37,8 @@ export type Activate = (
   normalization: Normalization,
 ) => Activated;
 
-/** Those that every trainer knows. */
-export type ActivationName = 'relu' | 'sign' | 'scaled-sign' | 'approximate-sign' | 'random-sign';
+/** Those that every trainer knows; signs may have a slope of their own, and be drawn at random. */
+export type ActivationName = 'relu' | 'scaled-sign' | `${'' | 'random-'}${'' | `${Slope}-`}sign`;
 
 export interface Technique {
   readonly name: TechniqueName;
@@ -85,7 +86,7 @@ export interface Technique {
   readonly integerSums: boolean;
   /**
    * the native step that trains it: in integers, where hidden weights and activations are bits and gradients pass as straight-through;
-   * in bfloat16, where its activations have names; null: the graph alone
+   * in bfloat16, where its activations have names; null: it trains nothing
    */
   readonly nativeStep: 'integers' | 'bfloat16' | null;
   /** the weights that the layer multiplies with, from its trained ones */

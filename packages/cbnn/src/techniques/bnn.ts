@@ -1,6 +1,5 @@
 import type { Graph, Value } from '../graph/graph.js';
-import { normalizeAndSign } from '../graph/operations/batch-norm.js';
-import { approximateSign, type Estimator } from '../graph/operations/estimators.js';
+import type { Estimator, Slope } from '../graph/operations/estimators.js';
 import { binarize, binarizeScaled } from '../graph/operations/quantizers.js';
 import type { LayerContext, Technique } from '../graph/technique.js';
 import { firstLayerWeights } from './first-layer.js';
@@ -9,9 +8,10 @@ import { firstLayerWeights } from './first-layer.js';
 export interface BinaryTraining {
   /** latent weights, before their sign is taken */
   readonly prepare?: (g: Graph, weights: Value, phase: LayerContext['phase']) => Value;
-  /** of the signs of weights, and of activations */
+  /** of the signs of weights; straight-through by default */
   readonly weightEstimator?: Estimator;
-  readonly activationEstimator?: Estimator;
+  /** of the signs of activations */
+  readonly activationSlope?: Slope;
   /** training multiplies with alpha * sign(w); what answers leaves alpha to batch norm */
   readonly scaled?: boolean;
   /** activations are drawn at random in training */
@@ -23,7 +23,7 @@ export interface BinaryTraining {
 
 /** Binary weights and activations; the first layer's weights are integers unless the plan says otherwise. */
 export function binaryNetwork(training: BinaryTraining = {}): Technique {
-  const { prepare, weightEstimator, activationEstimator: estimator, scaled, latentRate } = training;
+  const { prepare, weightEstimator, activationSlope, scaled, latentRate } = training;
   const { stochasticActivations = false, shiftNormalization, optimizers } = training;
   const bits = (g: Graph, weights: Value, phase: LayerContext['phase']): Value => {
     const prepared = prepare ? prepare(g, weights, phase) : weights;
@@ -42,7 +42,7 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
     weightBits: 1,
     binarySums: true,
     integerSums: true,
-    nativeStep: nativeStepOf(training),
+    nativeStep: Object.keys(training).length === 0 ? 'integers' : 'bfloat16',
     ...((scaled || stochasticActivations) && { answersOtherwise: true }),
     ...(scaled && { scalesInTraining: true }),
     ...(prepare && { packsQuantized: true }),
@@ -54,27 +54,10 @@ export function binaryNetwork(training: BinaryTraining = {}): Technique {
         ? bits(g, weights, phase)
         : firstLayerWeights(g, weights, plan, (_, latent) => bits(g, latent, phase)),
     activation({ phase }) {
-      const atRandom = stochasticActivations && phase === 'training';
-      if (!estimator && !atRandom) return 'sign';
-      if (!estimator) return 'random-sign';
-      if (estimator === approximateSign && !atRandom) return 'approximate-sign';
-      return (...inputs) => normalizeAndSign(...inputs, { estimator, atRandom });
+      const sign = activationSlope ? (`${activationSlope}-sign` as const) : 'sign';
+      return stochasticActivations && phase === 'training' ? `random-${sign}` : sign;
     },
   };
-}
-
-/** What is about weights alone, the step in bfloat16 leaves to graphs of them. */
-const OF_WEIGHTS = ['prepare', 'weightEstimator', 'scaled', 'optimizers', 'latentRate'];
-
-function nativeStepOf(training: BinaryTraining): Technique['nativeStep'] {
-  const keys = Object.keys(training);
-  if (keys.length === 0) return 'integers';
-  // Of the rest it knows one estimator, and signs drawn at random with the usual one.
-  const { activationEstimator: estimator } = training;
-  const known = [...OF_WEIGHTS, estimator ? 'activationEstimator' : 'stochasticActivations'];
-  return keys.every((key) => known.includes(key)) && (!estimator || estimator === approximateSign)
-    ? 'bfloat16'
-    : null;
 }
 
 export const bnn = binaryNetwork();

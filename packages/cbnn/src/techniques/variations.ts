@@ -3,7 +3,7 @@
  * once where they do not set the same thing.
  */
 import { configError } from '@cbnn/runtime';
-import { approximateSign, errorDecay } from '../graph/operations/estimators.js';
+import { errorDecay } from '../graph/operations/estimators.js';
 import { clampOutliers, standardize } from '../graph/operations/latent-weights.js';
 import { adam, bop, shiftAdaMax } from '../graph/optimizer.js';
 import type { Technique } from '../graph/technique.js';
@@ -56,12 +56,12 @@ export const variations: Readonly<Record<VariationName, Variation>> = {
     title: 'slopes of signs from flat to steep',
     source: 'error decay estimator, IR-Net: Qin et al. 2020',
     // Published with centred weights and a weight decay of 1e-4; here `centred-weights` adds the former, and there is no decay.
-    training: { weightEstimator: errorDecay, activationEstimator: errorDecay },
+    training: { weightEstimator: errorDecay, activationSlope: 'decaying' },
   },
   'approx-sign': {
     title: 'the slope of a piecewise quadratic sign',
     source: 'Bi-Real Net: Liu et al. 2018',
-    training: { activationEstimator: approximateSign },
+    training: { activationSlope: 'approximate' },
   },
   'channel-scales': {
     title: 'sums scaled by mean |w| of their channel in training',

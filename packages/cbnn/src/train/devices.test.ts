@@ -32,10 +32,10 @@ describe('the device', () => {
     const float = native && (await isNativeFastest({ technique: 'float' }));
     expect(await chooseDevice('auto', { technique: 'float' })).toBe(float ? 'native' : other);
     const notes: string[] = [];
-    const withEde = { technique: 'bnn', variations: ['ede'] } as const;
-    expect(await chooseDevice('auto', withEde, (note) => notes.push(note))).toBe(other);
+    const after = { technique: 'fixed-point' } as const;
+    expect(await chooseDevice('auto', after, (note) => notes.push(note))).toBe(other);
     expect(notes).toEqual([
-      `device native: technique bnn with ede has no native step; trained on ${other} instead`,
+      `device native: technique fixed-point has no native step; trained on ${other} instead`,
     ]);
     expect(await chooseDevice('cpu', { technique: 'bnn' })).toBe('cpu');
   });
@@ -49,8 +49,8 @@ describe('the device', () => {
   });
 
   it('named outright is that or an error', async () => {
-    await expect(chooseDevice('native', { technique: 'bnn', variations: ['ede'] })).rejects.toThrow(
-      'technique bnn with ede has no native step',
+    await expect(chooseDevice('native', { technique: 'fixed-point' })).rejects.toThrow(
+      'technique fixed-point has no native step',
     );
   });
 

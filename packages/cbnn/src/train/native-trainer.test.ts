@@ -328,8 +328,8 @@ describe.runIf(here)('the memory of the native step', () => {
 
 describe('what the native trainer refuses', () => {
   it('names the technique, or what is missing', async () => {
-    expect(await nativeTrainingRefusal({ technique: 'bnn', variations: ['ede'] })).toContain(
-      'technique bnn with ede has no native step',
+    expect(await nativeTrainingRefusal({ technique: 'fixed-point' })).toContain(
+      'technique fixed-point has no native step',
     );
     const refusal = await nativeTrainingRefusal({ technique: 'bnn' });
     if (here) expect(refusal).toBeNull();

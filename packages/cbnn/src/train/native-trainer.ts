@@ -31,9 +31,8 @@ type TrainingKernels = Pick<typeof import('@cbnn/native'), 'trainingKernels' | '
 
 /** Why the native step cannot train that here; null where it can. */
 export async function nativeTrainingRefusal(trained: Trained): Promise<string | null> {
-  const { technique, variations = [] } = trained;
   const { nativeStep } = techniqueOf(trained);
-  if (nativeStep === null) return `technique ${[technique, ...variations].join(' with ')} has no native step`;
+  if (nativeStep === null) return `technique ${trained.technique} has no native step`;
   const native = await nativePackage();
   if (!native) return NOT_HERE;
   const kernels = nativeStep === 'integers' ? native.trainingKernels() : native.realTrainingKernels();

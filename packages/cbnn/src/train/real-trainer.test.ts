@@ -5,7 +5,7 @@ import { nativePackage } from '../engines/packed-native.js';
 import { BATCH_NORM_EPSILON } from '../graph/operations/batch-norm.js';
 import { openDevice } from '../graph/session.js';
 import { writeInputPlanes } from '../nn/input-planes.js';
-import { type Plan, placeFactors, planShapes, type TechniqueName } from '../nn/plan.js';
+import { type Plan, placeFactors, planShapes, type TechniqueName, variationNames } from '../nn/plan.js';
 import type { TrainingState } from '../nn/state.js';
 import { Random } from '../random.js';
 import { techniques } from '../techniques/index.js';
@@ -107,6 +107,12 @@ const cases: [string, Plan][] = [
   [
     'bnn with centred-weights and approx-sign',
     planFor('bnn', { variations: ['centred-weights', 'approx-sign'] }),
+  ],
+  ['bnn with ede', planFor('bnn', { variations: ['ede'] })],
+  ['bnn with shift-batch-norm', planFor('bnn', { variations: ['shift-batch-norm'] })],
+  [
+    'bnn with stochastic-activations, ede and shift-batch-norm',
+    planFor('bnn', { variations: ['stochastic-activations', 'ede', 'shift-batch-norm'] }),
   ],
   ['bnn with channel-scales', planFor('bnn', { variations: ['channel-scales'] })],
   ['binary activations', planFor('binary-activations')],
@@ -238,6 +244,9 @@ describe.runIf(here)('what is begun on one trainer', () => {
   );
 });
 
-it.runIf(here)('can train float', async () => {
-  expect(await nativeTrainingRefusal({ technique: 'float' })).toBeNull();
+it.runIf(here)('can train every technique that trains at all, and every way to train a bnn', async () => {
+  for (const { name, afterTraining } of Object.values(techniques))
+    if (!afterTraining) expect(await nativeTrainingRefusal({ technique: name }), name).toBeNull();
+  for (const name of variationNames)
+    expect(await nativeTrainingRefusal({ technique: 'bnn', variations: [name] }), name).toBeNull();
 });

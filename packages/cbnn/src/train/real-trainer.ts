@@ -8,6 +8,7 @@ import { type Evaluator, evaluationFeeds, openEvaluator } from '../graph/evaluat
 import { Graph } from '../graph/graph.js';
 import { names } from '../graph/names.js';
 import { layerInputs } from '../graph/network.js';
+import { sharpnessAt } from '../graph/operations/estimators.js';
 import { type Device, type Feeds, openDevice } from '../graph/session.js';
 import { optimizerOf, parametersOf } from '../graph/technique.js';
 import { quantizerGradients, quantizerGraph, updateGraph, type WeightsGraph } from '../graph/weights.js';
@@ -48,7 +49,8 @@ export async function createRealTrainer(plan: Plan, options: StepOptions): Promi
 
     async step({ pixels, labels, targets }: ImageBatch, rates, step) {
       await quantize('training', step, rates.progress);
-      const { loss, correct } = await trainer.step(pixels, labels, targets);
+      const sharpness = sharpnessAt(rates.progress);
+      const { loss, correct } = await trainer.step(pixels, labels, { targets, sharpness });
       await passBack();
       await update({
         binary: optimizerOf(technique, 'binary').stepRate(rates.binary, step),
@@ -119,7 +121,8 @@ export async function layOutRealStep(plan: Plan, { batch, seed, threads, kernels
     throw internalError(`native training: ${technique.name} has activations of its own`);
   });
   // As the graph has them: of each layer whose signs are drawn, in their order.
-  const drawing = shapes.filter((_, k) => activations[k] === 'random-sign');
+  const isDrawn = (k: number) => activations[k]!.startsWith('random-');
+  const drawing = shapes.filter((_, k) => isDrawn(k));
   const noise = new StepNoise(
     drawing.map(({ index, pooled: { height, width, channels } }) => ({
       name: names.noise(index),
@@ -145,7 +148,7 @@ export async function layOutRealStep(plan: Plan, { batch, seed, threads, kernels
           beta: at(names.gradient(`layers.${k}.beta`)).data,
         },
         activation,
-        ...(activation === 'random-sign' && { noise: drawn[names.noise(k)]!.data as Float32Array }),
+        ...(isDrawn(k) && { noise: drawn[names.noise(k)]!.data as Float32Array }),
       };
     }),
     tensors: parameters
@@ -159,6 +162,7 @@ export async function layOutRealStep(plan: Plan, { batch, seed, threads, kernels
         rateScale,
       })),
     loss: plan.loss,
+    hasShifts: technique.shiftNormalization ?? false,
     batch,
     threads,
     ...(kernels !== undefined && { kernels }),

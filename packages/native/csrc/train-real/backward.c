@@ -17,7 +17,7 @@ static void finish_batch_norm(RealLayer *layer) {
     }
     layer->own.dbeta[c] = (float)first;
     layer->own.dgamma[c] = (float)(second * layer->inverse[c]);
-    const double inverse = layer->inverse[c], scale = (double)layer->own.gamma[c] * inverse;
+    const double inverse = layer->inverse[c], scale = (double)layer->factor[c] * inverse;
     layer->slope[c] = (float)scale;
     layer->curve[c] = (float)(-scale * inverse * inverse * second / count);
     layer->constant[c] = (float)(-scale * first / count);
@@ -67,7 +67,7 @@ static void input_gradient(const RealStep *step, const RealLayer *layer, int n, 
 /* Straight-through estimator, and what batch norm's gradient is made of, of one block. */
 static void estimate(const RealStep *step, const RealLayer *layer, int n, int block) {
   const size_t at = block_at(layer, n, block), to = ((size_t)n * layer->blocks + block) * BLOCK;
-  step->kernels->estimate(layer->dy + at, layer->p + at, layer->pixels, line_of(layer, block),
+  step->kernels->estimate(layer->dy + at, layer->p + at, layer->pixels, line_of(step, layer, block),
                           layer->dmagnitude ? layer->dmagnitude + (size_t)n * layer->pixels : 0, layer->first + to, layer->second + to);
 }
 

@@ -139,7 +139,7 @@ static int lay_layer(RealStep *step, size_t most, RealLayer *layer) {
   }
   TAKE(layer->first, layer->images * pitch);
   TAKE(layer->second, layer->images * pitch);
-  float **const vectors[] = {&layer->mean, &layer->variance, &layer->inverse, &layer->gain,
+  float **const vectors[] = {&layer->mean, &layer->variance, &layer->inverse, &layer->factor, &layer->gain,
                              &layer->offset, &layer->slope, &layer->curve, &layer->constant};
   for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) TAKE(*vectors[i], pitch);
 
@@ -191,7 +191,7 @@ static int lay_out(RealStep *step, const RealSpec *spec, size_t most) {
     RealLayer *layer = step->layer + k;
     layer->own = spec->arrays[k];
     layer->is_first = k == 0;
-    layer->activation = spec->activation[k];
+    layer->activation = spec->activation[k] == SIGN && layer->own.noise ? DRAWN_SIGN : spec->activation[k];
     set_shape(layer, k > 0 ? layer - 1 : 0, spec->model->layer + k, step->batch);
     done = lay_layer(step, most, layer);
   }
@@ -215,6 +215,7 @@ RealStep *build_real_step(const RealSpec *spec, const RealStepKernels *kernels, 
   step->is_sliced = model->is_sliced;
   step->slices = model->slices;
   step->is_hinge = spec->is_hinge;
+  step->has_shifts = spec->has_shifts;
   step->tensors = spec->tensors;
   *why = "it needs more memory than there is; use a smaller batch, or another device";
   if (lay_out(step, spec, most)) {

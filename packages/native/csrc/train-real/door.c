@@ -5,8 +5,8 @@
 #include <string.h>
 
 enum { LAYER_ARRAYS = 6, TENSOR_ARRAYS = 4, TENSOR_NUMBERS = 2 };
-/* Batch, threads, squared hinge; then the layers' activations. */
-enum { NUMBERS = 3 };
+/* Batch, threads, squared hinge, shift-based batch norm; then the layers' activations. */
+enum { NUMBERS = 4 };
 /* Loss, right answers, seconds. */
 enum { RESULTS = 2 + REAL_TIMES };
 
@@ -44,7 +44,7 @@ static napi_value kernel_names(napi_env env, napi_callback_info info) {
 /* Only the last layer hands on its batch norm as it is. */
 static int are_activations(const int32_t *activation, int layers) {
   for (int k = 0; k < layers - 1; k++)
-    if (activation[k] <= NO_ACTIVATION || activation[k] > RANDOM_SIGN) return 0;
+    if (activation[k] <= NO_ACTIVATION || activation[k] > DECAYING_SIGN) return 0;
   return activation[layers - 1] == NO_ACTIVATION;
 }
 
@@ -65,14 +65,20 @@ static int read_layers(napi_env env, napi_value arrays, const ModelSpec *model, 
   return 1;
 }
 
-/* One for each layer whose signs are drawn. */
+/* One a layer: of signs that are drawn what they are drawn by, else empty. */
 static int read_noises(napi_env env, napi_value arrays, const ModelSpec *model, const int32_t *number, LayerArrays *layer) {
-  uint32_t index = 0;
   for (int k = 0; k < model->layers; k++) {
     const LayerSpec *spec = model->layer + k;
     const size_t pixels = (size_t)spec->pooled_height * spec->pooled_width;
-    if (number[NUMBERS + k] == RANDOM_SIGN && !(layer[k].noise = floats_at(env, arrays, index++, number[0] * pixels * spec->outputs)))
-      return 0;
+    const int may_be_drawn = number[NUMBERS + k] != SCALED_SIGN && number[NUMBERS + k] >= SIGN;
+    size_t count = 0;
+    napi_value value;
+    if (napi_get_element(env, arrays, (uint32_t)k, &value) != napi_ok) return 0;
+    const float *noise = elements(env, value, napi_float32_array, &count);
+    if (!noise) return 0;
+    if (count == 0) continue;
+    if (!may_be_drawn || count != number[0] * pixels * spec->outputs) return 0;
+    layer[k].noise = noise;
   }
   return 1;
 }
@@ -119,7 +125,7 @@ static napi_value create(napi_env env, napi_callback_info info) {
       (layers = calloc((size_t)model.layers, sizeof *layers)) && read_layers(env, argument[2], &model, layers) &&
       read_noises(env, argument[4], &model, number, layers) &&
       read_tensors(env, argument[3], scale, tensors, tensor)) {
-    const RealSpec spec = {&model, number[0], number[1], number[2], number + NUMBERS, layers, tensors, tensor};
+    const RealSpec spec = {&model, number[0], number[1], number[2], number[3], number + NUMBERS, layers, tensors, tensor};
     handle->step = build_real_step(&spec, all_real_step_kernels[set], (size_t)most, &why);
     if (handle->step) handle->step->adam = fastest_adam();
   }
@@ -170,11 +176,12 @@ static napi_value begin(napi_env env, void (*work)(void *data), Background run, 
   return run_in_background(env, work, complete, task, kept, count);
 }
 
-/* realStep(handle, pixels, labels, learns, results, statistics, targets or nothing): a promise */
+/* realStep(handle, pixels, labels, learns, results, statistics, targets or nothing, sharpness): a promise */
 static napi_value step_later(napi_env env, napi_callback_info info) {
-  size_t count = 7, pixels = 0, labels = 0, results = 0, statistics = 0;
-  napi_value argument[7];
+  size_t count = 8, pixels = 0, labels = 0, results = 0, statistics = 0;
+  napi_value argument[8];
   bool learns = false;
+  double sharpness = 0;
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   Handle *handle = wrapped(env, argument[0], &handle_tag);
   if (!handle) return 0;
@@ -185,6 +192,7 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
   float *statistic = result ? elements(env, argument[5], napi_float32_array, &statistics) : 0;
   if (!statistic) return 0;
   napi_get_value_bool(env, argument[3], &learns);
+  napi_get_value_double(env, argument[7], &sharpness);
   size_t expected = 0;
   for (int k = 0; k < step->layers; k++) expected += 2 * (size_t)step->layer[k].outputs;
   if (pixels != (size_t)step->batch * step->height * step->width * step->channels || labels != (size_t)step->batch ||
@@ -198,6 +206,7 @@ static napi_value step_later(napi_env env, napi_callback_info info) {
   step->pixels = pixel;
   step->labels = label;
   step->targets = target;
+  step->sharpness = (float)sharpness;
   step->learns = learns;
   const napi_value kept[6] = {argument[0], argument[1], argument[2], argument[4], argument[5], argument[6]};
   return begin(env, execute_step, (Background){handle, result, statistic}, kept, target ? 6 : 5);

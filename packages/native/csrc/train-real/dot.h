@@ -68,6 +68,7 @@ static void NAME(tile_pairs)(float *sums, size_t stride, const Run *runs, int co
                           .tile_pairs = NAME(tile_pairs), \
                           .pool = NAME(pool),      \
                           .moments = NAME(moments), \
+                          .shifted_square = NAME(shifted_square), \
                           .magnitudes = NAME(magnitudes), \
                           .scale = NAME(scale),    \
                           .activate = NAME(activate), \

@@ -74,11 +74,11 @@ static void activate(const RealStep *step, int k, int n, int block) {
   uint16_t *x = next->x + next->x_start + n * next->x_image + block * BLOCK;
   /* A dense layer's pixels are images. */
   Noise noise = {0, layer->is_dense ? 1 : (size_t)layer->pixels, layer->is_dense ? (size_t)layer->outputs : 1};
-  const int is_drawn = layer->activation == RANDOM_SIGN && step->learns;
+  const int is_drawn = layer->own.noise && step->learns;
   for (int y = 0; y < layer->pooled_height; y++) {
     const size_t first = ((size_t)n * layer->outputs + block * BLOCK) * noise.channel + (size_t)y * layer->pooled_width;
     if (is_drawn) noise.at = layer->own.noise + first;
-    step->kernels->activate(p + (size_t)y * layer->pooled_width * BLOCK, layer->pooled_width, line_of(layer, block), noise,
+    step->kernels->activate(p + (size_t)y * layer->pooled_width * BLOCK, layer->pooled_width, line_of(step, layer, block), noise,
                             lanes_of(layer->outputs, block), x + y * next->x_row, next->x_pixel);
   }
 }
@@ -87,7 +87,7 @@ static void activate(const RealStep *step, int k, int n, int block) {
 static void measure(const RealStep *step, int k, int n) {
   const RealLayer *layer = step->layer + k;
   const size_t apart = (size_t)layer->pixels * BLOCK;
-  step->kernels->magnitudes(layer->p + block_at(layer, n, 0), layer->pixels, layer->blocks, apart, line_of(layer, 0),
+  step->kernels->magnitudes(layer->p + block_at(layer, n, 0), layer->pixels, layer->blocks, apart, line_of(step, layer, 0),
                             1.f / (float)layer->outputs, layer->magnitude + (size_t)n * layer->pixels);
 }
 
@@ -150,12 +150,20 @@ static void dense_task(void *context, int block, int thread) {
   add_up_block(step, step->layer + step->current, 0, block, thread);
 }
 
+static void shifted_task(void *context, int index, int thread) {
+  const RealStep *step = context;
+  const RealLayer *layer = step->layer + step->current;
+  (void)thread;
+  const int block = index % layer->blocks;
+  step->kernels->shifted_square(layer->p + (size_t)index * layer->pixels * BLOCK, layer->pixels, layer->mean + block * BLOCK,
+                                layer->second + (size_t)index * BLOCK);
+}
+
 /* Statistics of the batch, and what follows from them: docs/training-step.md 8.3. */
-static void normalize(const RealStep *step, RealLayer *layer) {
+static void normalize(RealStep *step, RealLayer *layer) {
   const double count = (double)layer->images * layer->pixels;
   const float share = 1.f / (float)layer->pixels;
   const int pitch = layer->blocks * BLOCK;
-  (void)step;
   for (int c = 0; c < layer->outputs; c++) {
     double sum = 0, square = 0;
     for (int n = 0; n < layer->images; n++) sum += layer->first[(size_t)n * pitch + c];
@@ -166,8 +174,20 @@ static void normalize(const RealStep *step, RealLayer *layer) {
     }
     layer->mean[c] = (float)mean;
     layer->variance[c] = (float)(square / count);
-    layer->inverse[c] = 1.f / sqrtf(layer->variance[c] + EPSILON);
-    const float scale = layer->own.gamma[c] * layer->inverse[c];
+  }
+  if (step->has_shifts) {
+    share_out(step, shifted_task, layer->images * layer->blocks);
+    for (int c = 0; c < layer->outputs; c++) {
+      double square = 0;
+      for (int n = 0; n < layer->images; n++) square += layer->second[(size_t)n * pitch + c];
+      layer->variance[c] = (float)(square / count);
+    }
+  }
+  for (int c = 0; c < layer->outputs; c++) {
+    const float inverse = 1.f / sqrtf(layer->variance[c] + EPSILON), gamma = layer->own.gamma[c];
+    layer->inverse[c] = step->has_shifts ? power_of_two(inverse) : inverse;
+    layer->factor[c] = step->has_shifts ? power_of_two(gamma) : gamma;
+    const float scale = layer->factor[c] * layer->inverse[c];
     const int is_sign = layer->activation == SIGN;
     layer->gain[c] = is_sign ? scale * SIGN_GAIN : scale;
     layer->offset[c] = is_sign ? layer->own.beta[c] * SIGN_GAIN + 1.f : layer->own.beta[c];

@@ -41,6 +41,18 @@ static void NAME(moments)(const float *p, int pixels, float share, float *sum, f
   }
 }
 
+static void NAME(shifted_square)(const float *p, int pixels, const float *mean, float *square) {
+  for (int lane = 0; lane < BLOCK; lane += LANES) {
+    Reals squares = {0};
+    for (int i = 0; i < pixels; i++) {
+      const Reals d = *(const UnalignedReals *)(p + i * BLOCK + lane) - *(const UnalignedReals *)(mean + lane);
+      const Ints bits = (Ints)d, size = ((bits & INT32_MAX) + UP_FROM_ROOT_OF_2) & EXPONENT;
+      squares += d * (Reals)(size | (bits & INT32_MIN));
+    }
+    *(UnalignedReals *)(square + lane) = squares;
+  }
+}
+
 INLINE uint16_t NAME(rounded)(float x) {
   uint32_t bits;
   memcpy(&bits, &x, 4);
@@ -99,8 +111,23 @@ static void NAME(scale)(float *z, const float *k, int pixels) {
     for (int i = 0; i < BLOCK; i++) z[i] *= k[n];
 }
 
+/* sharpness * max(1, 1 / sharpness) * (1 - tanh(sharpness y)^2), which is 4 e / (1 + e)^2 with e = exp(-2 |sharpness y|): docs/training-step.md 8.5. */
+INLINE Reals NAME(decaying_slope)(Reals y, float sharpness) {
+  static const float POLYNOMIAL[] = {1.5403530e-4f, 1.3333558e-3f, 9.6181291e-3f, 5.5504109e-2f, 2.4022651e-1f, 6.9314718e-1f};
+  const float height = sharpness > 1 ? sharpness : 1, NEAREST = 12582912.f, LEAST = -125.f;
+  Reals power = (Reals)((Ints)y & INT32_MAX) * sharpness * -2.8853901f;
+  const Ints fits = power > LEAST;
+  power = (Reals)(((Ints)power & fits) | ((Ints)(LEAST + (Reals){0}) & ~fits));
+  const Reals whole = (power + NEAREST) - NEAREST, part = power - whole;
+  Reals e = {0};
+  for (int i = 0; i < 6; i++) e = (e + POLYNOMIAL[i]) * part;
+  e = (e + 1.f) * (Reals)((__builtin_convertvector(whole, Ints) + 127) << 23);
+  const Reals other = e + 1.f;
+  return e * (4.f * height) / (other * other);
+}
+
 static void NAME(estimate)(float *dy, const float *p, int pixels, Line line, const float *dmagnitude, float *first, float *second) {
-  const float widest = line.activation == SIGN ? SIGN_GAIN : 1.f;
+  const float widest = line.activation == SIGN ? SIGN_GAIN : 1.f, sharpness = line.sharpness;
   for (int lane = 0; lane < BLOCK; lane += LANES) {
     const Reals mean = *(const UnalignedReals *)(line.mean + lane), gain = *(const UnalignedReals *)(line.gain + lane);
     const Reals offset = *(const UnalignedReals *)(line.offset + lane);
@@ -112,6 +139,9 @@ static void NAME(estimate)(float *dy, const float *p, int pixels, Line line, con
       if (line.activation == APPROXIMATE_SIGN) {
         const Reals slope = (1.f - (Reals)((Ints)y & INT32_MAX)) * 2.f;
         passed *= (Reals)((Ints)slope & (slope > 0));
+        *d = passed;
+      } else if (line.activation == DECAYING_SIGN) {
+        passed *= NAME(decaying_slope)(y, sharpness);
         *d = passed;
       } else if (line.activation != NO_ACTIVATION) {
         const Ints open = line.activation == RELU ? y > 0 : (y >= -widest) & (y <= widest);

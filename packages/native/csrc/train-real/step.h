@@ -16,13 +16,14 @@
 #define CBNN_REAL_STEP_H
 #include "../engine.h"
 #include "../train/shared.h"
+#include <string.h>
 
 /* Rows of a tile of sums; its lanes are a block. */
 enum { ROWS = 8 };
 enum { MOST_THREADS = 256 };
 /* SCALED_SIGN: sign, whose magnitudes scale the sums behind it: XNOR-Net's K. APPROXIMATE_SIGN: with the slope of a piecewise quadratic.
-   RANDOM_SIGN: drawn, while it learns. */
-enum { NO_ACTIVATION, RELU, SIGN, SCALED_SIGN, APPROXIMATE_SIGN, RANDOM_SIGN };
+   DECAYING_SIGN: with one that grows steep. SIGN and the last two may be drawn while they learn: DRAWN_SIGN is such a SIGN. */
+enum { NO_ACTIVATION, RELU, SIGN, SCALED_SIGN, APPROXIMATE_SIGN, DECAYING_SIGN, DRAWN_SIGN };
 
 /* `steps` steps of two products a sum: a[row], two values a step; b, pairs of values, BLOCK a step. */
 typedef struct {
@@ -35,6 +36,7 @@ typedef struct {
 typedef struct {
   const float *mean, *gain, *offset;
   int activation;
+  float sharpness; /* of DECAYING_SIGN */
 } Line;
 
 /* Of a row and block, uniform in [0, 1); null where nothing is drawn. */
@@ -67,6 +69,8 @@ typedef struct {
   void (*pool)(const float *z, int height, int width, int size, float *p, uint8_t *winner);
   /* The sum, and the sum of squares around sum * share. */
   void (*moments)(const float *p, int pixels, float share, float *sum, float *square);
+  /* The sum of d times d's power of two, with d = p - mean. */
+  void (*shifted_square)(const float *p, int pixels, const float *mean, float *square);
   /* Activations of a row, `pixel` values apart. */
   void (*activate)(const float *p, int count, Line line, Noise noise, int lanes, uint16_t *x, size_t pixel);
   /* Mean |y| of each pixel: blocks are `apart` values apart, those of the line behind one another. */
@@ -105,7 +109,7 @@ typedef struct {
 typedef struct {
   const float *weights, *gamma, *beta;
   float *dweights, *dgamma, *dbeta;
-  const float *noise; /* of RANDOM_SIGN: [image][output][pixel] */
+  const float *noise; /* of signs that are drawn: [image][output][pixel]; else null */
 } LayerArrays;
 
 typedef struct {
@@ -125,7 +129,7 @@ typedef struct {
   float *p, *dy;        /* [images][blocks][pixels][BLOCK] */
   uint8_t *winner;      /* which place of its window */
   float *first, *second; /* [images][blocks * BLOCK]: what is added up over pixels */
-  float *mean, *variance, *inverse, *gain, *offset;
+  float *mean, *variance, *inverse, *factor, *gain, *offset; /* factor: gamma, or its power of two */
   float *magnitude, *dmagnitude; /* [images][pixels], of SCALED_SIGN; else null */
   float *k, *dk;        /* [images][height][width], [images][blocks][height][width], behind SCALED_SIGN; else null */
 
@@ -164,7 +168,7 @@ typedef struct {
 typedef struct {
   const RealStepKernels *kernels;
   Adam adam;
-  int layers, batch, classes, threads, is_hinge;
+  int layers, batch, classes, threads, is_hinge, has_shifts;
   int height, width, channels, is_sliced, slices;
   SliceSpec *slice;
   RealLayer *layer;
@@ -179,6 +183,7 @@ typedef struct {
   const uint8_t *pixels;
   const uint16_t *labels;
   const float *targets; /* [batch][classes], or null */
+  float sharpness;
   float latent_rate, float_rate;
   float *scores; /* [batch][classes] */
   double loss;
@@ -191,7 +196,7 @@ typedef struct {
 
 typedef struct {
   const ModelSpec *model;
-  int batch, threads, is_hinge;
+  int batch, threads, is_hinge, has_shifts;
   const int32_t *activation; /* [layers] */
   const LayerArrays *arrays; /* [layers] */
   int tensors;
@@ -226,8 +231,18 @@ static inline int lanes_of(int channels, int block) { return channels - block * 
 static inline size_t block_at(const RealLayer *layer, int image, int block) {
   return ((size_t)image * layer->blocks + block) * layer->pixels * BLOCK;
 }
-static inline Line line_of(const RealLayer *layer, int block) {
-  return (Line){layer->mean + block * BLOCK, layer->gain + block * BLOCK, layer->offset + block * BLOCK, layer->activation};
+static inline Line line_of(const RealStep *step, const RealLayer *layer, int block) {
+  const int at = block * BLOCK;
+  return (Line){layer->mean + at, layer->gain + at, layer->offset + at, layer->activation, step->sharpness};
+}
+/* The nearest power of two, by the logarithm: bits of a float to bits of one; sqrt(2) lies between 0x3fb504f3 and the next. 0 stays. */
+enum { UP_FROM_ROOT_OF_2 = 0x3f800000 - 0x3f3504f4, EXPONENT = 0x7f800000 };
+static inline float power_of_two(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, 4);
+  bits = (((bits & INT32_MAX) + UP_FROM_ROOT_OF_2) & EXPONENT) | (bits & 0x80000000);
+  memcpy(&x, &bits, 4);
+  return x;
 }
 
 #endif

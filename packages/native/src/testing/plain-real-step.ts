@@ -53,6 +53,8 @@ interface Trace {
   readonly mean: Float32Array;
   readonly variance: Float32Array;
   readonly inverse: number[];
+  /** gamma, or its power of two */
+  readonly factor: number[];
   readonly gain: number[];
   readonly offset: number[];
   /** of the sums before pooling, `[image][y][x]`; null where they are not scaled */
@@ -71,7 +73,7 @@ export function plainRealStep(
   options: RealTrainerOptions,
   pixels: Uint8Array,
   labels: ArrayLike<number>,
-  targets?: Float32Array,
+  { targets, sharpness = 1 }: { readonly targets?: Float32Array; readonly sharpness?: number } = {},
 ): PlainRealResult {
   const { shapes, layers } = options;
   const traces: Trace[] = [];
@@ -90,7 +92,7 @@ export function plainRealStep(
   let dmagnitude: Float64Array | null = null;
   for (let k = shapes.length - 1; k >= 0; k--) {
     const trace = traces[k]!;
-    const ofScaled = sumGradient(options, k, trace, dy, dmagnitude);
+    const ofScaled = sumGradient(options, k, trace, dy, dmagnitude, f(sharpness));
     const dz = ofScaled.map((d, i) =>
       bfloat16(trace.k ? f(d * trace.k[Math.floor(i / trace.layer.outputs)]!) : d),
     );
@@ -108,13 +110,14 @@ function sumGradient(
   trace: Trace,
   handed: Float64Array,
   dmagnitude: Float64Array | null,
+  sharpness: number,
 ): Float64Array {
-  const { layer, p, mean, inverse } = trace;
+  const { layer, p, mean, inverse, factor } = trace;
   const { outputs, pooled, images } = layer;
   const area = pooled.height * pooled.width;
   const passed = handed.map((d, i) => {
     const y = valueAt(trace, i, p[i]!);
-    const open = passedOn(options, k, y, d);
+    const open = passedOn(options, k, y, d, sharpness);
     return dmagnitude ? f(open + (Math.sign(y) * dmagnitude[Math.floor(i / outputs)]! || 0)) : open;
   });
   const dz = new Float64Array(images * layer.height * layer.width * outputs);
@@ -130,10 +133,10 @@ function sumGradient(
       first += sum;
       second += product;
     }
-    const { gamma, gradients } = options.layers[k]!;
+    const { gradients } = options.layers[k]!;
     gradients.beta[c] = f(first);
     gradients.gamma[c] = f(second * inverse[c]!);
-    const scale = gamma[c]! * inverse[c]!;
+    const scale = factor[c]! * inverse[c]!;
     const slope = f(scale);
     const curve = f((-scale * inverse[c]! * inverse[c]! * second) / (images * area));
     const constant = f((-scale * first) / (images * area));
@@ -188,7 +191,7 @@ function placeOf({ pooled, pool, height, width }: Layer, i: number, j: number): 
 const addPair = (sum: number, first: number, second: number): number => f(f(sum + second) + first);
 
 function forward(
-  { layers, batch }: RealTrainerOptions,
+  { layers, batch, hasShifts }: RealTrainerOptions,
   shape: KernelShape,
   x: Float64Array,
   magnitudes: Float64Array | null,
@@ -247,12 +250,15 @@ function forward(
     }
     mean[c] = f(centre);
     variance[c] = f(square / (images * area));
+    if (hasShifts) variance[c] = f(shiftedSquare(p, outputs, c, mean[c]!, area) / (images * area));
   }
-  const inverse = Array.from(variance, (value) => f(1 / f(Math.sqrt(f(value + EPSILON)))));
-  const scale = inverse.map((value, c) => f(gamma[c]! * value));
+  const rounded = (value: number) => (hasShifts ? powerOfTwo(value) : value);
+  const inverse = Array.from(variance, (value) => rounded(f(1 / f(Math.sqrt(f(value + EPSILON))))));
+  const factor = Array.from(gamma, rounded);
+  const scale = inverse.map((value, c) => f(factor[c]! * value));
   const isSign = activation === 'sign';
   return {
-    ...{ layer, x, q, p, winner, mean, variance, inverse, k },
+    ...{ layer, x, q, p, winner, mean, variance, inverse, factor, k },
     gain: isSign ? scale.map((value) => f(value * GAIN)) : scale,
     offset: Array.from(beta, (value) => (isSign ? f(f(value * GAIN) + 1) : value)),
   };
@@ -267,7 +273,7 @@ function valueAt({ layer, mean, gain, offset }: Trace, i: number, p: number): nu
 /** Of the value at `i` in `[image][y][x][output]`. */
 function activation({ layers }: RealTrainerOptions, shape: KernelShape, i: number, value: number): number {
   const { activation, noise } = layers[shape.index]!;
-  if (activation === 'random-sign') {
+  if (activation.startsWith('random-')) {
     const [outputs, area] = [shape.output.channels, shape.pooled.height * shape.pooled.width];
     const [pixel, c] = [Math.floor(i / outputs), i % outputs];
     const [n, at] = [Math.floor(pixel / area), pixel % area];
@@ -277,12 +283,53 @@ function activation({ layers }: RealTrainerOptions, shape: KernelShape, i: numbe
 }
 
 /** What the activation passes on of the gradient d. */
-function passedOn({ layers }: RealTrainerOptions, k: number, value: number, d: number): number {
+function passedOn(
+  { layers }: RealTrainerOptions,
+  k: number,
+  value: number,
+  d: number,
+  sharpness: number,
+): number {
   const { activation } = layers[k]!;
-  if (activation === 'approximate-sign') return f(d * Math.max(0, f(f(1 - Math.abs(value)) * 2)));
+  if (activation.endsWith('decaying-sign')) return f(d * decayingSlope(value, sharpness));
+  if (activation.endsWith('approximate-sign')) return f(d * Math.max(0, f(f(1 - Math.abs(value)) * 2)));
   if (activation === 'none') return d;
   const isOpen = activation === 'relu' ? value > 0 : Math.abs(value) <= (activation === 'sign' ? GAIN : 1);
   return isOpen ? d : 0;
+}
+
+/** Of 2^part, |part| <= 1/2, from the sixth power down to the first: (log 2)^n / n!. */
+const POLYNOMIAL = [1.540353e-4, 1.3333558e-3, 9.6181291e-3, 5.5504109e-2, 2.4022651e-1, 6.9314718e-1];
+
+/** max(t, 1) (1 - tanh(t y)^2) = max(t, 1) * 4 e / (1 + e)^2, with e = exp(-2 |t y|). */
+function decayingSlope(y: number, sharpness: number): number {
+  const power = Math.max(-125, f(f(Math.abs(y) * sharpness) * Math.fround(-2.8853901)));
+  const whole = f(f(power + 12582912) - 12582912);
+  const part = f(power - whole);
+  const series = POLYNOMIAL.reduce((sum, factor) => f(f(sum + Math.fround(factor)) * part), 0);
+  const e = f(f(series + 1) * 2 ** whole);
+  return f(f(e * f(4 * Math.max(sharpness, 1))) / f(f(e + 1) * f(e + 1)));
+}
+
+/** The nearest by the logarithm: bits of a float to bits of one; sqrt(2) lies between 0x3fb504f3 and the next. 0 stays. */
+function powerOfTwo(value: number): number {
+  single[0] = Math.abs(value);
+  bits[0] = (bits[0]! + 0x3f800000 - 0x3f3504f4) & 0x7f800000;
+  return value < 0 ? -single[0] : single[0];
+}
+
+/** Of channel c: sum of d times its power of two, d = p - mean; images in f32, then in double precision. */
+function shiftedSquare(p: Float64Array, outputs: number, c: number, mean: number, area: number): number {
+  let total = 0;
+  for (let first = c; first < p.length; first += area * outputs) {
+    let square = 0;
+    for (let at = first; at < first + area * outputs; at += outputs) {
+      const d = f(p[at]! - mean);
+      square = f(square + f(d * powerOfTwo(d)));
+    }
+    total += square;
+  }
+  return total;
 }
 
 /** Values added up in the lanes of blocks, in order of blocks; lanes by halves. */

@@ -7,6 +7,9 @@ import type { Graph, Value } from '../graph.js';
 /** y, as it was before sign -> the factor that the gradient is multiplied with, of the same shape. */
 export type Estimator = (g: Graph, y: Value) => Value;
 
+/** Those that a trainer without a graph knows, beside the straight-through one: `approximateSign` and `errorDecay`. */
+export type Slope = 'approximate' | 'decaying';
+
 /** 1 where |y| <= 1, else 0 (Courbariaux et al. 2016): the straight-through estimator. */
 export const straightThrough: Estimator = (g, y) =>
   g.toFloat(g.node('LessOrEqual', [g.node('Abs', [y], y.shape), g.scalar(1)], y.shape, {}, 'bool'));
@@ -18,6 +21,9 @@ export const approximateSign: Estimator = (g, y) =>
 /** Sharpness t at the beginning and at the end. */
 const EDE_FROM = 0.1;
 const EDE_TO = 10;
+
+/** t of `errorDecay` where training has come to `progress`, 0..1. */
+export const sharpnessAt = (progress: number): number => EDE_FROM * (EDE_TO / EDE_FROM) ** progress;
 
 /**
  * k t (1 - tanh(t y)^2) with k = max(1 / t, 1), t growing exponentially from 0.1 to 10: from the identity towards sign (error
