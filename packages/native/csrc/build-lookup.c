@@ -55,9 +55,10 @@ static int best_geometry(const LayerSpec *spec, int vector_bytes, Geometry *best
   return found;
 }
 
-int fits_lookup(const LayerSpec *spec, int vector_bytes) {
+size_t lookup_positions(const LayerSpec *spec, int vector_bytes) {
   Geometry g;
-  return !spec->is_dense && spec->fan_in < UINT16_MAX && best_geometry(spec, vector_bytes, &g);
+  const int fits = vector_bytes > 0 && !spec->is_dense && spec->fan_in < UINT16_MAX && best_geometry(spec, vector_bytes, &g);
+  return fits ? (size_t)g.tiles * g.tile : 0;
 }
 
 /* Positions of a tile in the order of the sums: even and odd bytes of each vector, low nibbles, then high ones. */
@@ -67,58 +68,53 @@ static int place_of_sum(int i, int tile, int vector_bytes) {
   return (quarter >= 2 ? tile / 2 : 0) + v * vector_bytes + 2 * lane + quarter % 2;
 }
 
-#define TAKE(size) take(&engine->allocations, &engine->bytes, most, size)
+#define TAKE(field, count) (done = done && ((field) = take(owner, bytes, most, (count) * sizeof *(field))))
 
-int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in, int vector_bytes) {
-  LookupLayer *lookup = &layer->lookup;
+int lay_lookup(Allocation **owner, size_t *bytes, size_t most, LookupLayer *lookup, LookupSizes *sizes, const LayerSpec *spec,
+               int vector_bytes) {
   Geometry g;
   if (!best_geometry(spec, vector_bytes, &g)) return 0;
   const int kernel = spec->kernel, taps = kernel * kernel, channels = spec->input_channels;
   const int pad = spec->pad_start + spec->pad_end;
   lookup->outputs = spec->outputs;
   lookup->blocks = blocks_of(spec->outputs);
+  lookup->kernel = kernel;
+  lookup->channels = channels;
   lookup->groups = (channels + GROUP - 1) / GROUP;
   lookup->rows = spec->input_height + pad;
   lookup->columns = spec->input_width + pad;
-  lookup->words = in->words;
+  lookup->words = (channels + 63) / 64;
   lookup->copies = g.copies;
   lookup->pitch = g.pitch;
   lookup->reach = g.reach;
   lookup->tile = g.tile;
   lookup->tiles = g.tiles;
   lookup->entry_bytes = g.entry_bytes;
-  const size_t positions = (size_t)g.tiles * g.tile;
   /* The last tile's tables reach behind the map. */
-  const size_t rows_end = (size_t)lookup->rows * g.pitch;
+  const size_t rows_end = (size_t)lookup->rows * g.pitch, positions = (size_t)g.tiles * g.tile;
   const size_t tiles_end = positions - g.tile / 2 + g.reach;
   lookup->copy_stride = (rows_end > tiles_end ? rows_end : tiles_end) + vector_bytes;
   lookup->group_stride = g.copies * lookup->copy_stride;
+  lookup->byte_stride = (size_t)lookup->rows * lookup->columns + vector_bytes + 8;
 
-  int most_groups = pass_bytes() / (PATTERNS * g.entry_bytes);
+  int done = 1, most_groups = pass_bytes() / (PATTERNS * g.entry_bytes);
   if (most_groups > LOOKUPS / taps) most_groups = LOOKUPS / taps;
   if (most_groups < 1) most_groups = 1;
   lookup->passes = (lookup->groups + most_groups - 1) / most_groups;
-  lookup->pass = TAKE(lookup->passes * sizeof *lookup->pass);
-  if (!lookup->pass) return 0;
+  TAKE(lookup->pass, lookup->passes);
   size_t lookups = 0;
-  for (int p = 0; p < lookup->passes; p++) {
+  for (int p = 0; done && p < lookup->passes; p++) {
     LookupPass *pass = lookup->pass + p;
     pass->first = (int)((int64_t)p * lookup->groups / lookup->passes);
     pass->groups = (int)((p + 1ll) * lookup->groups / lookup->passes) - pass->first;
+    /* Entries are added by threes; those that are filled up with are nothing. */
     pass->lookups = (pass->groups * taps + 2) / 3 * 3;
     lookups += pass->lookups;
   }
-  lookup->inside = TAKE(lookup->group_stride);
-  lookup->neutral = TAKE(lookup->groups);
-  lookup->indices = TAKE(lookups * spec->outputs * sizeof(uint16_t));
-  lookup->starts = TAKE(2 * positions * sizeof(uint16_t));
-  lookup->start_of = TAKE(spec->outputs);
-  lookup->limits = TAKE(spec->outputs * sizeof(uint16_t));
-  lookup->to = TAKE(positions * sizeof(int32_t));
-  if (!lookup->inside || !lookup->neutral || !lookup->indices || !lookup->starts || !lookup->start_of ||
-      !lookup->limits || !lookup->to)
-    return 0;
-
+  TAKE(lookup->inside, lookup->group_stride);
+  TAKE(lookup->neutral, lookup->groups);
+  TAKE(lookup->indices, lookups * spec->outputs);
+  if (!done) return 0;
   for (int copy = 0; copy < g.copies; copy++)
     for (int y = 0; y < spec->input_height; y++)
       for (int x = 0; x < spec->input_width; x++) {
@@ -130,33 +126,66 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
     const int from = group * GROUP, to = from + GROUP < channels ? from + GROUP : channels;
     lookup->neutral[group] = (uint8_t)(to / 2 - from / 2);
   }
+  const LookupSizes own = {lookup->words * 8 * lookup->byte_stride, lookup->groups * lookup->group_stride,
+                           (size_t)lookup->blocks * BLOCK * g.tile * sizeof(uint16_t)};
+  if (own.bytes > sizes->bytes) sizes->bytes = own.bytes;
+  if (own.planes > sizes->planes) sizes->planes = own.planes;
+  if (own.sums > sizes->sums) sizes->sums = own.sums;
+  return 1;
+}
 
-  uint16_t *index = lookup->indices;
+int take_lookup_space(Allocation **owner, size_t *bytes, size_t most, const LookupSizes *sizes, LookupSpace *space) {
+  int done = 1;
+  if (sizes->planes == 0) return 1;
+  TAKE(space->bytes, sizes->bytes);
+  TAKE(space->line, sizes->bytes);
+  TAKE(space->planes, sizes->planes);
+  TAKE(space->tables, (size_t)UINT16_MAX + 1);
+  return done && (space->sums = take(owner, bytes, most, sizes->sums));
+}
+
+void set_lookups(LookupLayer *lookup, int output, int tap, const uint64_t *bits) {
+  const int kernel = lookup->kernel, taps = kernel * kernel, ky = tap / kernel, kx = tap % kernel;
+  const int offset = lookup->copies == 1 ? ky * lookup->pitch + kx : kx * lookup->reach + ky * lookup->pitch;
+  uint16_t *of_pass = lookup->indices;
   for (int p = 0; p < lookup->passes; p++) {
     const LookupPass *pass = lookup->pass + p;
-    for (int begin = 0; begin < pass->lookups; begin += LOOKUPS)
-      for (int o = 0; o < spec->outputs; o++)
-        for (int i = begin; i < pass->lookups && i < begin + LOOKUPS; i++) {
-          const int group = i / taps, tap = i % taps;
-          if (group >= pass->groups) {
-            *index++ = 0;
-            continue;
-          }
-          const uint8_t *row = row_of(spec, o);
-          int pattern = 0;
-          for (int j = 0; j < GROUP; j++) {
-            const int c = (pass->first + group) * GROUP + j;
-            if (c < channels) pattern |= bit_of(row, (size_t)tap * channels + c) << j;
-          }
-          const int ky = tap / kernel, kx = tap % kernel;
-          const int offset = g.copies == 1 ? ky * g.pitch + kx : kx * g.reach + ky * g.pitch;
-          *index++ = (uint16_t)(LOOKUP_NOTHING + (group * PATTERNS + pattern) * g.entry_bytes + offset);
-        }
+    for (int group = 0; group < pass->groups; group++) {
+      const int c = (pass->first + group) * GROUP, shift = c % 64, i = group * taps + tap, part = i / LOOKUPS * LOOKUPS;
+      uint64_t pattern = bits[c / 64] >> shift;
+      if (shift > 64 - GROUP && c / 64 + 1 < lookup->words) pattern |= bits[c / 64 + 1] << (64 - shift);
+      const int count = pass->lookups - part < LOOKUPS ? pass->lookups - part : LOOKUPS;
+      of_pass[(size_t)part * lookup->outputs + (size_t)output * count + (i - part)] =
+          (uint16_t)(LOOKUP_NOTHING + (group * PATTERNS + (int)(pattern % PATTERNS)) * lookup->entry_bytes + offset);
+    }
+    of_pass += (size_t)pass->lookups * lookup->outputs;
   }
+}
+
+int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in, int vector_bytes) {
+  LookupLayer *lookup = &layer->lookup;
+  Allocation **owner = &engine->allocations;
+  size_t *bytes = &engine->bytes;
+  if (!lay_lookup(owner, bytes, most, lookup, &engine->lookup, spec, vector_bytes)) return 0;
+  const int kernel = spec->kernel, taps = kernel * kernel, channels = spec->input_channels;
+  const size_t positions = (size_t)lookup->tiles * lookup->tile;
+  int done = 1;
+  TAKE(lookup->starts, 2 * positions);
+  TAKE(lookup->start_of, spec->outputs);
+  TAKE(lookup->limits, spec->outputs);
+  TAKE(lookup->to, positions);
+  if (!done) return 0;
+  uint64_t words[lookup->words];
+  for (int o = 0; o < spec->outputs; o++)
+    for (int tap = 0; tap < taps; tap++) {
+      for (int w = 0; w < lookup->words; w++) words[w] = 0;
+      for (int c = 0; c < channels; c++) words[c / 64] |= (uint64_t)bit_of(row_of(spec, o), (size_t)tap * channels + c) << (c % 64);
+      set_lookups(lookup, o, tap, words);
+    }
 
   for (size_t i = 0; i < positions; i++) {
-    const int position = (int)(i / g.tile * g.tile) + place_of_sum((int)(i % g.tile), g.tile, vector_bytes);
-    const int y = position / g.pitch - spec->pad_start, x = position % g.pitch - spec->pad_start;
+    const int position = (int)(i / lookup->tile * lookup->tile) + place_of_sum((int)(i % lookup->tile), lookup->tile, vector_bytes);
+    const int y = position / lookup->pitch - spec->pad_start, x = position % lookup->pitch - spec->pad_start;
     if (channels % 2 == 0) break;
     const int top = y < 0 ? 0 : y, bottom = y + kernel > spec->input_height ? spec->input_height : y + kernel;
     const int left = x < 0 ? 0 : x, right = x + kernel > spec->input_width ? spec->input_width : x + kernel;
@@ -174,14 +203,7 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
     /* Places are in the units of the input's words; here it is positions. */
     const uint32_t word = layer->places[i].from;
     const int y = (int)(word / in->row_stride), x = (int)(word % in->row_stride) / in->words;
-    lookup->to[(size_t)y * g.pitch + x] = (int32_t)layer->places[i].to;
+    lookup->to[(size_t)y * lookup->pitch + x] = (int32_t)layer->places[i].to;
   }
-  lookup->byte_stride = (size_t)lookup->rows * lookup->columns + vector_bytes + 8;
-  const size_t bytes = lookup->words * 8 * lookup->byte_stride;
-  if (bytes > engine->lookup_bytes) engine->lookup_bytes = bytes;
-  const size_t planes = lookup->groups * lookup->group_stride;
-  const size_t sums = (size_t)spec->outputs * g.tile * sizeof(uint16_t);
-  if (planes > engine->lookup_planes) engine->lookup_planes = planes;
-  if (sums > engine->lookup_sums) engine->lookup_sums = sums;
   return 1;
 }

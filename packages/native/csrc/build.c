@@ -274,7 +274,7 @@ static int build_layer(Engine *engine, size_t most, const ModelSpec *model, int 
   layer->out = map_behind(model, k);
   const Map *in = k > 0 ? &engine->layer[k - 1].out : 0;
   const int vector_bytes = engine->kernels->lookup_bytes;
-  layer->kind = k > 0 && vector_bytes > 0 && fits_lookup(spec, vector_bytes) ? LOOKUP : BITS;
+  layer->kind = k > 0 && lookup_positions(spec, vector_bytes) > 0 ? LOOKUP : BITS;
   int done;
   if (k == 0) done = build_first(engine, most, model, layer, spec);
   else if (layer->kind == BITS) done = build_bits(engine, most, layer, spec, in);

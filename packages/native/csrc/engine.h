@@ -105,7 +105,8 @@ typedef struct {
   int border_rows, border_columns, border_before; /* of the first layer's indices or values */
   int layers;
   Layer *layer;
-  size_t unpooled_words, sums, lookup_bytes, lookup_planes, lookup_sums;
+  size_t unpooled_words, sums;
+  LookupSizes lookup;
   Allocation *allocations;
   size_t bytes, most; /* with one workspace */
 } Engine;
@@ -145,15 +146,21 @@ void read_bits(const Engine *engine, const Workspace *workspace, int k, uint8_t 
  */
 int measure_layers(const Engine *engine, Workspace *workspace, int rounds, double *out);
 
-/* Whether a convolution of bits can be looked up; lays it out, its places being known. */
-int fits_lookup(const LayerSpec *spec, int vector_bytes);
-int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in, int vector_bytes);
-
 /* Zeroed memory on cache lines, freed with its owner; null beyond `most` in all. */
 struct Allocation {
   Allocation *next;
 };
 void *take(Allocation **owner, size_t *bytes, size_t most, size_t size);
 void free_all(Allocation *first);
+
+/* Positions at which a convolution of bits would be looked up, by vectors of so many bytes; 0 where it cannot be. */
+size_t lookup_positions(const LayerSpec *spec, int vector_bytes);
+/* Of such a convolution what needs no weights, and what an output's weights at a tap, words of bits, add to it. */
+int lay_lookup(Allocation **owner, size_t *bytes, size_t most, LookupLayer *lookup, LookupSizes *sizes, const LayerSpec *spec,
+               int vector_bytes);
+void set_lookups(LookupLayer *lookup, int output, int tap, const uint64_t *bits);
+/* All of it, for an engine whose layer has its places. */
+int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in, int vector_bytes);
+int take_lookup_space(Allocation **owner, size_t *bytes, size_t most, const LookupSizes *sizes, LookupSpace *space);
 
 #endif

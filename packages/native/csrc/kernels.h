@@ -25,10 +25,10 @@
 #ifdef LOOKS_UP
 #include "lookup.h"
 #define LOOKUP_BYTES VECTOR_BYTES
-#define LOOKUPS_HERE NAME(lookups)
+#define LOOKUPS_HERE NAME(lookups), NAME(lookup_counts)
 #else
 #define LOOKUP_BYTES 0
-#define LOOKUPS_HERE 0
+#define LOOKUPS_HERE 0, 0
 #endif
 
 /* With a trip count known before inlining, or Clang does not unroll it. */

@@ -64,6 +64,7 @@ typedef struct {
 
 typedef struct {
   int outputs, blocks;
+  int kernel, channels;
   int rows, columns, words; /* of the padded input */
   int groups, copies, pitch;
   int tile, tiles;          /* positions of a tile */
@@ -76,6 +77,7 @@ typedef struct {
   int passes;
   LookupPass *pass;
   uint16_t *indices;        /* of each pass: [outputs][lookups], in parts of LOOKUPS */
+  /* engines alone: from sums to bits */
   uint16_t *starts;         /* [2][tiles * tile], in the order of the sums */
   uint8_t *start_of;        /* [outputs]: which of the two */
   uint16_t *limits;         /* [outputs]: the bit is sum < limit */
@@ -88,6 +90,11 @@ typedef struct {
   void *sums;
 } LookupSpace;
 
+/* Bytes of them, of the largest of some layers. */
+typedef struct {
+  size_t bytes, planes, sums;
+} LookupSizes;
+
 /* The same functions for every instruction set: kernels-*.c. */
 typedef struct {
   const char *name;
@@ -97,6 +104,8 @@ typedef struct {
   /* bytes of the vectors of `lookups`; 0 where counting is faster for convolutions */
   int lookup_bytes;
   void (*lookups)(const LookupLayer *, const uint64_t *in, LookupSpace *, uint32_t *out);
+  /* For training: out[block][position][BLOCK], mismatches at every position. */
+  void (*lookup_counts)(const LookupLayer *, const uint64_t *in, LookupSpace *, uint16_t *out);
   /* out[place.to * BLOCK + output]: mismatches */
   void (*mismatches)(const BitLayer *, const Place *, int places, const uint64_t *in, int32_t *out);
   /* `in`: byte offsets of table entries. Sums of tables16 are taken modulo 2^16: only the whole sum has to fit. */

@@ -207,6 +207,21 @@ static inline __attribute__((always_inline)) void NAME(give_bits)(const LookupLa
   }
 }
 
+/* Adds all that a tile's positions look up to its sums. */
+static inline __attribute__((always_inline)) void NAME(add_tile)(const LookupLayer *layer, LookupSpace *space, size_t start,
+                                                                 Shorts *sums, int vectors) {
+  const uint16_t *index = layer->indices;
+  for (int p = 0; p < layer->passes; p++) {
+    const LookupPass *pass = layer->pass + p;
+    NAME(fill_tables)(layer, space->planes, pass->first, pass->groups, start, space->tables + LOOKUP_NOTHING);
+    for (int begin = 0; begin < pass->lookups; begin += LOOKUPS) {
+      const int count = pass->lookups - begin < LOOKUPS ? pass->lookups - begin : LOOKUPS;
+      NAME(add_entries)(index, count, layer->outputs, space->tables, sums, vectors);
+      index += (size_t)count * layer->outputs;
+    }
+  }
+}
+
 static inline __attribute__((always_inline)) void NAME(lookup_tiles)(const LookupLayer *layer, LookupSpace *space,
                                                                      uint32_t *out, int vectors) {
   Shorts *sums = (Shorts *)space->sums;
@@ -217,16 +232,7 @@ static inline __attribute__((always_inline)) void NAME(lookup_tiles)(const Looku
     for (int o = 0; o < layer->outputs; o++)
       memcpy(sums + o * tile_shorts, layer->starts + (layer->start_of[o] ? positions : 0) + start,
              tile_shorts * sizeof(Shorts));
-    const uint16_t *index = layer->indices;
-    for (int p = 0; p < layer->passes; p++) {
-      const LookupPass *pass = layer->pass + p;
-      NAME(fill_tables)(layer, space->planes, pass->first, pass->groups, start, space->tables + LOOKUP_NOTHING);
-      for (int begin = 0; begin < pass->lookups; begin += LOOKUPS) {
-        const int count = pass->lookups - begin < LOOKUPS ? pass->lookups - begin : LOOKUPS;
-        NAME(add_entries)(index, count, layer->outputs, space->tables, sums, vectors);
-        index += (size_t)count * layer->outputs;
-      }
-    }
+    NAME(add_tile)(layer, space, start, sums, vectors);
     NAME(give_bits)(layer, sums, layer->to + start, out, vectors);
   }
 }
@@ -235,4 +241,52 @@ static void NAME(lookups)(const LookupLayer *layer, const uint64_t *in, LookupSp
   NAME(fill_planes)(layer, in, space);
   if (layer->tile == 4 * VECTOR_BYTES) NAME(lookup_tiles)(layer, space, out, 2);
   else NAME(lookup_tiles)(layer, space, out, 1);
+}
+
+/* Sums of four outputs at the positions of a vector, `apart` vectors from output to output, to four neighbours at each position. */
+static inline void NAME(give_four)(const Shorts *sums, size_t apart, uint16_t *out) {
+  typedef uint32_t Words32 __attribute__((vector_size(VECTOR_BYTES)));
+  typedef uint64_t Words64 __attribute__((vector_size(VECTOR_BYTES)));
+  enum { LOW16 = 0xffff };
+  const uint64_t low32 = 0xffffffff;
+  Words64 pairs[2][2];
+  for (int i = 0; i < 2; i++) {
+    const Words32 a = (Words32)sums[2 * i * apart], b = (Words32)sums[(2 * i + 1) * apart];
+    pairs[i][0] = (Words64)((a & LOW16) | b << 16);
+    pairs[i][1] = (Words64)(a >> 16 | (b & ~(uint32_t)LOW16));
+  }
+  /* The positions of a vector are every second one of twice as many: this one takes 0, 2, 4 ... of those. */
+  for (int odd = 0; odd < 2; odd++) {
+    const Words64 four[2] = {(pairs[0][odd] & low32) | pairs[1][odd] << 32, pairs[0][odd] >> 32 | (pairs[1][odd] & ~low32)};
+    for (int high = 0; high < 2; high++)
+      for (int i = 0; i < VECTOR_BYTES / 8; i++) {
+        const uint64_t own = four[high][i];
+        memcpy(out + (size_t)2 * BLOCK * (4 * i + 2 * high + odd), &own, sizeof own);
+      }
+  }
+}
+
+static inline __attribute__((always_inline)) void NAME(count_tiles)(const LookupLayer *layer, LookupSpace *space, uint16_t *out,
+                                                                    int vectors) {
+  Shorts *sums = (Shorts *)space->sums;
+  const size_t tile_shorts = 4 * (size_t)vectors, positions = (size_t)layer->tiles * layer->tile;
+  for (int t = 0; t < layer->tiles; t++) {
+    const size_t start = (size_t)t * layer->tile;
+    memset(sums, 0, layer->blocks * BLOCK * tile_shorts * sizeof *sums);
+    NAME(add_tile)(layer, space, start, sums, vectors);
+    for (int o = 0; o < layer->blocks * BLOCK; o += 4) {
+      uint16_t *to = out + ((size_t)(o / BLOCK) * positions + start) * BLOCK + o % BLOCK;
+      for (int i = 0; i < 4 * vectors; i++) {
+        /* Even and odd bytes of low nibbles, then of high ones; place_of_sum in build-lookup.c. */
+        const size_t position = (i % 4 >= 2 ? layer->tile / 2 : 0) + i / 4 * VECTOR_BYTES + i % 2;
+        NAME(give_four)(sums + o * tile_shorts + i, tile_shorts, to + position * BLOCK);
+      }
+    }
+  }
+}
+
+static void NAME(lookup_counts)(const LookupLayer *layer, const uint64_t *in, LookupSpace *space, uint16_t *out) {
+  NAME(fill_planes)(layer, in, space);
+  if (layer->tile == 4 * VECTOR_BYTES) NAME(count_tiles)(layer, space, out, 2);
+  else NAME(count_tiles)(layer, space, out, 1);
 }

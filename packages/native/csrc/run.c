@@ -17,13 +17,8 @@ Workspace *make_workspace(const Engine *engine) {
   else NEED(indices, pixels * engine->parts);
   NEED(unpooled, engine->unpooled_words);
   NEED(sums, engine->sums);
-  if (engine->lookup_planes > 0) {
-    done = done && (workspace->lookup.bytes = TAKE(engine->lookup_bytes));
-    done = done && (workspace->lookup.line = TAKE(engine->lookup_bytes));
-    done = done && (workspace->lookup.planes = TAKE(engine->lookup_planes));
-    done = done && (workspace->lookup.sums = TAKE(engine->lookup_sums));
-    done = done && (workspace->lookup.tables = TAKE((size_t)UINT16_MAX + 1));
-  }
+  done = done && take_lookup_space(&workspace->allocations, &workspace->bytes, engine->most - engine->bytes, &engine->lookup,
+                                   &workspace->lookup);
   NEED(input, (size_t)engine->layers);
   for (int k = 1; done && k < engine->layers; k++)
     NEED(input[k], engine->layer[k - 1].out.image_words * (engine->layer[k].is_dense ? BATCH : MAPS));

@@ -13,6 +13,17 @@ static int flush_of(int a, int b) { return INT16_MAX / (2 * a * b); }
 
 /* Products of at least this many steps in a row: less, and loading and storing the sums would show. */
 enum { LONG_ENOUGH = 256 };
+/* Positions looked up for each place that is wanted: counting takes as many times as long. */
+enum { MOST_LOOKED_UP = 2 };
+
+/*
+ * Where bits cannot be counted in vectors: looking up goes over all positions, of strides and of borders and tiles that are not filled,
+ * too.
+ */
+static int lookups_are_faster(const Step *step, const StepLayer *layer) {
+  const size_t positions = layer->is_first ? 0 : lookup_positions(&layer->spec, step->kernels->bits->lookup_bytes);
+  return positions > 0 && positions <= (size_t)MOST_LOOKED_UP * layer->places;
+}
 
 static int lay_forward(Step *step, size_t most, StepLayer *layer) {
   const LayerSpec *spec = &layer->spec;
@@ -32,6 +43,11 @@ static int lay_forward(Step *step, size_t most, StepLayer *layer) {
   layer->places = windows * window;
   TAKE(layer->from, layer->places + TILE);
   TAKE(layer->kind, layer->places + TILE);
+  layer->is_looked_up = lookups_are_faster(step, layer);
+  if (layer->is_looked_up) {
+    done = done && lay_lookup(&step->allocations, &step->bytes, most, &layer->lookup, &step->lookup, spec, step->kernels->bits->lookup_bytes);
+    TAKE(layer->position, layer->places + TILE);
+  }
   TAKE(layer->row_reach, MOST_REACHES);
   TAKE(layer->column_reach, MOST_REACHES);
   uint32_t *row_kind = malloc(sizeof *row_kind * (spec->height + spec->width));
@@ -55,6 +71,7 @@ static int lay_forward(Step *step, size_t most, StepLayer *layer) {
       continue;
     }
     const int y = w / spec->pooled_width * spec->pool + j / spec->pool, x = w % spec->pooled_width * spec->pool + j % spec->pool;
+    if (layer->is_looked_up) layer->position[i] = (uint32_t)(y * spec->stride * layer->lookup.pitch + x * spec->stride);
     layer->from[i] = (uint32_t)(y * spec->stride * layer->row_words + (size_t)x * spec->stride * layer->words);
     layer->kind[i] = (uint16_t)(row_kind[y] * (uint32_t)layer->column_kinds + column_kind[x]);
   }
@@ -264,13 +281,14 @@ static int lay_first(Step *step, size_t most) {
 
 static int lay_space(Step *step, size_t most, StepSpace *space) {
   int done = 1;
-  size_t quads = 0, inputs = 0, choices = 0, pixels = 0, sums = (size_t)ROWS * BLOCK, corrections = 0, segments = 1;
+  size_t quads = 0, inputs = 0, choices = 0, pixels = 0, sums = (size_t)ROWS * BLOCK, corrections = 0, segments = 1, counts = 0;
   TAKE(space->gradient, step->layers);
   for (int k = 0; done && k < step->layers; k++) {
     const StepLayer *layer = step->layer + k;
     const LayerSpec *spec = &layer->spec;
 #define MOST(have, need) have = (size_t)(need) > have ? (size_t)(need) : have
     MOST(sums, (size_t)(WINDOWS * spec->pool * spec->pool + TILE) * BLOCK);
+    if (layer->is_looked_up) MOST(counts, layer->out_blocks * lookup_size(layer));
     if (layer->is_first) {
       MOST(sums, (size_t)spec->pool * up(spec->width, ROWS) * BLOCK);
       MOST(segments, step->runs);
@@ -303,6 +321,8 @@ static int lay_space(Step *step, size_t most, StepSpace *space) {
   TAKE(space->sums, sums);
   TAKE(space->corrections, corrections);
   TAKE(space->segments, segments);
+  TAKE(space->counts, counts);
+  done = done && take_lookup_space(&step->allocations, &step->bytes, most, &step->lookup, &space->lookup);
   return done;
 }
 

@@ -170,6 +170,7 @@ static double NAME(limit)(int steps) {
                           .expand = NAME(expand_all),                                                                   \
                           .signs = NAME(signs),                                                                         \
                           .uncount = NAME(uncount),                                                                     \
+                          .uncount16 = NAME(uncount16),                                                                 \
                           .combine = NAME(combine),                                                                     \
                           .byte_sums = NAME(byte_sums),                                                                 \
                           .gather = NAME(gather),                                                                       \

@@ -111,9 +111,16 @@ static void count_block(Step *step, StepLayer *layer, int n, int block, int thre
   int32_t *sums = step->space[thread].sums;
   for (int w = 0; w < windows; w += WINDOWS) {
     const int count = windows - w < WINDOWS ? windows - w : WINDOWS, places = count * window;
-    step->kernels->bits->counts(&layer->bits, block, layer->from + w * window, (places + TILE - 1) / TILE * TILE,
-                                layer->input + n * layer->image_words, sums);
-    step->kernels->uncount(sums, layer->base + block * BLOCK, layer->pitch, layer->kind + w * window, places);
+    const int32_t *base = layer->base + block * BLOCK;
+    const uint16_t *kind = layer->kind + w * window;
+    if (layer->is_looked_up) {
+      const uint16_t *counts = step->space[thread].counts + block * lookup_size(layer);
+      step->kernels->uncount16(counts, layer->position + w * window, base, layer->pitch, kind, places, sums);
+    } else {
+      step->kernels->bits->counts(&layer->bits, block, layer->from + w * window, (places + TILE - 1) / TILE * TILE,
+                                  layer->input + n * layer->image_words, sums);
+      step->kernels->uncount(sums, base, layer->pitch, kind, places);
+    }
     pool(step, layer, sums, count, steps, (size_t)n * layer->pixels + w, block, thread);
   }
 }
@@ -139,6 +146,9 @@ static void convolution_task(void *context, int n, int thread) {
     return;
   }
   activate(step, step->current - 1, n);
+  StepSpace *space = step->space + thread;
+  if (layer->is_looked_up)
+    step->kernels->bits->lookup_counts(&layer->lookup, layer->input + n * layer->image_words, &space->lookup, space->counts);
   for (int block = 0; block < layer->out_blocks; block++) count_block(step, layer, n, block, thread);
 }
 

@@ -45,6 +45,15 @@ static void NAME(uncount)(int32_t *counts, const int32_t *base, size_t pitch, co
   }
 }
 
+static void NAME(uncount16)(const uint16_t *counts, const uint32_t *position, const int32_t *base, size_t pitch, const uint16_t *kind,
+                            int count, int32_t *sums) {
+  for (int place = 0; place < count; place++, sums += BLOCK) {
+    const uint16_t *restrict from = counts + (size_t)position[place] * BLOCK;
+    const int32_t *restrict own = base + kind[place] * pitch;
+    for (int i = 0; i < BLOCK; i++) sums[i] = own[i] - 2 * from[i];
+  }
+}
+
 static void NAME(combine)(int32_t *sums, const int32_t *part, int factor) {
   for (int i = 0; i < ROWS * BLOCK; i++) sums[i] += factor * part[i];
 }

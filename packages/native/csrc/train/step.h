@@ -69,6 +69,9 @@ typedef struct {
   uint32_t (*signs)(const float *weights);
   /* counts[place][BLOCK] becomes base - 2 * counts, with the base of each place's kind. */
   void (*uncount)(int32_t *counts, const int32_t *base, size_t pitch, const uint16_t *kind, int count);
+  /* The same of counts[position][BLOCK] in 16 bits, at the places' positions. */
+  void (*uncount16)(const uint16_t *counts, const uint32_t *position, const int32_t *base, size_t pitch, const uint16_t *kind, int count,
+                    int32_t *sums);
   /* sums += factor * part, ROWS x BLOCK of them */
   void (*combine)(int32_t *sums, const int32_t *part, int factor);
   /* Sums of `pitch` bytes each. */
@@ -155,6 +158,9 @@ typedef struct {
   int places;          /* of an image, window after window; of a dense layer, images */
   uint32_t *from;      /* [places]: first word */
   uint16_t *kind;      /* [places]: which base */
+  int is_looked_up;    /* convolutions: mismatches by tables; then */
+  LookupLayer lookup;
+  uint32_t *position;  /* [places]: of those that are looked up */
   int row_kinds, column_kinds;
   Reach *row_reach, *column_reach;
   int32_t *ones;       /* [taps][pitch]: bits set in a tap's weights */
@@ -211,6 +217,8 @@ typedef struct {
   int16_t *tables;        /* [TABLE_QUADS][QUAD_CHOICES][BLOCK] */
   int32_t *pixel_sums;    /* of the padded int8 gradient, over channels */
   int32_t *sums;          /* [places][BLOCK] */
+  LookupSpace lookup;
+  uint16_t *counts;       /* [blocks][positions][BLOCK] */
   int32_t *corrections;   /* [group][tiles][ROWS] */
   Segment *segments;
 } StepSpace;
@@ -226,6 +234,7 @@ typedef struct {
   Pool *pool;
   int threads;
   StepSpace *space;
+  LookupSizes lookup;       /* of the space of each */
   Allocation *allocations;
   size_t bytes;
 
@@ -302,6 +311,9 @@ static inline int32_t rounded(float x) {
   __builtin_memcpy(&bits, &shifted, 4);
   return bits - 0x4b400000;
 }
+
+/* Counts of a block that is looked up. */
+static inline size_t lookup_size(const StepLayer *layer) { return (size_t)layer->lookup.tiles * layer->lookup.tile * BLOCK; }
 
 static inline void *p_at(const StepLayer *layer, int image, int pixel) {
   const size_t at = ((size_t)image * layer->pixels + pixel) * layer->pitch;

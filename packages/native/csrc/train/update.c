@@ -149,6 +149,7 @@ static void prepare_bits(const Step *step, StepLayer *layer, int o) {
   for (int tap = 0; tap < layer->taps; tap++) {
     const float *w = layer->weights.value + ((size_t)o * layer->taps + tap) * layer->channels;
     int ones = 0;
+    uint64_t all[layer->words];
     for (int word = 0; word < layer->words; word++) {
       uint64_t bits = 0;
       for (int half = 0; half < 2; half++) {
@@ -157,10 +158,12 @@ static void prepare_bits(const Step *step, StepLayer *layer, int o) {
         else
           for (int i = c; i < layer->channels; i++) bits |= (uint64_t)(w[i] >= 0) << (i % 64);
       }
+      all[word] = bits;
       ones += __builtin_popcountll(bits);
       layer->bits.weights[(((size_t)(o / BLOCK) * layer->taps + tap) * layer->words + word) * BLOCK + o % BLOCK] = bits;
     }
     layer->ones[(size_t)tap * layer->pitch + o] = ones;
+    if (layer->is_looked_up) set_lookups(&layer->lookup, o, tap, all);
   }
 }
 
@@ -174,7 +177,9 @@ static void prepare_base(StepLayer *layer, int o) {
         const int y = tap / kernel, x = tap % kernel;
         const int inside = layer->spec.is_dense || (y >= layer->row_reach[r].first && y < layer->row_reach[r].last &&
                                                     x >= layer->column_reach[c].first && x < layer->column_reach[c].last);
-        base += inside ? layer->channels : 2 * layer->ones[(size_t)tap * layer->pitch + o];
+        /* Looked up, positions outside count half the channels, rounded down. */
+        const int outside = layer->is_looked_up ? layer->channels / 2 : layer->ones[(size_t)tap * layer->pitch + o];
+        base += inside ? layer->channels : 2 * outside;
       }
       layer->base[((size_t)r * layer->column_kinds + c) * layer->pitch + o] = base;
     }
