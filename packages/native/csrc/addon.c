@@ -68,23 +68,25 @@ static int read_model(napi_env env, const int32_t *numbers, size_t count, napi_v
   return 1;
 }
 
-/* create(numbers, arrays, kernels, most bytes) */
+/* create(numbers, arrays, kernels, most bytes, how the first layer is computed) */
 static napi_value create(napi_env env, napi_callback_info info) {
-  size_t count = 4, length = 0;
-  napi_value argument[4];
+  size_t count = 5, length = 0;
+  napi_value argument[5];
   double most = 0;
+  int32_t first = FASTER;
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   const int32_t *numbers = elements(env, argument[0], napi_int32_array, &length);
   if (!numbers) return 0;
   const int set = place_of(env, argument[2], set_at);
   if (set < 0) return 0;
   napi_get_value_double(env, argument[3], &most);
+  napi_get_value_int32(env, argument[4], &first);
 
   ModelSpec model = {0};
   Handle *handle = calloc(1, sizeof *handle);
   const char *why = "internal: the model's numbers and arrays do not fit together";
   if (handle && read_model(env, numbers, length, argument[1], &model))
-    handle->engine = build_engine(&model, all_kernels[set], (size_t)most, &why);
+    handle->engine = build_engine(&model, all_kernels[set], (First)first, (size_t)most, &why);
   free_shapes(&model);
   if (!handle || !handle->engine) {
     free(handle);

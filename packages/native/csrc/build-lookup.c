@@ -178,8 +178,8 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
   uint64_t words[lookup->words];
   for (int o = 0; o < spec->outputs; o++)
     for (int tap = 0; tap < taps; tap++) {
-      for (int w = 0; w < lookup->words; w++) words[w] = 0;
-      for (int c = 0; c < channels; c++) words[c / 64] |= (uint64_t)bit_of(row_of(spec, o), (size_t)tap * channels + c) << (c % 64);
+      for (int c = 0; c < channels; c += 64)
+        words[c / 64] = bits_of(row_of(spec, o), (size_t)tap * channels + c, channels - c < 64 ? channels - c : 64);
       set_lookups(lookup, o, tap, words);
     }
 

@@ -6,15 +6,12 @@
 
 /* Tables of a first layer beyond this are slower than plain products, and a waste. */
 static const size_t MOST_TABLE_BYTES = 16 << 20;
-
-/* What four slices are made of. An 8-bit channel is eight slices: 2x - 255 is the sum of +-2^bit. */
-typedef struct {
-  int channel, bit, shift, input;
-} Source;
+/* Of each way to compute a first layer, to find the faster. */
+enum { TURNS = 4 };
 
 static int words_of(int channels) { return (channels + 63) / 64; }
 
-static int weight_of(const LayerSpec *spec, int output, size_t i) {
+int weight_of(const LayerSpec *spec, int output, size_t i) {
   if (spec->has_integers) return ((const int8_t *)spec->weights)[(size_t)output * spec->fan_in + i];
   return bit_of(row_of(spec, output), i) ? 1 : -1;
 }
@@ -46,8 +43,8 @@ static int pools_in_tiles(const Layer *layer, const LayerSpec *spec) { return la
  * in the order of the output, or in that of the pooled output and its own windows. Else, where pooling follows, outputs go to a
  * map of their own first.
  */
-static int place_windows(Layer *layer, const LayerSpec *spec, int row_stride, int pixel, const uint32_t *row_kind,
-                         const uint32_t *column_kind, int column_kinds, Place *places) {
+int place_windows(Layer *layer, const LayerSpec *spec, int row_stride, int pixel, const uint32_t *row_kind, const uint32_t *column_kind,
+                  int column_kinds, Place *places) {
   const int height = spec->pool > 1 ? spec->pooled_height * spec->pool : spec->height;
   const int width = spec->pool > 1 ? spec->pooled_width * spec->pool : spec->width;
   const Map *out = &layer->out;
@@ -85,9 +82,8 @@ static int build_bits(Engine *engine, size_t most, Layer *layer, const LayerSpec
     const uint8_t *row = row_of(spec, o);
     uint64_t *to = bits->weights + (size_t)(o / BLOCK) * steps * BLOCK + o % BLOCK;
     for (int tap = 0; tap < taps; tap++)
-      for (int c = 0; c < channels; c++)
-        if (bit_of(row, (size_t)tap * channels + c))
-          to[((size_t)tap * in->words + c / 64) * BLOCK] |= (uint64_t)1 << (c % 64);
+      for (int c = 0; c < channels; c += 64)
+        to[((size_t)tap * in->words + c / 64) * BLOCK] = bits_of(row, (size_t)tap * channels + c, channels - c < 64 ? channels - c : 64);
   }
 
   const int rows = spec->is_dense ? BATCH : spec->height, columns = spec->is_dense ? 1 : spec->width;
@@ -157,18 +153,23 @@ static int sources_of(const ModelSpec *model, Source *sources) {
   return count;
 }
 
-static void build_parts(Engine *engine, const Source *sources, int count, int entry_bytes) {
+/* Parts of `size` slices, whose entries are `unit` apart. */
+static int build_parts(Engine *engine, size_t most, const Source *sources, int count, int size, int unit) {
+  engine->parts = (count + size - 1) / size;
+  engine->part = TAKE(sizeof(Part) * engine->parts);
+  if (!engine->part) return 0;
   for (int p = 0; p < engine->parts; p++) {
     Part *part = engine->part + p;
-    for (int j = 0; j < PART && p * PART + j < count; j++) {
-      const Source *source = sources + p * PART + j;
+    for (int j = 0; j < size && p * size + j < count; j++) {
+      const Source *source = sources + p * size + j;
       int i = 0;
       while (i < part->channels && part->channel[i] != source->channel) i++;
       if (i == part->channels) part->channel[part->channels++] = source->channel;
       for (int value = 0; value < 256; value++)
-        part->offset[i][value] += (uint16_t)((value >> source->bit & 1) * (1 << j) * entry_bytes);
+        part->offset[i][value] += (uint16_t)((value >> source->bit & 1) * (1 << j) * unit);
     }
   }
+  return 1;
 }
 
 static int build_tables(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Source *sources,
@@ -229,7 +230,28 @@ static int build_products(Engine *engine, size_t most, Layer *layer, const Layer
   return 1;
 }
 
-static int build_first(Engine *engine, size_t most, const ModelSpec *model, Layer *layer, const LayerSpec *spec) {
+/* Whether permutations are faster than tables on this processor: some turns of each on an image of zeros. */
+static int permutations_are_faster(const Engine *engine, const Layer *tables, const Layer *permuted, size_t most) {
+  Allocation *room = 0;
+  size_t bytes = 0;
+  const size_t pixels = (size_t)engine->border_rows * engine->border_columns;
+  const size_t words = tables->out.image_words + (size_t)tables->place_count * tables->tables.blocks;
+  uint16_t *in = take(&room, &bytes, most, sizeof *in * (pixels * (tables->tables.run + 1) + engine->first_values));
+  uint32_t *out = take(&room, &bytes, most, 2 * sizeof *out * words);
+  uint32_t *masks = take(&room, &bytes, most, sizeof *masks * permuted->permuted.vectors * BLOCK);
+  double best[2] = {0};
+  for (int turn = 0; in && out && masks && turn < 2 * TURNS; turn++) {
+    const double begun = now_nanoseconds();
+    if (turn % 2) engine->kernels->permuted(&permuted->permuted, in, masks, out);
+    else engine->kernels->tables16(&tables->tables, tables->places, tables->place_count, in, out);
+    const double passed = now_nanoseconds() - begun;
+    if (turn < 2 || passed < best[turn % 2]) best[turn % 2] = passed;
+  }
+  free_all(room);
+  return best[1] < best[0];
+}
+
+static int build_first(Engine *engine, size_t most, First first, const ModelSpec *model, Layer *layer, const LayerSpec *spec) {
   const int pad = spec->pad_start + spec->pad_end;
   engine->border_rows = spec->input_height + pad;
   engine->border_columns = spec->input_width + pad;
@@ -238,6 +260,7 @@ static int build_first(Engine *engine, size_t most, const ModelSpec *model, Laye
   if (!sources) return 0;
   const int count = sources_of(model, sources);
   const int parts = (count + PART - 1) / PART;
+  const size_t pixels = (size_t)engine->border_rows * engine->border_columns;
   /* Thresholds reach up to the bound + 1. */
   const int is_wide = spec->bound + 1ll > INT16_MAX;
   TableLayer *tables = &layer->tables;
@@ -251,19 +274,35 @@ static int build_first(Engine *engine, size_t most, const ModelSpec *model, Laye
   int done;
   if (spec->is_dense || bytes > MOST_TABLE_BYTES) {
     layer->kind = PRODUCTS;
+    engine->first_values = pixels * spec->input_channels;
     done = build_products(engine, most, layer, spec);
   } else {
     layer->kind = is_wide ? TABLES32 : TABLES16;
-    engine->parts = parts;
-    engine->part = TAKE(sizeof(Part) * parts);
-    if (engine->part) build_parts(engine, sources, count, (int)entry_bytes);
-    done = engine->part && build_tables(engine, most, layer, spec, sources, count);
+    Allocation *const before = engine->allocations;
+    const size_t bytes_before = engine->bytes;
+    done = build_parts(engine, most, sources, count, PART, (int)entry_bytes) && build_tables(engine, most, layer, spec, sources, count);
+    engine->first_values = pixels * engine->parts;
+    if (done && !is_wide && engine->kernels->permuted && first != BY_TABLES) {
+      const Engine by_tables = *engine;
+      Layer permuted = *layer;
+      permuted.kind = PERMUTED;
+      int is_better = build_parts(engine, most, sources, count, FIVE, 1) && build_permuted(engine, most, &permuted, spec, sources, count);
+      if (is_better && first == FASTER) is_better = permutations_are_faster(engine, layer, &permuted, most);
+      /* What was taken for the other is given back; what lies above it is taken again. */
+      free_until(&engine->allocations, is_better ? before : by_tables.allocations);
+      if (is_better) {
+        engine->bytes = bytes_before;
+        layer->kind = PERMUTED;
+        layer->tables = (TableLayer){0};
+        done = build_parts(engine, most, sources, count, FIVE, 1) && build_permuted(engine, most, layer, spec, sources, count);
+      } else *engine = by_tables;
+    }
   }
   free(sources);
   return done;
 }
 
-static int build_layer(Engine *engine, size_t most, const ModelSpec *model, int k) {
+static int build_layer(Engine *engine, size_t most, First first, const ModelSpec *model, int k) {
   const LayerSpec *spec = model->layer + k;
   Layer *layer = engine->layer + k;
   layer->is_dense = spec->is_dense;
@@ -276,7 +315,7 @@ static int build_layer(Engine *engine, size_t most, const ModelSpec *model, int 
   const int vector_bytes = engine->kernels->lookup_bytes;
   layer->kind = k > 0 && lookup_positions(spec, vector_bytes) > 0 ? LOOKUP : BITS;
   int done;
-  if (k == 0) done = build_first(engine, most, model, layer, spec);
+  if (k == 0) done = build_first(engine, most, first, model, layer, spec);
   else if (layer->kind == BITS) done = build_bits(engine, most, layer, spec, in);
   else {
     layer->places = TAKE(sizeof(Place) * spec->height * spec->width);
@@ -301,7 +340,7 @@ static int build_layer(Engine *engine, size_t most, const ModelSpec *model, int 
   return 1;
 }
 
-Engine *build_engine(const ModelSpec *model, const Kernels *kernels, size_t most, const char **why) {
+Engine *build_engine(const ModelSpec *model, const Kernels *kernels, First first, size_t most, const char **why) {
   Engine *engine = calloc(1, sizeof *engine);
   *why = "there is no memory left for it";
   if (!engine) return 0;
@@ -322,7 +361,7 @@ Engine *build_engine(const ModelSpec *model, const Kernels *kernels, size_t most
   if (done && model->code) done = !!(engine->code = TAKE(256));
   if (done && model->code) memcpy(engine->code, model->code, 256);
   if (done) memcpy(engine->slice, model->slice, sizeof(SliceSpec) * model->slices);
-  for (int k = 0; done && k < model->layers; k++) done = build_layer(engine, most, model, k);
+  for (int k = 0; done && k < model->layers; k++) done = build_layer(engine, most, first, model, k);
   if (done) return engine;
   *why = "it needs too much memory";
   free_engine(engine);

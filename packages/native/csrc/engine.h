@@ -10,8 +10,8 @@ _Static_assert(sizeof(size_t) == 8 && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 enum { BATCH = 32 };
 /* And through the others: the same, but their maps should stay in the second-level cache. */
 enum { MAPS = 4 };
-/* Slices that are looked up together. */
-enum { PART = 4 };
+/* Slices that are looked up together, and at most: layers.h. */
+enum { PART = 4, MOST_PART = FIVE };
 enum { MOST_KERNEL = 7 };
 
 /* One convolution or dense layer, as docs/model-format.md numbers them; the shapes follow from its section 4. */
@@ -56,8 +56,19 @@ static inline const uint8_t *row_of(const LayerSpec *spec, int o) {
   return spec->weights + (size_t)o * ((spec->fan_in + 7) / 8);
 }
 static inline int bit_of(const uint8_t *row, size_t i) { return row[i >> 3] >> (i & 7) & 1; }
+/* `count` bits from bit `at` on, at most 64. */
+static inline uint64_t bits_of(const uint8_t *row, size_t at, int count) {
+  uint64_t bits = row[at >> 3] >> (at & 7);
+  const int first = 8 - (int)(at & 7);
+  row += at >> 3;
+  for (int found = first; found < count; found += 8) bits |= (uint64_t)*++row << found;
+  return count < 64 ? bits & (((uint64_t)1 << count) - 1) : bits;
+}
 
-typedef enum { TABLES16, TABLES32, PRODUCTS, BITS, LOOKUP } LayerKind;
+typedef enum { TABLES16, TABLES32, PERMUTED, PRODUCTS, BITS, LOOKUP } LayerKind;
+
+/* How a first layer is computed that can be by tables and by permutations: the faster, by a short measurement, unless it is said. */
+typedef enum { FASTER, BY_TABLES, BY_PERMUTATIONS } First;
 
 /* Bits of a map, with the border that the layer reading it needs. */
 typedef struct {
@@ -72,6 +83,7 @@ typedef struct {
   LayerKind kind;
   BitLayer bits;
   TableLayer tables;
+  PermutedLayer permuted;
   ProductLayer products;
   LookupLayer lookup;
   int is_dense, outputs, fan_in;
@@ -85,12 +97,17 @@ typedef struct {
   int32_t *scale, *bias; /* of the last layer */
 } Layer;
 
-/* What four slices are looked up by: for each channel that they come from, 256 byte offsets, which are added. */
+/* What a part's slices are looked up by: for each channel that they come from, 256 offsets, which are added. */
 typedef struct {
   int channels;
-  int channel[PART];
-  uint16_t offset[PART][256];
+  int channel[MOST_PART];
+  uint16_t offset[MOST_PART][256];
 } Part;
+
+/* What a first layer's sums are made of. An 8-bit channel is eight slices: 2x - 255 is the sum of +-2^bit. */
+typedef struct {
+  int channel, bit, shift, input;
+} Source;
 
 typedef struct Allocation Allocation;
 
@@ -102,6 +119,7 @@ typedef struct {
   SliceSpec *slice;
   int parts;
   Part *part;
+  size_t first_values; /* of an image: indices, or values */
   int border_rows, border_columns, border_before; /* of the first layer's indices or values */
   int layers;
   Layer *layer;
@@ -124,7 +142,7 @@ typedef struct {
 } Workspace;
 
 /* Null and a reason in `why` where the model and a workspace would need more than `most` bytes, or there is no memory. */
-Engine *build_engine(const ModelSpec *model, const Kernels *kernels, size_t most, const char **why);
+Engine *build_engine(const ModelSpec *model, const Kernels *kernels, First first, size_t most, const char **why);
 void free_engine(Engine *engine);
 
 Workspace *make_workspace(const Engine *engine);
@@ -152,6 +170,17 @@ struct Allocation {
 };
 void *take(Allocation **owner, size_t *bytes, size_t most, size_t size);
 void free_all(Allocation *first);
+/* Frees what was taken after `mark`, which was the owner's then. */
+void free_until(Allocation **owner, Allocation *mark);
+/* Nanoseconds, of a clock that only rises. */
+double now_nanoseconds(void);
+
+/* A first layer by permutations; 0 where it cannot be, or memory lacks. */
+int build_permuted(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Source *sources, int count);
+int weight_of(const LayerSpec *spec, int output, size_t i);
+/* Windows of a convolution: build.c. */
+int place_windows(Layer *layer, const LayerSpec *spec, int row_stride, int pixel, const uint32_t *row_kind, const uint32_t *column_kind,
+                  int column_kinds, Place *places);
 
 /* Positions at which a convolution of bits would be looked up, by vectors of so many bytes; 0 where it cannot be. */
 size_t lookup_positions(const LayerSpec *spec, int vector_bytes);

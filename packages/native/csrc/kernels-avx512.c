@@ -34,6 +34,8 @@ static int avx512_supported(void) {
   return __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
+#include "permuted-avx512.h"
+#define PERMUTES
 #include "kernels.h"
 KERNELS(avx512_kernels, "avx512")
 #endif

@@ -12,6 +12,7 @@
  *   at_most(counts, limits)      a bit per lane: counts <= limits (signed)
  *   VECTOR_BYTES                 of a register
  *   LOOKS_UP                     only where looking up (lookup.h) is faster than counting
+ *   PERMUTES                     only where there is a `permuted`: of first layers by permutations
  *   mask16(sums, limits), mask32 a bit per lane of BLOCK: sum >= threshold
  *
  * The output channels are the lanes: no sums across a register, and a comparison gives the bits of 32 channels as they are
@@ -21,6 +22,12 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+
+#ifdef PERMUTES
+#define PERMUTES_HERE NAME(permuted)
+#else
+#define PERMUTES_HERE 0
+#endif
 
 #ifdef LOOKS_UP
 #include "lookup.h"
@@ -255,4 +262,4 @@ static double NAME(limit)(int steps) {
 
 #define KERNELS(id, title)                                                                                     \
   const Kernels id = {title,          NAME(supported), NAME(bits), LOOKUP_BYTES, LOOKUPS_HERE,    NAME(mismatches),                        \
-                      NAME(tables16), NAME(tables32),  NAME(products), NAME(limit),    NAME(counts),  NAME(activate16), NAME(activate32)};
+                      NAME(tables16), NAME(tables32), PERMUTES_HERE, NAME(products), NAME(limit),    NAME(counts),  NAME(activate16), NAME(activate32)};

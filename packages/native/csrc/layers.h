@@ -42,6 +42,25 @@ typedef struct {
   void *thresholds;          /* [blocks * BLOCK] of the same */
 } TableLayer;
 
+/*
+ * The first layer by permutations: its tables are vectors, and what each value of five slices (a part) adds to an output is permuted
+ * to the positions of a vector. Taps outside the image take entry 0, whose sum `starts` makes good. Vectors are those of rows, or of rows
+ * one behind the other with the border between.
+ */
+enum { FIVE = 5, LANES16 = 1 << FIVE, TOGETHER = 4 };
+typedef struct {
+  int blocks, parts, vectors; /* vectors: a multiple of TOGETHER */
+  int steps;                  /* taps and parts */
+  size_t plane;               /* of one part: [part][plane] */
+  uint32_t *at;               /* [steps]: where a step's indices begin */
+  uint32_t *from;             /* [vectors]: and each vector's */
+  int16_t *tables;            /* [blocks * BLOCK][steps][LANES16] */
+  uint16_t *kinds;            /* [vectors][LANES16]: which taps are outside */
+  int16_t *starts;            /* [blocks * BLOCK][LANES16]: by kind */
+  int16_t *thresholds;        /* [blocks * BLOCK] */
+  int32_t *to;                /* [vectors][LANES16]: as in Place; -1 where nothing is wanted */
+} PermutedLayer;
+
 /* The first layer where tables would be too large, dense ones above all: plain products. */
 typedef struct {
   int outputs;
@@ -111,6 +130,8 @@ typedef struct {
   /* `in`: byte offsets of table entries. Sums of tables16 are taken modulo 2^16: only the whole sum has to fit. */
   void (*tables16)(const TableLayer *, const Place *, int places, const uint16_t *in, uint32_t *out);
   void (*tables32)(const TableLayer *, const Place *, int places, const uint16_t *in, uint32_t *out);
+  /* Null where vectors of 16-bit lanes cannot be permuted. `masks`: room for [vectors][BLOCK]. */
+  void (*permuted)(const PermutedLayer *, const uint16_t *in, uint32_t *masks, uint32_t *out);
   /* out[place * outputs + output]: sums */
   void (*products)(const ProductLayer *, const Place *, int places, const int16_t *in, int32_t *out);
   /* Counts `steps` times in registers alone, as fast as the processor can; returns how many products that is. */

@@ -140,35 +140,44 @@ static inline void take_indices(const uint16_t *index, size_t at[3]) {
 #endif
 }
 
-/* Adds `count` entries (a multiple of 3, at most LOOKUPS) to the sums of every output; `vectors` of bytes a tile. */
-static inline __attribute__((always_inline)) void NAME(add_entries)(const uint16_t *index, int count, int outputs,
-                                                                    const uint8_t *tables, Shorts *sums, int vectors) {
-  for (int o = 0; o < outputs; o++, sums += 4 * vectors) {
-    Bytes low[2] = {{0}, {0}};
-    Shorts wide[2] = {{0}, {0}};
-    const uint16_t *stop = index + count;
-    do {
+/* Adds `count` entries (a multiple of 3, at most LOOKUPS) to the sums of some outputs; `vectors` of bytes a tile. */
+static inline __attribute__((always_inline)) void NAME(add_some)(const uint16_t *index, int count, const uint8_t *tables, Shorts *sums,
+                                                                 int vectors, int outputs) {
+  Bytes low[2] = {{0}, {0}};
+  Shorts wide[2] = {{0}, {0}};
+  const uint16_t *stop = index + count;
+  do {
+#pragma GCC unroll 2
+    for (int o = 0; o < outputs; o++) {
       size_t at[3];
-      take_indices(index, at);
+      take_indices(index + o * count, at);
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) {
         const uint8_t *own = tables + v * VECTOR_BYTES;
         const Bytes three = load_bytes(own + at[0]) + load_bytes(own + at[1]) + load_bytes(own + at[2]);
-        low[v] += three & all_bytes(15);
-        wide[v] += (Shorts)three >> 4;
+        low[o + v] += three & all_bytes(15);
+        wide[o + v] += (Shorts)three >> 4;
       }
-      index += 3;
-    } while (index != stop);
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
-      /* wide = high of the even byte + 16 * (low of the odd one) + 256 * (high of the odd one). */
-      const Shorts l = (Shorts)low[v], h = wide[v] - (l >> 4 & 0x0ff0);
-      sums[4 * v] += l & 0xff;
-      sums[4 * v + 1] += l >> 8;
-      sums[4 * v + 2] += h & 0xff;
-      sums[4 * v + 3] += h >> 8;
     }
+    index += 3;
+  } while (index != stop);
+#pragma GCC unroll 2
+  for (int i = 0; i < outputs * vectors; i++) {
+    /* wide = high of the even byte + 16 * (low of the odd one) + 256 * (high of the odd one). */
+    const Shorts l = (Shorts)low[i], h = wide[i] - (l >> 4 & 0x0ff0);
+    sums[4 * i] += l & 0xff;
+    sums[4 * i + 1] += l >> 8;
+    sums[4 * i + 2] += h & 0xff;
+    sums[4 * i + 3] += h >> 8;
   }
+}
+
+/* To those of every output: of two at a time where a tile is one vector, or the loop, of few turns, would depend on where its code lies. */
+static inline __attribute__((always_inline)) void NAME(add_entries)(const uint16_t *index, int count, int outputs,
+                                                                    const uint8_t *tables, Shorts *sums, int vectors) {
+  int o = 0;
+  for (; vectors == 1 && o + 2 <= outputs; o += 2, index += 2 * count, sums += 8) NAME(add_some)(index, count, tables, sums, 1, 2);
+  for (; o < outputs; o++, index += count, sums += 4 * vectors) NAME(add_some)(index, count, tables, sums, vectors, 1);
 }
 
 /* All ones where a sum is below its limit, as bytes: the even positions and the odd ones. */

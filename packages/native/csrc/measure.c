@@ -8,7 +8,7 @@
 static const double LONG_ENOUGH = 2e5;
 enum { LIMIT_STEPS = 10000 };
 
-static double now(void) {
+double now_nanoseconds(void) {
   struct timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return 1e9 * (double)time.tv_sec + (double)time.tv_nsec;
@@ -26,19 +26,19 @@ static double median(double *values, int count) {
 
 static double layer_time(const Engine *engine, Workspace *workspace, int k) {
   int calls = 0;
-  const double begun = now();
+  const double begun = now_nanoseconds();
   double passed;
   do {
     run_layer(engine, workspace, k);
     calls++;
-  } while ((passed = now() - begun) < LONG_ENOUGH);
+  } while ((passed = now_nanoseconds() - begun) < LONG_ENOUGH);
   return passed / calls;
 }
 
 static double limit_rate(const Kernels *kernels) {
-  const double begun = now();
+  const double begun = now_nanoseconds();
   const double products = kernels->limit(LIMIT_STEPS);
-  return 1e9 * products / (now() - begun);
+  return 1e9 * products / (now_nanoseconds() - begun);
 }
 
 int measure_layers(const Engine *engine, Workspace *workspace, int rounds, double *out) {

@@ -25,3 +25,11 @@ void free_all(Allocation *first) {
     first = next;
   }
 }
+
+void free_until(Allocation **owner, Allocation *mark) {
+  while (*owner != mark) {
+    Allocation *next = (*owner)->next;
+    free(*owner);
+    *owner = next;
+  }
+}

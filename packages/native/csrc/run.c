@@ -8,13 +8,12 @@
 Workspace *make_workspace(const Engine *engine) {
   Workspace *workspace = calloc(1, sizeof *workspace);
   if (!workspace) return 0;
-  const size_t pixels = (size_t)MAPS * engine->border_rows * engine->border_columns;
   const Layer *first = engine->layer;
   int done = 1;
 #define NEED(field, count) done = done && (workspace->field = TAKE((count) * sizeof *workspace->field))
   NEED(image, (size_t)engine->height * engine->width * engine->channels);
-  if (first->kind == PRODUCTS) NEED(values, pixels * (engine->is_sliced ? engine->slices : engine->channels));
-  else NEED(indices, pixels * engine->parts);
+  if (first->kind == PRODUCTS) NEED(values, MAPS * engine->first_values);
+  else NEED(indices, MAPS * engine->first_values);
   NEED(unpooled, engine->unpooled_words);
   NEED(sums, engine->sums);
   done = done && take_lookup_space(&workspace->allocations, &workspace->bytes, engine->most - engine->bytes, &engine->lookup,
@@ -26,9 +25,9 @@ Workspace *make_workspace(const Engine *engine) {
     free_workspace(workspace);
     return 0;
   }
-  if (workspace->indices) {
+  if (first->kind == TABLES16 || first->kind == TABLES32) {
     const uint16_t nothing = (ENTRIES - 1) * BLOCK * (first->kind == TABLES32 ? sizeof(int32_t) : sizeof(int16_t));
-    for (size_t i = 0; i < pixels * engine->parts; i++) workspace->indices[i] = nothing;
+    for (size_t i = 0; i < MAPS * engine->first_values; i++) workspace->indices[i] = nothing;
   }
   return workspace;
 }
@@ -68,24 +67,25 @@ static void prepare(const Engine *engine, const uint8_t *pixels, uint8_t *out) {
   for (int64_t i = 0; i < count; i++) out[i] = map[pixels[i]];
 }
 
-/* Which table entry every part of every pixel takes. */
+/* Which table entry every part of every pixel takes: parts beside each other, or each a plane of its own. */
 static void index_image(const Engine *engine, uint16_t *indices, const uint8_t *image) {
-  const int channels = engine->channels, parts = engine->parts, width = engine->width;
-  for (int p = 0; p < parts; p++) {
+  const int channels = engine->channels, width = engine->width, is_planes = engine->layer->kind == PERMUTED;
+  const size_t apart = is_planes ? 1 : (size_t)engine->parts, part_apart = is_planes ? engine->layer->permuted.plane : 1;
+  for (int p = 0; p < engine->parts; p++) {
     const Part *part = engine->part + p;
     for (int y = 0; y < engine->height; y++) {
       const uint8_t *from = image + (size_t)y * width * channels;
-      uint16_t *to = indices +
-                     ((size_t)(y + engine->border_before) * engine->border_columns + engine->border_before) * parts + p;
+      uint16_t *to = indices + p * part_apart +
+                     ((size_t)(y + engine->border_before) * engine->border_columns + engine->border_before) * apart;
       if (part->channels == 1) {
         const uint16_t *offset = part->offset[0];
         from += part->channel[0];
-        for (int x = 0; x < width; x++) to[(size_t)x * parts] = offset[from[x * channels]];
+        for (int x = 0; x < width; x++) to[x * apart] = offset[from[x * channels]];
       } else
         for (int x = 0; x < width; x++) {
           uint16_t sum = 0;
           for (int i = 0; i < part->channels; i++) sum += part->offset[i][from[x * channels + part->channel[i]]];
-          to[(size_t)x * parts] = sum;
+          to[x * apart] = sum;
         }
     }
   }
@@ -139,18 +139,11 @@ static void pool_bits(const Layer *layer, const uint32_t *from, uint32_t *to) {
     }
 }
 
-/* Values of the first layer's input in an image. */
-static size_t input_values(const Engine *engine) {
-  const size_t pixels = (size_t)engine->border_rows * engine->border_columns;
-  if (engine->layer->kind != PRODUCTS) return pixels * engine->parts;
-  return pixels * (engine->is_sliced ? engine->slices : engine->channels);
-}
-
 /* Image `n` of a batch through layer `k`, from where the layer before left it. */
 static void run_map(const Engine *engine, Workspace *workspace, int k, int n) {
   const Layer *layer = engine->layer + k;
   const Kernels *kernels = engine->kernels;
-  const size_t slot = n % MAPS, input = slot * input_values(engine);
+  const size_t slot = n % MAPS, input = slot * engine->first_values;
   const uint64_t *in = k > 0 ? workspace->input[k] + slot * engine->layer[k - 1].out.image_words : 0;
   const size_t out_slot = engine->layer[k + 1].is_dense ? (size_t)n : slot;
   uint32_t *out = (uint32_t *)(workspace->input[k + 1] + out_slot * layer->out.image_words);
@@ -162,6 +155,7 @@ static void run_map(const Engine *engine, Workspace *workspace, int k, int n) {
     case LOOKUP: kernels->lookups(&layer->lookup, in, &workspace->lookup, bits); break;
     case TABLES16: kernels->tables16(&layer->tables, places, count, workspace->indices + input, bits); break;
     case TABLES32: kernels->tables32(&layer->tables, places, count, workspace->indices + input, bits); break;
+    case PERMUTED: kernels->permuted(&layer->permuted, workspace->indices + input, (uint32_t *)workspace->sums, bits); break;
     case PRODUCTS:
       kernels->products(&layer->products, places, count, workspace->values + input, workspace->sums);
       threshold_products(layer, workspace->sums, bits);
@@ -172,7 +166,7 @@ static void run_map(const Engine *engine, Workspace *workspace, int k, int n) {
 
 /* The first layer's input of image `n`. */
 static void take_image(const Engine *engine, Workspace *workspace, const uint8_t *image, int n, int prepared) {
-  const size_t input = n % MAPS * input_values(engine);
+  const size_t input = n % MAPS * engine->first_values;
   if (!prepared && (engine->low >= 0 || engine->code)) {
     prepare(engine, image, workspace->image);
     image = workspace->image;

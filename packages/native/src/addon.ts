@@ -12,7 +12,14 @@ export interface Addon {
   /** instruction sets that this processor has, fastest first */
   kernels(): string[];
   /** Throws an error that says why, e.g. that it needs more than `mostBytes`. */
-  create(numbers: Int32Array, arrays: readonly unknown[], kernels: string, mostBytes: number): Handle;
+  create(
+    numbers: Int32Array,
+    arrays: readonly unknown[],
+    kernels: string,
+    mostBytes: number,
+    /** 1: the first layer by tables, 2: by permutations where that can be, 0: what is faster */
+    first: number,
+  ): Handle;
   run(handle: Handle, pixels: Uint8Array, count: number, prepared: boolean, scores: Int32Array): void;
   /** The same on a thread of its own. */
   runLater(

@@ -41,6 +41,8 @@ export {
 } from './trainer.js';
 export { nativeThreads };
 
+const FIRST_LAYERS = ['tables', 'permutations'] as const;
+
 /** A model that needs more is refused. */
 const MOST_BYTES = 2 ** 29;
 
@@ -53,6 +55,11 @@ export const nativeRefusal = (): string | null => (typeof addon === 'string' ? a
 export interface NativeOptions {
   /** an instruction set of `nativeKernels()`; the fastest by default */
   readonly kernels?: string;
+  /**
+   * how a first convolution is computed where both are there (`avx512`, strides of 1): the faster by default, by a short measurement.
+   * Results are the same
+   */
+  readonly firstLayer?: 'tables' | 'permutations';
 }
 
 export interface NativeRunOptions {
@@ -80,7 +87,8 @@ export class NativeEngine {
     const { numbers, arrays } = describe(model);
     let handle: Handle;
     try {
-      handle = addon.create(numbers, arrays, kernels, MOST_BYTES);
+      const first = options.firstLayer ? FIRST_LAYERS.indexOf(options.firstLayer) + 1 : 0;
+      handle = addon.create(numbers, arrays, kernels, MOST_BYTES, first);
     } catch (error) {
       throw configError(`engine native: ${error instanceof Error ? error.message : String(error)}`);
     }
