@@ -1,7 +1,7 @@
-// Compiles @cbnn/native for this machine, or, with `--arm64`, for 64-bit ARM under Linux. Straight with the C compiler and the
+// Compiles @cbnn/native for this machine, or, with `--target`, for another. Straight with the C compiler and the
 // Node-API headers from npm: node-gyp would download those of the running Node. Where there is no compiler it says so and
 // succeeds: everything runs without the addon, only slower.
-//   node scripts/build-native.mjs [--arm64] [--debug]        CC and CC_ARM64 choose the compiler; --debug adds the sanitizers
+//   node scripts/build-native.mjs [--target linux-arm64|win32-x64] [--debug]     CC chooses the compiler; --debug adds the sanitizers
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -20,14 +20,23 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const { values } = parseArgs({ options: { arm64: { type: 'boolean' }, debug: { type: 'boolean' } } });
+/** Compilers of other machines, as Debian names them. */
+const CROSS = { 'linux-arm64': 'aarch64-linux-gnu-gcc', 'win32-x64': 'x86_64-w64-mingw32-gcc-posix' };
+
+const here = `${process.platform}-${process.arch}`;
+const { values } = parseArgs({ options: { target: { type: 'string' }, debug: { type: 'boolean' } } });
+const target = values.target ?? here;
+if (target !== here && !(target in CROSS)) {
+  console.error(`build-native: expected --target as one of ${Object.keys(CROSS).join(', ')}, got ${target}`);
+  process.exit(1);
+}
 const folder = fileURLToPath(new URL('../packages/native', import.meta.url));
 const { include_dir: headers } = createRequire(join(folder, 'package.json'))('node-api-headers');
 
-const cross = values.arm64 && process.arch !== 'arm64';
-const platform = cross ? 'linux' : process.platform;
-const arch = cross ? 'arm64' : process.arch;
-const compiler = cross ? (process.env.CC_ARM64 ?? 'aarch64-linux-gnu-gcc') : (process.env.CC ?? 'cc');
+const cross = target !== here;
+const [platform, arch] = target.split('-');
+const compiler = process.env.CC ?? (cross ? CROSS[target] : 'cc');
+const isWindows = platform === 'win32';
 // The C library that it is linked with, as node-gyp-build asks for it.
 const isMusl = platform === 'linux' && !cross && !process.report.getReport().header.glibcVersionRuntime;
 const libc = platform === 'linux' ? (isMusl ? '.musl' : '.glibc') : '';
@@ -63,7 +72,7 @@ const INSTRUCTIONS = {
 };
 
 const version = spawnSync(compiler, ['--version'], { encoding: 'utf8' });
-if (platform === 'win32' || !['x64', 'arm64'].includes(arch) || version.status !== 0) {
+if ((isWindows && !cross) || !['x64', 'arm64'].includes(arch) || version.status !== 0) {
   // One of an earlier version would not fit the rest.
   rmSync(output, { force: true });
   console.log(`@cbnn/native: no C compiler (${compiler}) here, so the engines are WebAssembly's`);
@@ -89,6 +98,8 @@ const flags = [
   // Floats are rounded after every operation, on every processor alike.
   ...['-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math'],
   ...(version.stdout.includes('clang') ? ['-fno-slp-vectorize'] : gcc),
+  // Stacks are aligned to 16 bytes there, and GCC takes vectors on them for aligned (its bug 54412): the assembler moves them unaligned.
+  ...(isWindows ? ['-Wa,-muse-unaligned-vector-move'] : []),
   ...(values.debug ? ['-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'] : []),
 ];
 const sources = join(folder, 'csrc');
@@ -106,13 +117,13 @@ rmSync(output, { force: true });
 const objects = mkdtempSync(join(tmpdir(), 'cbnn-native-'));
 const object = (file) => join(objects, `${file.replaceAll(/[\\/]/g, '-')}.o`);
 try {
-  const run = (args) => {
-    const { status, stderr } = spawnSync(compiler, args, { encoding: 'utf8' });
+  const run = (args, tool = compiler) => {
+    const { status, stderr, error } = spawnSync(tool, args, { encoding: 'utf8' });
     if (status === 0) {
       if (stderr) console.error(stderr);
       return;
     }
-    throw new Error(`\`${compiler} ${args.join(' ')}\` failed\n${stderr}`);
+    throw new Error(`\`${tool} ${args.join(' ')}\` failed\n${stderr ?? error?.message}`);
   };
   for (const file of files) {
     const own = (INSTRUCTIONS[file] ?? []).filter(
@@ -121,9 +132,23 @@ try {
     run([...flags, ...own, '-c', join(sources, file), '-o', object(file)]);
   }
   const shared = platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'];
+  const libraries = ['-lm'];
+  if (isWindows) {
+    // What Node hands out, and the compiler's own libraries inside.
+    const names = ['js_native_api', 'node_api'].flatMap((file) =>
+      readFileSync(join(headers, '..', 'def', `${file}.def`), 'utf8')
+        .split('\n')
+        .slice(2),
+    );
+    const definition = join(objects, 'node.def');
+    writeFileSync(definition, ['NAME NODE.EXE', 'EXPORTS', ...names].join('\n'));
+    const library = join(objects, 'libnode.a');
+    run(['-d', definition, '-l', library], CROSS[target].replace('gcc-posix', 'dlltool'));
+    libraries.push(library, '-static', '-s');
+  }
   const linked = join(objects, 'linked.node');
   const sanitizers = flags.filter((flag) => flag.startsWith('-fsanitize'));
-  run([...shared, '-pthread', ...sanitizers, ...files.map(object), '-lm', '-o', linked]);
+  run([...shared, '-pthread', ...sanitizers, ...files.map(object), ...libraries, '-o', linked]);
   mkdirSync(join(output, '..'), { recursive: true });
   const temporary = `${output}.${process.pid}.tmp`;
   writeFileSync(temporary, readFileSync(linked), { mode: 0o755 });
@@ -132,7 +157,7 @@ try {
 } catch (error) {
   // A compiler without its headers, or one too old for these instructions: everything else works without.
   console.error(`@cbnn/native: ${error.message}\n@cbnn/native is left out: the engines are WebAssembly's`);
-  if (values.arm64 || values.debug || process.env.CBNN_TEST_NATIVE === '1') process.exitCode = 1;
+  if (cross || values.debug || process.env.CBNN_TEST_NATIVE === '1') process.exitCode = 1;
 } finally {
   rmSync(objects, { recursive: true });
 }

@@ -1,6 +1,6 @@
 // The built native engine against the reference engine: golden vectors and random models, layer by layer; its engine of real sums
 // and its training steps against the plain ones, and the weights that training ends with against hashes that every processor must
-// give. For machines that have no test runner, such as an emulated one (test-arm64.mjs).
+// give. For machines that have no test runner, such as an emulated one (test-emulated.mjs).
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import {

@@ -5,8 +5,8 @@ import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-// The native package carries what can be compiled here: for this machine, and for 64-bit ARM where there is a compiler for it.
-for (const flags of [[], ['--arm64']])
+// The native package carries what can be compiled here: for this machine, and for others that there is a compiler for.
+for (const flags of [[], ['--target', 'linux-arm64'], ['--target', 'win32-x64']])
   execFileSync(process.execPath, [`${root}scripts/build-native.mjs`, ...flags], { stdio: 'inherit' });
 mkdirSync(`${root}packed`, { recursive: true });
 for (const name of ['runtime', 'native', 'cbnn']) {

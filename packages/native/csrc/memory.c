@@ -4,11 +4,20 @@
 
 enum { LINE = 64 };
 
+#ifdef _WIN32
+#include <malloc.h>
+static void *take_lines(size_t size) { return _aligned_malloc(size, LINE); }
+static void give_lines(void *memory) { _aligned_free(memory); }
+#else
+static void *take_lines(size_t size) { return aligned_alloc(LINE, size); }
+static void give_lines(void *memory) { free(memory); }
+#endif
+
 void *take(Allocation **owner, size_t *bytes, size_t most, size_t size) {
   /* Vectors may be loaded behind the end of what they need. */
   if (size > most || *bytes > most - size) return 0;
   const size_t whole = (size + 2 * LINE + LINE - 1) / LINE * LINE;
-  char *memory = aligned_alloc(LINE, whole);
+  char *memory = take_lines(whole);
   if (!memory) return 0;
   memset(memory, 0, whole);
   Allocation *allocation = (Allocation *)memory;
@@ -18,18 +27,12 @@ void *take(Allocation **owner, size_t *bytes, size_t most, size_t size) {
   return memory + LINE;
 }
 
-void free_all(Allocation *first) {
-  while (first) {
-    Allocation *next = first->next;
-    free(first);
-    first = next;
-  }
-}
-
 void free_until(Allocation **owner, Allocation *mark) {
   while (*owner != mark) {
     Allocation *next = (*owner)->next;
-    free(*owner);
+    give_lines(*owner);
     *owner = next;
   }
 }
+
+void free_all(Allocation *first) { free_until(&first, 0); }

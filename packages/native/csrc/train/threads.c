@@ -1,5 +1,4 @@
 /* A pool of threads. They wait awake for a moment, because a step is many short pieces, and then sleep. */
-#if !defined(_WIN32)
 #include "step.h"
 #include <pthread.h>
 #include <sched.h>
@@ -121,4 +120,3 @@ void run_tasks(Pool *pool, Task task, void *context, int count) {
       sched_yield();
     }
 }
-#endif
