@@ -68,6 +68,17 @@ static int read_model(napi_env env, const int32_t *numbers, size_t count, napi_v
   return 1;
 }
 
+/* An engine and its workspace, or neither and a reason. */
+static void lay_out(Handle *handle, const ModelSpec *model, const Kernels *kernels, First first, size_t most, const char **why) {
+  handle->engine = build_engine(model, kernels, first, most, why);
+  if (!handle->engine) return;
+  handle->own = make_workspace(handle->engine);
+  if (handle->own) return;
+  free_engine(handle->engine);
+  handle->engine = 0;
+  *why = "it needs too much memory";
+}
+
 /* create(numbers, arrays, kernels, most bytes, how the first layer is computed) */
 static napi_value create(napi_env env, napi_callback_info info) {
   size_t count = 5, length = 0;
@@ -85,17 +96,15 @@ static napi_value create(napi_env env, napi_callback_info info) {
   ModelSpec model = {0};
   Handle *handle = calloc(1, sizeof *handle);
   const char *why = "internal: the model's numbers and arrays do not fit together";
-  if (handle && read_model(env, numbers, length, argument[1], &model))
-    handle->engine = build_engine(&model, all_kernels[set], (First)first, (size_t)most, &why);
+  if (handle && read_model(env, numbers, length, argument[1], &model)) {
+    lay_out(handle, &model, all_kernels[set], (First)first, (size_t)most, &why);
+    /* Permutations take more room than tables. */
+    if (!handle->own && first == FASTER) lay_out(handle, &model, all_kernels[set], BY_TABLES, (size_t)most, &why);
+  }
   free_shapes(&model);
-  if (!handle || !handle->engine) {
+  if (!handle || !handle->own) {
     free(handle);
     return refuse(env, why);
-  }
-  handle->own = make_workspace(handle->engine);
-  if (!handle->own) {
-    free_handle(env, handle, 0);
-    return fail(env, "it needs too much memory");
   }
   handle->reported = handle->engine->bytes + handle->own->bytes;
   return wrap(env, handle, &handle_tag, free_handle, handle->reported);

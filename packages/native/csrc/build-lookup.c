@@ -79,7 +79,6 @@ int lay_lookup(Allocation **owner, size_t *bytes, size_t most, LookupLayer *look
   lookup->outputs = spec->outputs;
   lookup->blocks = blocks_of(spec->outputs);
   lookup->kernel = kernel;
-  lookup->channels = channels;
   lookup->groups = (channels + GROUP - 1) / GROUP;
   lookup->rows = spec->input_height + pad;
   lookup->columns = spec->input_width + pad;

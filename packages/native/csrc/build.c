@@ -6,8 +6,8 @@
 
 /* Tables of a first layer beyond this are slower than plain products, and a waste. */
 static const size_t MOST_TABLE_BYTES = 16 << 20;
-/* Of each way to compute a first layer, to find the faster. */
-enum { TURNS = 4 };
+/* Of each way to compute a first layer, to find the faster; at so many positions. */
+enum { TURNS = 4, MOST_TIMED = 1 << 14 };
 
 static int words_of(int channels) { return (channels + 63) / 64; }
 
@@ -230,25 +230,36 @@ static int build_products(Engine *engine, size_t most, Layer *layer, const Layer
   return 1;
 }
 
-/* Whether permutations are faster than tables on this processor: some turns of each on an image of zeros. */
+/*
+ * Whether permutations are faster than tables on this processor: some turns of each, on any values, at as many positions as the
+ * largest usual map has. No where memory lacks for it.
+ */
 static int permutations_are_faster(const Engine *engine, const Layer *tables, const Layer *permuted, size_t most) {
   Allocation *room = 0;
-  size_t bytes = 0;
+  size_t bytes = engine->bytes;
+  PermutedLayer some = permuted->permuted;
+  const int places = tables->place_count < MOST_TIMED ? tables->place_count : MOST_TIMED;
+  if (some.vectors > MOST_TIMED / LANES16) some.vectors = MOST_TIMED / LANES16;
   const size_t pixels = (size_t)engine->border_rows * engine->border_columns;
   const size_t words = tables->out.image_words + (size_t)tables->place_count * tables->tables.blocks;
-  uint16_t *in = take(&room, &bytes, most, sizeof *in * (pixels * (tables->tables.run + 1) + engine->first_values));
+  const size_t indices = pixels * (tables->tables.run + 1) + engine->first_values;
+  uint16_t *in = take(&room, &bytes, most, sizeof *in * indices);
   uint32_t *out = take(&room, &bytes, most, 2 * sizeof *out * words);
-  uint32_t *masks = take(&room, &bytes, most, sizeof *masks * permuted->permuted.vectors * BLOCK);
+  uint32_t *masks = take(&room, &bytes, most, sizeof *masks * some.vectors * BLOCK);
   double best[2] = {0};
+  /* Tables of zeros alone would be in the cache. Permutations see the lower five bits only. */
+  uint32_t noise = 1;
+  for (size_t i = 0; in && i < indices; i++, noise = noise * 1664525 + 1013904223)
+    in[i] = (uint16_t)((noise >> 28) * BLOCK * sizeof(int16_t));
   for (int turn = 0; in && out && masks && turn < 2 * TURNS; turn++) {
     const double begun = now_nanoseconds();
-    if (turn % 2) engine->kernels->permuted(&permuted->permuted, in, masks, out);
-    else engine->kernels->tables16(&tables->tables, tables->places, tables->place_count, in, out);
+    if (turn % 2) engine->kernels->permuted(&some, in, masks, out);
+    else engine->kernels->tables16(&tables->tables, tables->places, places, in, out);
     const double passed = now_nanoseconds() - begun;
     if (turn < 2 || passed < best[turn % 2]) best[turn % 2] = passed;
   }
   free_all(room);
-  return best[1] < best[0];
+  return best[1] * permuted->permuted.vectors / some.vectors < best[0] * tables->place_count / places;
 }
 
 static int build_first(Engine *engine, size_t most, First first, const ModelSpec *model, Layer *layer, const LayerSpec *spec) {

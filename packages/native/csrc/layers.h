@@ -83,7 +83,7 @@ typedef struct {
 
 typedef struct {
   int outputs, blocks;
-  int kernel, channels;
+  int kernel;
   int rows, columns, words; /* of the padded input */
   int groups, copies, pitch;
   int tile, tiles;          /* positions of a tile */

@@ -56,8 +56,8 @@ export interface NativeOptions {
   /** an instruction set of `nativeKernels()`; the fastest by default */
   readonly kernels?: string;
   /**
-   * how a first convolution is computed where both are there (`avx512`, strides of 1): the faster by default, by a short measurement.
-   * Results are the same
+   * how a first convolution is computed where both can do it (`avx512`, a stride of 1, sums of 16 bits, at most 32 kinds of borders), else by
+   * tables: the faster by default, by a short measurement. Results are the same
    */
   readonly firstLayer?: 'tables' | 'permutations';
 }

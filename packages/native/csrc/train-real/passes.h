@@ -111,7 +111,7 @@ static void NAME(scale)(float *z, const float *k, int pixels) {
     for (int i = 0; i < BLOCK; i++) z[i] *= k[n];
 }
 
-/* sharpness * max(1, 1 / sharpness) * (1 - tanh(sharpness y)^2), which is 4 e / (1 + e)^2 with e = exp(-2 |sharpness y|): docs/training-step.md 8.5. */
+/* max(t, 1) (1 - tanh(t y)^2), t being the sharpness, which is max(t, 1) * 4 e / (1 + e)^2 with e = exp(-2 |t y|): docs/training-step.md 8.5. */
 INLINE Reals NAME(decaying_slope)(Reals y, float sharpness) {
   static const float POLYNOMIAL[] = {1.5403530e-4f, 1.3333558e-3f, 9.6181291e-3f, 5.5504109e-2f, 2.4022651e-1f, 6.9314718e-1f};
   const float height = sharpness > 1 ? sharpness : 1, NEAREST = 12582912.f, LEAST = -125.f;

@@ -18,11 +18,12 @@ enum { MOST_LOOKED_UP = 2 };
 
 /*
  * Where bits cannot be counted in vectors: looking up goes over all positions, of strides and of borders and tiles that are not filled,
- * too.
+ * too. Its counts, of every thread, take at most half as much memory as the batch's activations in single precision.
  */
 static int lookups_are_faster(const Step *step, const StepLayer *layer) {
   const size_t positions = layer->is_first ? 0 : lookup_positions(&layer->spec, step->kernels->bits->lookup_bytes);
-  return positions > 0 && positions <= (size_t)MOST_LOOKED_UP * layer->places;
+  const double counts = (double)step->threads * positions * sizeof(uint16_t), activations = (double)step->batch * layer->pixels * sizeof(float);
+  return positions > 0 && positions <= (size_t)MOST_LOOKED_UP * layer->places && counts <= activations / 2;
 }
 
 static int lay_forward(Step *step, size_t most, StepLayer *layer) {

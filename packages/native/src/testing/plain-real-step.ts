@@ -315,7 +315,7 @@ function decayingSlope(y: number, sharpness: number): number {
 function powerOfTwo(value: number): number {
   single[0] = Math.abs(value);
   bits[0] = (bits[0]! + 0x3f800000 - 0x3f3504f4) & 0x7f800000;
-  return value < 0 ? -single[0] : single[0];
+  return value < 0 || Object.is(value, -0) ? -single[0] : single[0];
 }
 
 /** Of channel c: sum of d times its power of two, d = p - mean; images in f32, then in double precision. */
