@@ -12,6 +12,7 @@ import { techniques } from '../techniques/index.js';
 import { finishTraining } from './after-training.js';
 import { planOf, type RunConfig } from './config.js';
 import { RunFolder, readCheckpoint, readJson, writeFileAtomic, writeJsonAtomic } from './run-folder.js';
+import { lockRun } from './run-lock.js';
 import { startingState } from './start.js';
 import { type EpochMetrics, type TrainingResult, type TrainOptions, train } from './train.js';
 
@@ -68,13 +69,31 @@ export function placeOf(folder: RunFolder): string {
   return existsSync(file) ? (readJson(file) as Place).dataDir : 'data';
 }
 
-/** Trains a prepared run in `path`, then writes it as a packed model, or in its technique's own bits where it has no packed form. */
+/**
+ * Trains a prepared run in `path`, then writes it as a packed model, or in its technique's own bits where it has no packed form. Throws a
+ * config error while another process trains there.
+ */
 export async function trainRun(
   config: RunConfig,
   images: RunImages,
   path: string,
   dataDir: string,
   options: TrainOptions = {},
+): Promise<TrainingResult> {
+  const unlock = lockRun(path);
+  try {
+    return await trainLocked(config, images, path, dataDir, options);
+  } finally {
+    unlock();
+  }
+}
+
+async function trainLocked(
+  config: RunConfig,
+  images: RunImages,
+  path: string,
+  dataDir: string,
+  options: TrainOptions,
 ): Promise<TrainingResult> {
   const folder = new RunFolder(path);
   folder.begin(config, options.resume === true);
