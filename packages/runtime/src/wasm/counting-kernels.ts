@@ -30,65 +30,63 @@ export const rowsOf = (outputs: number): number => ROWS * Math.ceil(outputs / RO
  * `weights`, four at a time: i32 each, the first position's from `counts` to `end`, each other's `pitch` bytes after the one before.
  */
 export const countFunction = (): WasmFunction =>
-  wasmFunction('count', 7, ([input, bytes, positions, weights, counts, pitch, end], local) => {
-    const [at, inputEnd, stop, left, to] = [local(I32), local(I32), local(I32), local(I32), local(I32)];
-    const vector = local(V128);
-    const rows = Array.from({ length: ROWS }, () => ({
-      address: local(I32),
-      few: local(V128),
-      many: local(V128),
-    }));
-    const limit = i32.add(at.get, i32.constant(16 * COUNTED));
+  wasmFunction('count', ([input, bytes, positions, weights, counts, pitch, end], local) => {
+    const [at, inputEnd, stop, left, to] = local(I32);
+    const [vector] = local(V128);
+    const rows = Array.from({ length: ROWS }, () => {
+      const [address] = local(I32);
+      const [few, many] = local(V128);
+      return { address, few, many };
+    });
+    const limit = i32.add(at, 16 * COUNTED);
     return until(
-      counts!,
-      end!,
-      at.set(input!.get),
-      to.set(counts!.get),
-      left.set(positions!.get),
+      counts,
+      end,
+      at.set(input),
+      to.set(counts),
+      left.set(positions),
       times(
         left,
-        inputEnd.set(i32.add(at.get, bytes!.get)),
+        inputEnd.set(i32.add(at, bytes)),
         ...rows.flatMap(({ address, many }, i) => [
-          address.set(i32.add(weights!.get, i32.mul(bytes!.get, i32.constant(i)))),
+          address.set(i32.add(weights, i32.mul(bytes, i))),
           many.set(v128.zero),
         ]),
         until(
           at,
           inputEnd,
           ...rows.map(({ few }) => few.set(v128.zero)),
-          stop.set(i32.select(limit, inputEnd.get, i32.lessUnsigned(limit, inputEnd.get))),
+          stop.set(i32.select(limit, inputEnd, i32.lessUnsigned(limit, inputEnd))),
           until(
             at,
             stop,
-            vector.set(v128.load(at.get)),
+            vector.set(v128.load(at)),
             ...rows.flatMap(({ address, few }) => [
-              few.set(i8x16.add(few.get, i8x16.popcount(v128.xor(vector.get, v128.load(address.get))))),
+              few.set(i8x16.add(few, i8x16.popcount(v128.xor(vector, v128.load(address))))),
               add(address, 16),
             ]),
             add(at, 16),
           ),
-          ...rows.map(({ few, many }) =>
-            many.set(i32x4.add(many.get, i32x4.pairSums(i16x8.pairSums(few.get)))),
-          ),
+          ...rows.map(({ few, many }) => many.set(i32x4.add(many, i32x4.pairSums(i16x8.pairSums(few))))),
         ),
-        ...rows.map(({ many }, i) => i32.store(to.get, laneSum(many.get), 4 * i)),
-        add(to, pitch!.get),
+        ...rows.map(({ many }, i) => i32.store(to, laneSum(many), 4 * i)),
+        add(to, pitch),
       ),
-      add(weights!, i32.shiftLeft(bytes!.get, i32.constant(2))),
-      add(counts!, 4 * ROWS),
+      add(weights, i32.shiftLeft(bytes, 2)),
+      add(counts, 4 * ROWS),
     );
   });
 
 /** Bytes of a plane, one behind the other at `from`, to every `step`-th at `to`, whose rows of `width` begin `pitch` bytes apart. */
 export const spreadFunction = (): WasmFunction =>
-  wasmFunction('spread', 6, ([from, to, rows, width, step, pitch], local) => {
-    const [at, left] = [local(I32), local(I32)];
+  wasmFunction('spread', ([from, to, rows, width, step, pitch], local) => {
+    const [at, left] = local(I32);
     return times(
-      rows!,
-      at.set(to!.get),
-      left.set(width!.get),
-      times(left, i32.store8(at.get, i32.load8(from!.get)), add(from!, 1), add(at, step!.get)),
-      add(to!, pitch!.get),
+      rows,
+      at.set(to),
+      left.set(width),
+      times(left, i32.store8(at, i32.load8(from)), add(from, 1), add(at, step)),
+      add(to, pitch),
     );
   });
 
@@ -97,17 +95,17 @@ export const spreadFunction = (): WasmFunction =>
  * `pitch` apart, from `from` and every `step` bytes after it, and zeros.
  */
 export const gatherFunction = (): WasmFunction =>
-  wasmFunction('gather', 8, ([from, step, positions, run, rows, pitch, to, bytes], local) => {
-    const [row, left, at, x] = [local(I32), local(I32), local(I32), local(I32)];
+  wasmFunction('gather', ([from, step, positions, run, rows, pitch, to, bytes], local) => {
+    const [row, left, at, x] = local(I32);
     return times(
-      positions!,
-      row.set(from!.get),
-      at.set(to!.get),
-      left.set(rows!.get),
-      copyRows(x, [row, pitch!], [at, run!], left, run!),
-      v128.store(at.get, v128.zero),
-      add(from!, step!.get),
-      add(to!, bytes!.get),
+      positions,
+      row.set(from),
+      at.set(to),
+      left.set(rows),
+      copyRows(x, [row, pitch!], [at, run!], left, run),
+      v128.store(at, v128.zero),
+      add(from, step),
+      add(to, bytes),
     );
   });
 
@@ -116,27 +114,27 @@ export const gatherFunction = (): WasmFunction =>
  * each, 1 where a count is at most the output's limit; `limits` has the address of each position's.
  */
 export const compareFunction = (): WasmFunction =>
-  wasmFunction('compare', 8, ([counts, pitch, limits, positions, group, planes, to, stride], local) => {
-    const [count, limit, plane, left] = [local(I32), local(I32), local(I32), local(I32)];
+  wasmFunction('compare', ([counts, pitch, limits, positions, group, planes, to, stride], local) => {
+    const [count, limit, plane, left] = local(I32);
     const bits = (offset: number) =>
-      i32x4.bitmask(i32x4.greaterEqual(v128.load(limit.get, offset), v128.load(count.get, offset)));
-    const groupBytes = i32.shiftLeft(group!.get, i32.constant(2));
-    const mask = i32.sub(i32.shiftLeft(i32.constant(1), group!.get), i32.constant(1));
+      i32x4.bitmask(i32x4.greaterEqual(v128.load(limit, offset), v128.load(count, offset)));
+    const groupBytes = i32.shiftLeft(group, 2);
+    const mask = i32.sub(i32.shiftLeft(1, group), 1);
     return times(
-      positions!,
-      count.set(counts!.get),
-      limit.set(i32.load(limits!.get)),
-      plane.set(to!.get),
-      left.set(planes!.get),
+      positions,
+      count.set(counts),
+      limit.set(i32.load(limits)),
+      plane.set(to),
+      left.set(planes),
       times(
         left,
-        i32.store8(plane.get, i32.and(i32.or(bits(0), i32.shiftLeft(bits(16), i32.constant(4))), mask)),
+        i32.store8(plane, i32.and(i32.or(bits(0), i32.shiftLeft(bits(16), 4)), mask)),
         add(count, groupBytes),
         add(limit, groupBytes),
-        add(plane, stride!.get),
+        add(plane, stride),
       ),
-      add(counts!, pitch!.get),
-      add(limits!, 4),
-      add(to!, 1),
+      add(counts, pitch),
+      add(limits, 4),
+      add(to, 1),
     );
   });

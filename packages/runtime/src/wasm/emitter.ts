@@ -16,8 +16,11 @@ export type ValueType = typeof I32 | typeof V128;
 /** A parameter or local variable of a function being written. */
 export interface Variable {
   readonly get: Code;
-  set(value: Code): Code;
+  set(value: Operand): Code;
 }
+
+/** An i32 constant, a variable, or what leaves a value. */
+export type Operand = number | Variable | Code;
 
 /** Unsigned LEB128. */
 function unsigned(value: number): number[] {
@@ -42,23 +45,33 @@ function signed(value: number): number[] {
   }
 }
 
+const code = (operand: Operand): Code => {
+  if (typeof operand === 'number') return [0x41, ...signed(operand)];
+  return 'get' in operand ? operand.get : operand;
+};
+
 const simd = (opcode: number): Code => [0xfd, ...unsigned(opcode)];
 const unary =
   (opcode: Code) =>
-  (a: Code): Code => [...a, ...opcode];
+  (a: Operand): Code => [...code(a), ...opcode];
 const binary =
   (opcode: Code) =>
-  (a: Code, b: Code): Code => [...a, ...b, ...opcode];
+  (a: Operand, b: Operand): Code => [...code(a), ...code(b), ...opcode];
 /** Loads at `address + offset`; alignment is only a hint, and 0 is always true. */
 const load =
   (opcode: Code) =>
-  (address: Code, offset = 0): Code => [...address, ...opcode, 0, ...unsigned(offset)];
+  (address: Operand, offset = 0): Code => [...code(address), ...opcode, 0, ...unsigned(offset)];
 const store =
   (opcode: Code) =>
-  (address: Code, value: Code, offset = 0): Code => [...address, ...value, ...opcode, 0, ...unsigned(offset)];
+  (address: Operand, value: Operand, offset = 0): Code => [
+    ...code(address),
+    ...code(value),
+    ...opcode,
+    0,
+    ...unsigned(offset),
+  ];
 
 export const i32 = {
-  constant: (value: number): Code => [0x41, ...signed(value)],
   add: binary([0x6a]),
   sub: binary([0x6b]),
   mul: binary([0x6c]),
@@ -74,7 +87,12 @@ export const i32 = {
   store8: store([0x3a]),
   store16: store([0x3b]),
   /** `a` where `condition` is not 0, else `b` */
-  select: (a: Code, b: Code, condition: Code): Code => [...a, ...b, ...condition, 0x1b],
+  select: (a: Operand, b: Operand, condition: Operand): Code => [
+    ...code(a),
+    ...code(b),
+    ...code(condition),
+    0x1b,
+  ],
 };
 
 export const v128 = {
@@ -84,7 +102,12 @@ export const v128 = {
   store: store(simd(11)),
   zero: [0xfd, 12, ...new Array<number>(16).fill(0)] as Code,
   /** bytes picked from the 32 of `a` and `b` */
-  shuffle: (a: Code, b: Code, lanes: readonly number[]): Code => [...a, ...b, 0xfd, 13, ...lanes],
+  shuffle: (a: Operand, b: Operand, lanes: readonly number[]): Code => [
+    ...code(a),
+    ...code(b),
+    ...[0xfd, 13],
+    ...lanes,
+  ],
   and: binary(simd(78)),
   or: binary(simd(80)),
   xor: binary(simd(81)),
@@ -125,25 +148,25 @@ export const i32x4 = {
   add: binary(simd(174)),
   /** products of signed 16-bit lanes, neighbours added */
   dot: binary(simd(186)),
-  lane: (a: Code, lane: number): Code => [...a, ...simd(27), lane],
+  lane: (a: Operand, lane: number): Code => [...code(a), ...simd(27), lane],
 };
 
 /** `body`, again and again while `condition` holds: at least once. */
-const doWhile = (condition: Code, ...body: readonly Code[]): Code => [
+const doWhile = (condition: Operand, ...body: readonly Code[]): Code => [
   ...[0x03, 0x40],
   ...body.flat(),
-  ...condition,
+  ...code(condition),
   ...[0x0d, 0],
   0x0b,
 ];
 
 /** `body`, `count` times: at least once, until `count` is 0. */
 export const times = (count: Variable, ...body: readonly Code[]): Code =>
-  doWhile(count.get, ...body, count.set(i32.add(count.get, i32.constant(-1))));
+  doWhile(count, ...body, count.set(i32.add(count, -1)));
 
 /** `body`, which moves `at`, until that has reached `end`: at least once. */
 export const until = (at: Variable, end: Variable, ...body: readonly Code[]): Code =>
-  doWhile(i32.lessUnsigned(at.get, end.get), ...body);
+  doWhile(i32.lessUnsigned(at, end), ...body);
 
 export interface WasmFunction {
   readonly name: string;
@@ -152,24 +175,37 @@ export interface WasmFunction {
   readonly body: Code;
 }
 
+type Five = readonly [Variable, Variable, Variable, Variable, Variable];
+/** Variables, as many as are taken: without an end, but a type has to have one. */
+export type Variables = Generator<Variable, never> & readonly [...Five, ...Five];
+
+/** The next `count` of them. */
+export const take = (count: number, variables: Variables): Variable[] =>
+  Array.from({ length: count }, () => variables.next().value);
+
 /**
- * A function without result whose parameters are all i32; `write` gets them, and a way to declare locals (zero at first).
+ * A function without result whose parameters are all i32: `write` takes first those, then locals of a type, zero at first, as many as
+ * it likes.
  */
 export function wasmFunction(
   name: string,
-  parameters: number,
-  write: (parameters: Variable[], local: (type: ValueType) => Variable) => Code,
+  write: (parameters: Variables, local: (type: ValueType) => Variables) => Code,
 ): WasmFunction {
-  const locals: ValueType[] = [];
-  const variable = (index: number): Variable => ({
-    get: [0x20, ...unsigned(index)],
-    set: (value) => [...value, 0x21, ...unsigned(index)],
-  });
-  const body = write(
-    Array.from({ length: parameters }, (_, i) => variable(i)),
-    (type) => variable(parameters + locals.push(type) - 1),
-  );
-  return { name, parameters, locals, body };
+  const types: ValueType[] = [];
+  function* variables(type: ValueType): Generator<Variable, never> {
+    for (;;) {
+      const index = unsigned(types.push(type) - 1);
+      yield { get: [0x20, ...index], set: (value) => [...code(value), 0x21, ...index] };
+    }
+  }
+  let parameters: number | undefined;
+  const local = (type: ValueType): Variables => {
+    parameters ??= types.length;
+    return variables(type) as Variables;
+  };
+  const body = write(variables(I32) as Variables, local);
+  parameters ??= types.length;
+  return { name, parameters, locals: types.slice(parameters), body };
 }
 
 const vector = (items: readonly Code[]): Code => [...unsigned(items.length), ...items.flat()];

@@ -14,6 +14,8 @@ import {
   i16x8,
   i32,
   i32x4,
+  type Operand,
+  take,
   times,
   until,
   V128,
@@ -34,10 +36,9 @@ export const TILE = 64;
 export const LOOKUPS = 45;
 
 /** `variable` becomes as much more. */
-export const add = (variable: Variable, value: number | Code): Code =>
-  variable.set(i32.add(variable.get, typeof value === 'number' ? i32.constant(value) : value));
+export const add = (variable: Variable, value: Operand): Code => variable.set(i32.add(variable, value));
 /** The sum of four lanes. */
-export const laneSum = (vector: Code): Code =>
+export const laneSum = (vector: Operand): Code =>
   i32.add(
     i32.add(i32x4.lane(vector, 0), i32x4.lane(vector, 1)),
     i32.add(i32x4.lane(vector, 2), i32x4.lane(vector, 3)),
@@ -55,12 +56,12 @@ export const copyRows = (
 ): Code =>
   times(
     rows,
-    x.set(i32.constant(0)),
-    until(x, width, v128.store(i32.add(to.get, x.get), v128.load(i32.add(from.get, x.get))), add(x, 16)),
-    add(from, fromPitch.get),
-    add(to, toPitch.get),
+    x.set(0),
+    until(x, width, v128.store(i32.add(to, x), v128.load(i32.add(from, x))), add(x, 16)),
+    add(from, fromPitch),
+    add(to, toPitch),
   );
-const splat = (value: number): Code => i8x16.splat(i32.constant(value));
+const splat = (value: number): Code => i8x16.splat(value);
 
 /**
  * Tables of some groups, one after the other, for one tile.
@@ -72,18 +73,16 @@ export const tableFunction = (
   name: string,
   { copies, copyStride, vectors }: { copies: number; copyStride: number; vectors: number },
 ): WasmFunction =>
-  wasmFunction(name, 6, ([acts, groupStride, mask, neutral, table, end], local) => {
-    const [act, inside, copyEnd, rowEnd] = [local(I32), local(I32), local(I32), local(I32)];
+  wasmFunction(name, ([acts, groupStride, mask, neutral, table, end], local) => {
+    const [act, inside, copyEnd, rowEnd] = local(I32);
     const vectorBytes = 16 * vectors;
     const entryBytes = copies * vectorBytes;
-    const [low, high, lowInside, highInside, within, ones, sum] = Array.from({ length: 7 }, () =>
-      local(V128),
-    ) as [Variable, Variable, Variable, Variable, Variable, Variable, Variable];
-    const steps = Array.from({ length: GROUP }, () => local(V128));
+    const [low, high, lowInside, highInside, within, ones, sum] = local(V128);
+    const steps = take(GROUP, local(V128));
     // Low nibbles are positions of the first half of the tile, high ones of the second.
     const bitOf = (j: number): Code => {
-      const first = j === 0 ? low.get : i16x8.shiftRight(low.get, i32.constant(j));
-      const second = j === 4 ? high.get : i16x8.shiftLeft(high.get, i32.constant(4 - j));
+      const first = j === 0 ? low : i16x8.shiftRight(low, j);
+      const second = j === 4 ? high : i16x8.shiftLeft(high, 4 - j);
       return v128.or(v128.and(first, splat(0x01)), v128.and(second, splat(0x10)));
     };
     // Patterns in Gray code: one step each.
@@ -94,38 +93,38 @@ export const tableFunction = (
         const j = Math.log2(i & -i);
         pattern ^= 1 << j;
         const move = (pattern >> j) & 1 ? i8x16.add : i8x16.sub;
-        entries.push(sum.set(move(sum.get, steps[j]!.get)));
+        entries.push(sum.set(move(sum, steps[j]!)));
       }
-      entries.push(v128.store(table!.get, sum.get, pattern * entryBytes));
+      entries.push(v128.store(table, sum, pattern * entryBytes));
     }
     return until(
-      table!,
-      end!,
-      act.set(acts!.get),
-      inside.set(mask!.get),
-      copyEnd.set(i32.add(table!.get, i32.constant(entryBytes))),
+      table,
+      end,
+      act.set(acts),
+      inside.set(mask),
+      copyEnd.set(i32.add(table, entryBytes)),
       until(
-        table!,
+        table,
         copyEnd,
-        rowEnd.set(i32.add(table!.get, i32.constant(vectorBytes))),
+        rowEnd.set(i32.add(table, vectorBytes)),
         until(
-          table!,
+          table,
           rowEnd,
-          lowInside.set(v128.load(inside.get)),
-          highInside.set(v128.load(inside.get, TILE / 2)),
-          low.set(v128.and(v128.load(act.get), lowInside.get)),
-          high.set(v128.and(v128.load(act.get, TILE / 2), highInside.get)),
-          within.set(v128.or(v128.and(lowInside.get, splat(0x01)), v128.and(highInside.get, splat(0x10)))),
+          lowInside.set(v128.load(inside)),
+          highInside.set(v128.load(inside, TILE / 2)),
+          low.set(v128.and(v128.load(act), lowInside)),
+          high.set(v128.and(v128.load(act, TILE / 2), highInside)),
+          within.set(v128.or(v128.and(lowInside, splat(0x01)), v128.and(highInside, splat(0x10)))),
           // At most 3 for each nibble outside: products of 16 bits keep bytes apart.
-          sum.set(i16x8.mul(i8x16.sub(splat(0x11), within.get), i16x8.splat(i32.load(neutral!.get)))),
+          sum.set(i16x8.mul(i8x16.sub(splat(0x11), within), i16x8.splat(i32.load(neutral)))),
           // Setting bit j of the pattern adds a mismatch where the pixel's bit is 0, and removes one where it is 1.
           ...steps.flatMap((step, j) => [
             ones.set(bitOf(j)),
-            sum.set(i8x16.add(sum.get, ones.get)),
-            step.set(i8x16.sub(i8x16.sub(within.get, ones.get), ones.get)),
+            sum.set(i8x16.add(sum, ones)),
+            step.set(i8x16.sub(i8x16.sub(within, ones), ones)),
           ]),
           ...entries,
-          add(table!, 16),
+          add(table, 16),
           add(act, 16),
           add(inside, 16),
         ),
@@ -133,9 +132,9 @@ export const tableFunction = (
         add(inside, copyStride - vectorBytes),
       ),
       // `table` has walked over the first entry; the other ones follow it.
-      add(table!, (ENTRIES - 1) * entryBytes),
-      add(acts!, groupStride!.get),
-      add(neutral!, 4),
+      add(table, (ENTRIES - 1) * entryBytes),
+      add(acts, groupStride),
+      add(neutral, 4),
     );
   });
 
@@ -144,60 +143,62 @@ export const tableFunction = (
  * at `index`, and the sums of 64 pixels are added to its 64 unsigned 16-bit sums at `sums` (to `end`).
  */
 export const lookupFunction = (tables: number): WasmFunction =>
-  wasmFunction('lookup', 4, ([index, count, sums, end], local) => {
-    const [stop, ...at] = [local(I32), local(I32), local(I32), local(I32)];
+  wasmFunction('lookup', ([index, count, sums, end], local) => {
+    const [stop] = local(I32);
+    const at = take(3, local(I32));
     // Two vectors only, and no unrolling: V8 up to 12.4 hoists loads and runs out of registers with more.
-    const halves = [0, 1].map((v) => ({ v, three: local(V128), low: local(V128), wide: local(V128) }));
+    const halves = [0, 1].map((v) => {
+      const [three, low, wide] = local(V128);
+      return { v, three, low, wide };
+    });
     const nibble = splat(15);
-    const shift = i32.constant(4);
+    const shift = 4;
     const accumulate = (value: Code, position: number): Code =>
-      v128.store(sums!.get, i16x8.add(v128.load(sums!.get, 16 * position), value), 16 * position);
+      v128.store(sums, i16x8.add(v128.load(sums, 16 * position), value), 16 * position);
     return until(
-      sums!,
-      end!,
+      sums,
+      end,
       ...halves.flatMap(({ low, wide }) => [low.set(v128.zero), wide.set(v128.zero)]),
-      stop.set(i32.add(index!.get, i32.shiftLeft(count!.get, i32.constant(1)))),
+      stop.set(i32.add(index, i32.shiftLeft(count, 1))),
       until(
-        index!,
+        index,
         stop,
-        ...at.map((variable, i) => variable.set(i32.load16(index!.get, 2 * i))),
+        ...at.map((variable, i) => variable.set(i32.load16(index, 2 * i))),
         ...halves.flatMap(({ v, three, low, wide }) => {
-          const [a, b, c] = at.map(({ get }) => v128.load(get, tables + 16 * v));
+          const [a, b, c] = at.map((one) => v128.load(one, tables + 16 * v));
           return [
             three.set(i8x16.add(i8x16.add(a!, b!), c!)),
-            low.set(i8x16.add(low.get, v128.and(three.get, nibble))),
-            wide.set(i16x8.add(wide.get, i16x8.shiftRight(three.get, shift))),
+            low.set(i8x16.add(low, v128.and(three, nibble))),
+            wide.set(i16x8.add(wide, i16x8.shiftRight(three, shift))),
           ];
         }),
-        add(index!, 6),
+        add(index, 6),
       ),
       // `wide` holds the high nibbles of both bytes, and the low nibble of the upper byte between them.
       ...halves.map(({ low, wide }) =>
-        wide.set(
-          i16x8.sub(wide.get, v128.and(i16x8.shiftRight(low.get, shift), i16x8.splat(i32.constant(0x0ff0)))),
-        ),
+        wide.set(i16x8.sub(wide, v128.and(i16x8.shiftRight(low, shift), i16x8.splat(0x0ff0)))),
       ),
       ...halves.flatMap(({ v, low, wide }) => [
-        accumulate(i16x8.extendLow(low.get), 2 * v),
-        accumulate(i16x8.extendHigh(low.get), 2 * v + 1),
-        accumulate(i16x8.extendLow(wide.get), 4 + 2 * v),
-        accumulate(i16x8.extendHigh(wide.get), 4 + 2 * v + 1),
+        accumulate(i16x8.extendLow(low), 2 * v),
+        accumulate(i16x8.extendHigh(low), 2 * v + 1),
+        accumulate(i16x8.extendLow(wide), 4 + 2 * v),
+        accumulate(i16x8.extendHigh(wide), 4 + 2 * v + 1),
       ]),
-      add(sums!, 2 * TILE),
+      add(sums, 2 * TILE),
     );
   });
 
 /** Copies 64 starting sums to each output, from the address that `starts` has for it, plus `offset`. */
 export const startFunction = (): WasmFunction =>
-  wasmFunction('start', 4, ([starts, offset, sums, end], local) => {
-    const from = local(I32);
+  wasmFunction('start', ([starts, offset, sums, end], local) => {
+    const [from] = local(I32);
     return until(
-      sums!,
-      end!,
-      from.set(i32.add(i32.load(starts!.get), offset!.get)),
-      ...Array.from({ length: 8 }, (_, i) => v128.store(sums!.get, v128.load(from.get, 16 * i), 16 * i)),
-      add(starts!, 4),
-      add(sums!, 2 * TILE),
+      sums,
+      end,
+      from.set(i32.add(i32.load(starts), offset)),
+      ...Array.from({ length: 8 }, (_, i) => v128.store(sums, v128.load(from, 16 * i), 16 * i)),
+      add(starts, 4),
+      add(sums, 2 * TILE),
     );
   });
 
@@ -206,88 +207,82 @@ export const startFunction = (): WasmFunction =>
  * output's unsigned 16-bit limit at `limits` (to `end`).
  */
 export const thresholdFunction = (): WasmFunction =>
-  wasmFunction('threshold', 6, ([limits, end, sums, bits, plane, stride], local) => {
-    const [stop] = [local(I32)];
-    const [bit, limit] = [local(V128), local(V128)];
-    const bytes = Array.from({ length: 4 }, () => local(V128));
-    const below = (i: number) => i16x8.lessUnsigned(v128.load(sums!.get, 16 * i), limit.get);
-    const groupEnd = i32.add(limits!.get, i32.shiftLeft(bits!.get, i32.constant(1)));
+  wasmFunction('threshold', ([limits, end, sums, bits, plane, stride], local) => {
+    const [stop] = local(I32);
+    const [bit, limit] = local(V128);
+    const bytes = take(4, local(V128));
+    const below = (i: number) => i16x8.lessUnsigned(v128.load(sums, 16 * i), limit);
+    const groupEnd = i32.add(limits, i32.shiftLeft(bits, 1));
     return until(
-      limits!,
-      end!,
+      limits,
+      end,
       ...bytes.map((variable) => variable.set(v128.zero)),
       bit.set(splat(1)),
-      stop.set(i32.select(groupEnd, end!.get, i32.lessUnsigned(groupEnd, end!.get))),
+      stop.set(i32.select(groupEnd, end, i32.lessUnsigned(groupEnd, end))),
       until(
-        limits!,
+        limits,
         stop,
-        limit.set(v128.load16Splat(limits!.get)),
+        limit.set(v128.load16Splat(limits)),
         ...bytes.map((variable, i) =>
-          variable.set(
-            v128.or(variable.get, v128.and(bit.get, i8x16.narrow(below(2 * i), below(2 * i + 1)))),
-          ),
+          variable.set(v128.or(variable, v128.and(bit, i8x16.narrow(below(2 * i), below(2 * i + 1))))),
         ),
-        bit.set(i8x16.shiftLeft(bit.get, i32.constant(1))),
-        add(limits!, 2),
-        add(sums!, 2 * TILE),
+        bit.set(i8x16.shiftLeft(bit, 1)),
+        add(limits, 2),
+        add(sums, 2 * TILE),
       ),
-      ...bytes.map(({ get }, i) => v128.store(plane!.get, get, 16 * i)),
-      add(plane!, stride!.get),
+      ...bytes.map((one, i) => v128.store(plane, one, 16 * i)),
+      add(plane, stride),
     );
   });
 
 /** Copies `planes` planes of `rows` rows of `width` bytes, in whole vectors. */
 export const copyFunction = (): WasmFunction =>
-  wasmFunction(
-    'copy',
-    9,
-    ([from, to, planes, fromStride, toStride, rows, fromPitch, toPitch, width], local) => {
-      const [x, left, source, target] = [local(I32), local(I32), local(I32), local(I32)];
-      return times(
-        planes!,
-        source.set(from!.get),
-        target.set(to!.get),
-        left.set(rows!.get),
-        copyRows(x, [source, fromPitch!], [target, toPitch!], left, width!),
-        add(from!, fromStride!.get),
-        add(to!, toStride!.get),
-      );
-    },
-  );
+  wasmFunction('copy', ([from, to, planes, fromStride, toStride, rows, fromPitch, toPitch, width], local) => {
+    const [x, left, source, target] = local(I32);
+    return times(
+      planes,
+      source.set(from),
+      target.set(to),
+      left.set(rows),
+      copyRows(x, [source, fromPitch!], [target, toPitch!], left, width),
+      add(from, fromStride),
+      add(to, toStride),
+    );
+  });
 
 const EVEN = Array.from({ length: 16 }, (_, i) => 2 * i);
 
 /** The same with a maximum (OR of bits) over windows of 2x2; `width` counts windows. */
 export const pool2Function = (): WasmFunction =>
-  wasmFunction('pool2', 6, ([from, to, rows, fromPitch, toPitch, width], local) => {
-    const x = local(I32);
-    const [left, right] = [local(V128), local(V128)];
-    const source = i32.add(from!.get, i32.shiftLeft(x.get, i32.constant(1)));
-    const below = i32.add(source, fromPitch!.get);
+  wasmFunction('pool2', ([from, to, rows, fromPitch, toPitch, width], local) => {
+    const [x] = local(I32);
+    const [left, right] = local(V128);
+    const source = i32.add(from, i32.shiftLeft(x, 1));
+    const below = i32.add(source, fromPitch);
     const both = (offset: number) => v128.or(v128.load(source, offset), v128.load(below, offset));
     return times(
-      rows!,
-      x.set(i32.constant(0)),
+      rows,
+      x.set(0),
       until(
         x,
-        width!,
+        width,
         left.set(both(0)),
         right.set(both(16)),
         v128.store(
-          i32.add(to!.get, x.get),
+          i32.add(to, x),
           v128.or(
-            v128.shuffle(left.get, right.get, EVEN),
+            v128.shuffle(left, right, EVEN),
             v128.shuffle(
-              left.get,
-              right.get,
+              left,
+              right,
               EVEN.map((lane) => lane + 1),
             ),
           ),
         ),
         add(x, 16),
       ),
-      add(from!, i32.shiftLeft(fromPitch!.get, i32.constant(1))),
-      add(to!, toPitch!.get),
+      add(from, i32.shiftLeft(fromPitch, 1)),
+      add(to, toPitch),
     );
   });
 
@@ -296,37 +291,30 @@ export const pool2Function = (): WasmFunction =>
  * lie `stride` apart.
  */
 export const poolFunction = (): WasmFunction =>
-  wasmFunction('pool', 8, ([from, to, rows, fromPitch, toPitch, width, pool, stride], local) => {
-    const [x, dx, dy, at, row, bits] = [
-      local(I32),
-      local(I32),
-      local(I32),
-      local(I32),
-      local(I32),
-      local(I32),
-    ];
-    const windowBytes = i32.mul(pool!.get, stride!.get);
+  wasmFunction('pool', ([from, to, rows, fromPitch, toPitch, width, pool, stride], local) => {
+    const [x, dx, dy, at, row, bits] = local(I32);
+    const windowBytes = i32.mul(pool, stride);
     return times(
-      rows!,
-      x.set(i32.constant(0)),
+      rows,
+      x.set(0),
       until(
         x,
-        width!,
-        bits.set(i32.constant(0)),
-        row.set(i32.add(from!.get, i32.mul(x.get, windowBytes))),
-        dy.set(pool!.get),
+        width,
+        bits.set(0),
+        row.set(i32.add(from, i32.mul(x, windowBytes))),
+        dy.set(pool),
         times(
           dy,
-          at.set(row.get),
-          dx.set(pool!.get),
-          times(dx, bits.set(i32.or(bits.get, i32.load8(at.get))), add(at, stride!.get)),
-          add(row, i32.mul(stride!.get, fromPitch!.get)),
+          at.set(row),
+          dx.set(pool),
+          times(dx, bits.set(i32.or(bits, i32.load8(at))), add(at, stride)),
+          add(row, i32.mul(stride, fromPitch)),
         ),
-        i32.store8(i32.add(to!.get, x.get), bits.get),
+        i32.store8(i32.add(to, x), bits),
         add(x, 1),
       ),
-      add(from!, i32.mul(windowBytes, fromPitch!.get)),
-      add(to!, toPitch!.get),
+      add(from, i32.mul(windowBytes, fromPitch)),
+      add(to, toPitch),
     );
   });
 
@@ -340,44 +328,43 @@ export const poolFunction = (): WasmFunction =>
 export const firstLayerFunction = (name: string, lanes: 4 | 8): WasmFunction =>
   wasmFunction(
     name,
-    10,
     ([table, thresholds, index, positions, run, kernel, rowBytes, stepBytes, to, pixelBytes], local) => {
-      const [entry, row, at, rowEnd, rowsLeft] = [local(I32), local(I32), local(I32), local(I32), local(I32)];
-      const sums = Array.from({ length: 4 }, () => local(V128));
+      const [entry, row, at, rowEnd, rowsLeft] = local(I32);
+      const sums = take(4, local(V128));
       const ops = lanes === 8 ? i16x8 : i32x4;
-      const address = i32.add(entry.get, i32.load16(at.get));
-      const on = (i: number) => ops.greaterEqual(sums[i]!.get, v128.load(thresholds!.get, 16 * i));
+      const address = i32.add(entry, i32.load16(at));
+      const on = (i: number) => ops.greaterEqual(sums[i]!, v128.load(thresholds, 16 * i));
       const mask =
         lanes === 8
           ? i32.or(
               i8x16.bitmask(i8x16.narrow(on(0), on(1))),
-              i32.shiftLeft(i8x16.bitmask(i8x16.narrow(on(2), on(3))), i32.constant(16)),
+              i32.shiftLeft(i8x16.bitmask(i8x16.narrow(on(2), on(3))), 16),
             )
           : i8x16.bitmask(i8x16.narrow(i16x8.narrow(on(0), on(1)), i16x8.narrow(on(2), on(3))));
-      const pointer = local(I32);
+      const [pointer] = local(I32);
       return times(
-        positions!,
+        positions,
         ...sums.map((variable) => variable.set(v128.zero)),
-        entry.set(table!.get),
-        row.set(index!.get),
-        rowsLeft.set(kernel!.get),
+        entry.set(table),
+        row.set(index),
+        rowsLeft.set(kernel),
         times(
           rowsLeft,
-          at.set(row.get),
-          rowEnd.set(i32.add(row.get, i32.shiftLeft(run!.get, i32.constant(1)))),
+          at.set(row),
+          rowEnd.set(i32.add(row, i32.shiftLeft(run, 1))),
           until(
             at,
             rowEnd,
             pointer.set(address),
-            ...sums.map((variable, i) => variable.set(ops.add(variable.get, v128.load(pointer.get, 16 * i)))),
+            ...sums.map((variable, i) => variable.set(ops.add(variable, v128.load(pointer, 16 * i)))),
             add(entry, 17 * 64),
             add(at, 2),
           ),
-          add(row, rowBytes!.get),
+          add(row, rowBytes),
         ),
-        lanes === 8 ? i32.store(to!.get, mask) : i32.store16(to!.get, mask),
-        add(index!, stepBytes!.get),
-        add(to!, pixelBytes!.get),
+        lanes === 8 ? i32.store(to, mask) : i32.store16(to, mask),
+        add(index, stepBytes),
+        add(to, pixelBytes),
       );
     },
   );
@@ -387,53 +374,53 @@ export const firstLayerFunction = (name: string, lanes: 4 | 8): WasmFunction =>
  * to row, from a table of 256 by its value; added to the bits `keep` of what is there.
  */
 export const indexFunction = (): WasmFunction =>
-  wasmFunction('index', 9, ([pixel, channels, to, width, rows, step, rowBytes, table, keep], local) => {
-    const [x, at] = [local(I32), local(I32)];
-    const offset = i32.load16(i32.add(table!.get, i32.shiftLeft(i32.load8(pixel!.get), i32.constant(1))));
+  wasmFunction('index', ([pixel, channels, to, width, rows, step, rowBytes, table, keep], local) => {
+    const [x, at] = local(I32);
+    const offset = i32.load16(i32.add(table, i32.shiftLeft(i32.load8(pixel), 1)));
     return times(
-      rows!,
-      at.set(to!.get),
-      x.set(width!.get),
+      rows,
+      at.set(to),
+      x.set(width),
       times(
         x,
-        i32.store16(at.get, i32.add(i32.and(i32.load16(at.get), keep!.get), offset)),
-        add(pixel!, channels!.get),
-        add(at, step!.get),
+        i32.store16(at, i32.add(i32.and(i32.load16(at), keep), offset)),
+        add(pixel, channels),
+        add(at, step),
       ),
-      add(to!, rowBytes!.get),
+      add(to, rowBytes),
     );
   });
 
 /** Bits of a pixel's outputs, `pixelBytes` apart, to a byte plane: `mask` of those from bit `shift` of the two bytes at `from`. */
 export const planeFunction = (): WasmFunction =>
-  wasmFunction('plane', 6, ([from, pixelBytes, pixels, shift, mask, to]) =>
+  wasmFunction('plane', ([from, pixelBytes, pixels, shift, mask, to]) =>
     times(
-      pixels!,
-      i32.store8(to!.get, i32.and(i32.shiftRight(i32.load16(from!.get), shift!.get), mask!.get)),
-      add(from!, pixelBytes!.get),
-      add(to!, 1),
+      pixels,
+      i32.store8(to, i32.and(i32.shiftRight(i32.load16(from), shift), mask)),
+      add(from, pixelBytes),
+      add(to, 1),
     ),
   );
 
 /** Signed 16-bit dot products: `bytes` bytes (a multiple of 16) at `input` with each row at `weights`: i32 each, to `sums`. */
 export const dotFunction = (): WasmFunction =>
-  wasmFunction('dot', 5, ([input, bytes, weights, sums, end], local) => {
-    const [at, inputEnd] = [local(I32), local(I32)];
-    const sum = local(V128);
+  wasmFunction('dot', ([input, bytes, weights, sums, end], local) => {
+    const [at, inputEnd] = local(I32);
+    const [sum] = local(V128);
     return until(
-      sums!,
-      end!,
+      sums,
+      end,
       sum.set(v128.zero),
-      at.set(input!.get),
-      inputEnd.set(i32.add(input!.get, bytes!.get)),
+      at.set(input),
+      inputEnd.set(i32.add(input, bytes)),
       until(
         at,
         inputEnd,
-        sum.set(i32x4.add(sum.get, i32x4.dot(v128.load(at.get), v128.load(weights!.get)))),
+        sum.set(i32x4.add(sum, i32x4.dot(v128.load(at), v128.load(weights)))),
         add(at, 16),
-        add(weights!, 16),
+        add(weights, 16),
       ),
-      i32.store(sums!.get, laneSum(sum.get)),
-      add(sums!, 4),
+      i32.store(sums, laneSum(sum)),
+      add(sums, 4),
     );
   });
