@@ -10,6 +10,8 @@ import type { KernelShape } from '../shapes.js';
 import { type Arena, aligned, type Kernels, notValidated, type Views } from './memory.js';
 import { type Computed, computedPlanes } from './planes.js';
 
+/** Outputs whose bits lie together. */
+const WORD = 16;
 /** Slices per table. */
 const NIBBLE = 4;
 /** Bytes of a table's entry: four vectors. */
@@ -71,8 +73,9 @@ export class FirstConvolution {
   private readonly index: number;
   private readonly tables: number;
   private readonly thresholds: number;
+  /** bits of `WORD` outputs, a word per pixel, `wordBytes` bytes of them; then those of the next */
   private readonly masks: number;
-  private readonly pixelBytes: number;
+  private readonly wordBytes: number;
   private readonly sources: readonly Source[];
 
   constructor(
@@ -95,8 +98,8 @@ export class FirstConvolution {
     this.index = arena.take(2 * (input.height + padStart + padEnd) * this.pitch * this.nibbles);
     this.tables = arena.take(this.blocks * shape.kernel ** 2 * this.nibbles * TABLE);
     this.thresholds = arena.take(this.blocks * ENTRY);
-    this.pixelBytes = (this.blocks * this.block) / 8;
-    this.masks = arena.take(output.height * output.width * this.pixelBytes);
+    this.wordBytes = 2 * output.height * output.width;
+    this.masks = arena.take(((this.blocks * this.block) / WORD + 1) * this.wordBytes);
     this.output = computedPlanes(arena, shape, outputGroup);
   }
 
@@ -150,7 +153,7 @@ export class FirstConvolution {
 
   /** `image`: prepared, `[y][x][channel]`, in the engine's memory. */
   run(kernels: Kernels, _: Views, image: Uint8Array): void {
-    const { shape, pitch, nibbles, output, pixelBytes } = this;
+    const { shape, pitch, nibbles, output, masks, wordBytes } = this;
     this.indexImage(kernels, image.byteOffset);
     const { height, width, channels } = shape.output;
     const first = kernels[this.kernelName]!;
@@ -167,19 +170,21 @@ export class FirstConvolution {
           shape.kernel,
           2 * pitch * nibbles,
           step,
-          this.masks + y * width * pixelBytes + (b * this.block) / 8,
-          pixelBytes,
+          masks + ((b * this.block) / WORD) * wordBytes + 2 * y * width,
+          wordBytes,
         );
     const group = this.outputGroup;
-    for (let c = 0; c < channels; c += group)
+    for (let c = 0; c < channels; c += group) {
+      const to = output.address + (c / group) * output.stride;
       kernels['plane']!(
-        this.masks + (c >> 3),
-        pixelBytes,
-        height * width,
-        c & 7,
+        masks + Math.floor(c / WORD) * wordBytes,
+        wordBytes,
+        c % WORD,
         2 ** Math.min(group, channels - c) - 1,
-        output.address + (c / group) * output.stride,
+        to,
+        to + height * width,
       );
+    }
   }
 
   /** Which table entry every pixel takes. */

@@ -322,25 +322,24 @@ export const poolFunction = (): WasmFunction =>
  * The first layer, a block of outputs (4 vectors of `lanes`) at all positions of one row: sums of table entries of 64 bytes,
  * compared with thresholds. `index`: per pixel of the padded image, `nibbles` byte offsets into a table of 17 entries
  * (16 values of 4 slices, and nothing). A position reads `run` of them (kernel * nibbles) in each of `kernel` rows
- * `rowBytes` apart, and the next position starts `stepBytes` further. Each gives one bit per output at `to`, whose rows
- * are `pixelBytes` long.
+ * `rowBytes` apart, and the next position starts `stepBytes` further. Each gives one bit per output in words of 16 bits, one a
+ * position at `to`, those of the next 16 outputs `wordBytes` after.
  */
 export const firstLayerFunction = (name: string, lanes: 4 | 8): WasmFunction =>
   wasmFunction(
     name,
-    ([table, thresholds, index, positions, run, kernel, rowBytes, stepBytes, to, pixelBytes], local) => {
+    ([table, thresholds, index, positions, run, kernel, rowBytes, stepBytes, to, wordBytes], local) => {
       const [entry, row, at, rowEnd, rowsLeft] = local(I32);
       const sums = take(4, local(V128));
       const ops = lanes === 8 ? i16x8 : i32x4;
       const address = i32.add(entry, i32.load16(at));
       const on = (i: number) => ops.greaterEqual(sums[i]!, v128.load(thresholds, 16 * i));
-      const mask =
+      const store = (at: Operand, low: Code, high: Code) =>
+        i32.store16(at, i8x16.bitmask(i8x16.narrow(low, high)));
+      const stores =
         lanes === 8
-          ? i32.or(
-              i8x16.bitmask(i8x16.narrow(on(0), on(1))),
-              i32.shiftLeft(i8x16.bitmask(i8x16.narrow(on(2), on(3))), 16),
-            )
-          : i8x16.bitmask(i8x16.narrow(i16x8.narrow(on(0), on(1)), i16x8.narrow(on(2), on(3))));
+          ? [store(to, on(0), on(1)), store(i32.add(to, wordBytes), on(2), on(3))]
+          : [store(to, i16x8.narrow(on(0), on(1)), i16x8.narrow(on(2), on(3)))];
       const [pointer] = local(I32);
       return times(
         positions,
@@ -362,9 +361,9 @@ export const firstLayerFunction = (name: string, lanes: 4 | 8): WasmFunction =>
           ),
           add(row, rowBytes),
         ),
-        lanes === 8 ? i32.store(to, mask) : i32.store16(to, mask),
+        ...stores,
         add(index, stepBytes),
-        add(to, pixelBytes),
+        add(to, 2),
       );
     },
   );
@@ -391,16 +390,26 @@ export const indexFunction = (): WasmFunction =>
     );
   });
 
-/** Bits of a pixel's outputs, `pixelBytes` apart, to a byte plane: `mask` of those from bit `shift` of the two bytes at `from`. */
+/**
+ * Bits of outputs, in a word of 16 bits of each pixel at `from` and one of the next outputs `wordBytes` after, to a byte plane from `to`
+ * to `end`: `mask` of those from bit `shift` on. Sixteen pixels at a time, so that something is written behind the end.
+ */
 export const planeFunction = (): WasmFunction =>
-  wasmFunction('plane', ([from, pixelBytes, pixels, shift, mask, to]) =>
-    times(
-      pixels,
-      i32.store8(to, i32.and(i32.shiftRight(i32.load16(from), shift), mask)),
-      add(from, pixelBytes),
-      add(to, 1),
-    ),
-  );
+  wasmFunction('plane', ([from, wordBytes, shift, mask, to, end]) => {
+    const eight = (offset: number): Code =>
+      v128.or(
+        i16x8.shiftRight(v128.load(from, offset), shift),
+        // By 16 - shift, which may be 16.
+        i16x8.shiftLeft(i16x8.shiftLeft(v128.load(i32.add(from, wordBytes), offset), 1), i32.sub(15, shift)),
+      );
+    return until(
+      to,
+      end,
+      v128.store(to, v128.and(i8x16.splat(mask), v128.shuffle(eight(0), eight(16), EVEN))),
+      add(from, 32),
+      add(to, 16),
+    );
+  });
 
 /** Signed 16-bit dot products: `bytes` bytes (a multiple of 16) at `input` with each row at `weights`: i32 each, to `sums`. */
 export const dotFunction = (): WasmFunction =>
