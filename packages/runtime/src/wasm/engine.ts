@@ -99,6 +99,7 @@ export class WasmEngine {
     const functions = new Map<string, WasmFunction>(
       [
         lookupFunction(tables),
+        lookupFunction(tables, 'first'),
         startFunction(),
         thresholdFunction(),
         copyFunction(),

@@ -140,10 +140,10 @@ export const tableFunction = (
 
 /**
  * Adds up table entries: for each output, `count` 16-bit offsets from `tables` (a multiple of 3, at most `LOOKUPS`) are read
- * at `index`, and the sums of 64 pixels are added to its 64 unsigned 16-bit sums at `sums` (to `end`).
+ * at `index`, and the sums of 64 pixels are added to its 64 unsigned 16-bit sums at `sums` (to `end`); `first` puts them there.
  */
-export const lookupFunction = (tables: number): WasmFunction =>
-  wasmFunction('lookup', ([index, count, sums, end], local) => {
+export const lookupFunction = (tables: number, name: 'lookup' | 'first' = 'lookup'): WasmFunction =>
+  wasmFunction(name, ([index, count, sums, end], local) => {
     const [stop] = local(I32);
     const at = take(3, local(I32));
     // Two vectors only, and no unrolling: V8 up to 12.4 hoists loads and runs out of registers with more.
@@ -154,7 +154,11 @@ export const lookupFunction = (tables: number): WasmFunction =>
     const nibble = splat(15);
     const shift = 4;
     const accumulate = (value: Code, position: number): Code =>
-      v128.store(sums, i16x8.add(v128.load(sums, 16 * position), value), 16 * position);
+      v128.store(
+        sums,
+        name === 'first' ? value : i16x8.add(v128.load(sums, 16 * position), value),
+        16 * position,
+      );
     return until(
       sums,
       end,

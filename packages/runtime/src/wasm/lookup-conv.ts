@@ -230,8 +230,10 @@ export class LookupConv {
     const outputs = shape.output.channels;
     const end = sums + 2 * TILE * outputs;
     const table = kernels[this.tableName]!;
+    const isOdd = shape.input.channels % 2 === 1;
     for (let tile = 0; tile < geometry.tiles; tile++) {
-      kernels['start']!(this.starts, 2 * TILE * tile, sums, end);
+      if (isOdd) kernels['start']!(this.starts, 2 * TILE * tile, sums, end);
+      let lookup = isOdd ? 'lookup' : 'first';
       let index = this.indices;
       for (const { first, groups, lookups } of this.passes) {
         table(
@@ -244,7 +246,8 @@ export class LookupConv {
         );
         for (let begin = 0; begin < lookups; begin += LOOKUPS) {
           const count = Math.min(LOOKUPS, lookups - begin);
-          kernels['lookup']!(index, count, sums, end);
+          kernels[lookup]!(index, count, sums, end);
+          lookup = 'lookup';
           index += 2 * count * outputs;
         }
       }
