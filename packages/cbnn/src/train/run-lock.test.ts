@@ -1,10 +1,10 @@
 /** One process at a time in a run's folder, and nothing stays locked behind one that was killed. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { smallImages } from '../data/testing/small-images.js';
 import { temporaryFolder } from '../data/testing/temporary-folder.js';
 import { prepareRun } from './prepare.js';
@@ -56,12 +56,28 @@ it.each([
   lockRun(folder)();
 });
 
-it('cannot know of other machines, and says what to delete', () => {
+it('knows of other machines by their signs of life alone, and says what to delete', () => {
   const folder = temporaryFolder();
   const file = lockedBy(folder, 1, 'elsewhere');
   expect(() => lockRun(folder)).toThrow(
     `process 1 on elsewhere is training in it; wait for that, or choose another --out (if it is gone, delete ${file})`,
   );
+  const earlier = new Date(Date.now() - 120_000);
+  utimesSync(file, earlier, earlier);
+  lockRun(folder)();
+});
+
+it('gives signs of life for as long as it holds', () => {
+  vi.useFakeTimers();
+  const folder = temporaryFolder();
+  const unlock = lockRun(folder);
+  const file = join(folder, 'lock.json');
+  utimesSync(file, 0, 0);
+  vi.advanceTimersByTime(30_000);
+  expect(statSync(file).mtimeMs).toBeGreaterThan(0);
+  unlock();
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
 });
 
 it('holds for a training, whether it ends well or not', async () => {

@@ -2,7 +2,7 @@
  * A run is one process's at a time: a second one, begun by accident, would take the first one's files away and mix its lines with
  * the first one's. What a killed process leaves locked is taken over.
  */
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname, uptime } from 'node:os';
 import { join } from 'node:path';
 import { configError } from '@cbnn/runtime';
@@ -14,6 +14,9 @@ interface Holder {
 
 /** Of this process. */
 const held = new Set<string>();
+/** Milliseconds between two signs of life: of processes on other machines, or in other containers, nothing else is known. */
+const SIGN_OF_LIFE = 20_000;
+const GONE_AFTER = 3 * SIGN_OF_LIFE;
 
 /** Locks a run's folder, and returns what unlocks it. Throws a config error while another process, or this one, trains in it. */
 export function lockRun(path: string): () => void {
@@ -25,7 +28,9 @@ export function lockRun(path: string): () => void {
       const own: Holder = { pid: process.pid, host: hostname() };
       writeFileSync(file, JSON.stringify(own), { flag: 'wx' });
       held.add(file);
+      const alive = setInterval(() => touch(file), SIGN_OF_LIFE).unref();
       return () => {
+        clearInterval(alive);
         held.delete(file);
         rmSync(file, { force: true });
       };
@@ -48,13 +53,23 @@ const refusal = (path: string, file: string, holder: string): Error =>
 function holderOf(file: string): string | null {
   try {
     const { pid, host } = JSON.parse(readFileSync(file, 'utf8')) as Holder;
-    if (host !== hostname()) return `process ${pid} on ${host}`;
-    const isOfEarlierBoot = statSync(file).mtimeMs < Date.now() - 1000 * uptime();
+    const age = Date.now() - statSync(file).mtimeMs;
+    if (host !== hostname()) return age > GONE_AFTER ? null : `process ${pid} on ${host}`;
+    const isOfEarlierBoot = age > 1000 * uptime();
     // A container begun again may have given this process the number of the one before.
     return pid === process.pid || isOfEarlierBoot || !isAlive(pid) ? null : `process ${pid}`;
   } catch {
     // Unlocked meanwhile, or cut off as it was written.
     return null;
+  }
+}
+
+function touch(file: string): void {
+  const now = new Date();
+  try {
+    utimesSync(file, now, now);
+  } catch {
+    // Deleted by hand: then so it is.
   }
 }
 
