@@ -177,8 +177,7 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
   uint64_t words[lookup->words];
   for (int o = 0; o < spec->outputs; o++)
     for (int tap = 0; tap < taps; tap++) {
-      for (int c = 0; c < channels; c += 64)
-        words[c / 64] = bits_of(row_of(spec, o), (size_t)tap * channels + c, channels - c < 64 ? channels - c : 64);
+      for (int w = 0; w < lookup->words; w++) words[w] = word_of(spec, o, tap, w);
       set_lookups(lookup, o, tap, words);
     }
 

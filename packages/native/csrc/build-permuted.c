@@ -8,17 +8,6 @@
 
 static int up(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-/* What one tap's part adds where its five slices are the bits of `entry`. */
-static int entry_of(const LayerSpec *spec, const Source *sources, int count, int output, int tap, int part, int entry) {
-  int sum = 0;
-  for (int j = 0; j < FIVE && part * FIVE + j < count; j++) {
-    const Source *source = sources + part * FIVE + j;
-    const int value = weight_of(spec, output, (size_t)tap * spec->input_channels + source->input) * (1 << source->shift);
-    sum += entry >> j & 1 ? value : -value;
-  }
-  return sum;
-}
-
 int build_permuted(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Source *sources, int count) {
   PermutedLayer *permuted = &layer->permuted;
   const int kernel = spec->kernel, taps = kernel * kernel, parts = engine->parts, pitch = engine->border_columns;
@@ -81,7 +70,7 @@ int build_permuted(Engine *engine, size_t most, Layer *layer, const LayerSpec *s
     int16_t *table = permuted->tables + (size_t)o * permuted->steps * LANES16;
     for (int step = 0; step < permuted->steps; step++)
       for (int entry = 0; entry < LANES16; entry++)
-        *table++ = (int16_t)entry_of(spec, sources, count, o, step / parts, step % parts, entry);
+        *table++ = (int16_t)entry_of(spec, sources, count, FIVE, o, step / parts, step % parts, entry);
     table -= (size_t)permuted->steps * LANES16;
     for (int r = 0; r < row_kinds; r++)
       for (int c = 0; c < column_kinds; c++) {

@@ -1,4 +1,5 @@
 /* Lays a model out for the kernels, once: weights in blocks of 32 outputs, thresholds as limits of mismatches. */
+#include "clock.h"
 #include "engine.h"
 #include "windows.h"
 #include <stdlib.h>
@@ -11,7 +12,7 @@ enum { TURNS = 4, MOST_TIMED = 1 << 14 };
 
 static int words_of(int channels) { return (channels + 63) / 64; }
 
-int weight_of(const LayerSpec *spec, int output, size_t i) {
+static int weight_of(const LayerSpec *spec, int output, size_t i) {
   if (spec->has_integers) return ((const int8_t *)spec->weights)[(size_t)output * spec->fan_in + i];
   return bit_of(row_of(spec, output), i) ? 1 : -1;
 }
@@ -79,11 +80,9 @@ static int build_bits(Engine *engine, size_t most, Layer *layer, const LayerSpec
   const int channels = spec->input_channels;
   const int taps = spec->fan_in / channels;
   for (int o = 0; o < spec->outputs; o++) {
-    const uint8_t *row = row_of(spec, o);
     uint64_t *to = bits->weights + (size_t)(o / BLOCK) * steps * BLOCK + o % BLOCK;
     for (int tap = 0; tap < taps; tap++)
-      for (int c = 0; c < channels; c += 64)
-        to[((size_t)tap * in->words + c / 64) * BLOCK] = bits_of(row, (size_t)tap * channels + c, channels - c < 64 ? channels - c : 64);
+      for (int w = 0; w < in->words; w++) to[((size_t)tap * in->words + w) * BLOCK] = word_of(spec, o, tap, w);
   }
 
   const int rows = spec->is_dense ? BATCH : spec->height, columns = spec->is_dense ? 1 : spec->width;
@@ -172,6 +171,16 @@ static int build_parts(Engine *engine, size_t most, const Source *sources, int c
   return 1;
 }
 
+int entry_of(const LayerSpec *spec, const Source *sources, int count, int size, int output, int tap, int part, int entry) {
+  int sum = 0;
+  for (int j = 0; j < size && part * size + j < count; j++) {
+    const Source *source = sources + part * size + j;
+    const int value = weight_of(spec, output, (size_t)tap * spec->input_channels + source->input) * (1 << source->shift);
+    sum += entry >> j & 1 ? value : -value;
+  }
+  return sum;
+}
+
 static int build_tables(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Source *sources,
                         int source_count) {
   TableLayer *tables = &layer->tables;
@@ -188,15 +197,10 @@ static int build_tables(Engine *engine, size_t most, Layer *layer, const LayerSp
     else ((int16_t *)tables->thresholds)[o] = (int16_t)(is_there ? spec->thresholds[o] : INT16_MAX);
     if (!is_there) continue;
     for (size_t step = 0; step < steps; step++) {
-      const size_t tap = step / engine->parts, part = step % engine->parts;
+      const int tap = (int)(step / engine->parts), part = (int)(step % engine->parts);
       const size_t table = ((size_t)(o / BLOCK) * steps + step) * ENTRIES * BLOCK + o % BLOCK;
       for (int entry = 0; entry < 1 << PART; entry++) {
-        int sum = 0;
-        for (int j = 0; j < PART && (int)part * PART + j < source_count; j++) {
-          const Source *source = sources + part * PART + j;
-          const int value = weight_of(spec, o, tap * spec->input_channels + source->input) * (1 << source->shift);
-          sum += entry >> j & 1 ? value : -value;
-        }
+        const int sum = entry_of(spec, sources, source_count, PART, o, tap, part, entry);
         if (is_wide) ((int32_t *)tables->tables)[table + (size_t)entry * BLOCK] = sum;
         else ((int16_t *)tables->tables)[table + (size_t)entry * BLOCK] = (int16_t)sum;
       }
@@ -252,10 +256,10 @@ static int permutations_are_faster(const Engine *engine, const Layer *tables, co
   for (size_t i = 0; in && i < indices; i++, noise = noise * 1664525 + 1013904223)
     in[i] = (uint16_t)((noise >> 28) * BLOCK * sizeof(int16_t));
   for (int turn = 0; in && out && masks && turn < 2 * TURNS; turn++) {
-    const double begun = now_nanoseconds();
+    const double begun = clock_seconds();
     if (turn % 2) engine->kernels->permuted(&some, in, masks, out);
     else engine->kernels->tables16(&tables->tables, tables->places, places, in, out);
-    const double passed = now_nanoseconds() - begun;
+    const double passed = clock_seconds() - begun;
     if (turn < 2 || passed < best[turn % 2]) best[turn % 2] = passed;
   }
   free_all(room);
@@ -299,14 +303,18 @@ static int build_first(Engine *engine, size_t most, First first, const ModelSpec
       permuted.kind = PERMUTED;
       int is_better = build_parts(engine, most, sources, count, FIVE, 1) && build_permuted(engine, most, &permuted, spec, sources, count);
       if (is_better && first == FASTER) is_better = permutations_are_faster(engine, layer, &permuted, most);
-      /* What was taken for the other is given back; what lies above it is taken again. */
-      free_until(&engine->allocations, is_better ? before : by_tables.allocations);
+      /* What was taken for the other is given back: for tables, below what was taken after them. */
       if (is_better) {
-        engine->bytes = bytes_before;
-        layer->kind = PERMUTED;
-        layer->tables = (TableLayer){0};
-        done = build_parts(engine, most, sources, count, FIVE, 1) && build_permuted(engine, most, layer, spec, sources, count);
-      } else *engine = by_tables;
+        Allocation **tables = &engine->allocations;
+        while (*tables != by_tables.allocations) tables = &(*tables)->next;
+        free_until(tables, before);
+        engine->bytes -= by_tables.bytes - bytes_before;
+        permuted.tables = (TableLayer){0};
+        *layer = permuted;
+      } else {
+        free_until(&engine->allocations, by_tables.allocations);
+        *engine = by_tables;
+      }
     }
   }
   free(sources);

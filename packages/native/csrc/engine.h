@@ -56,8 +56,11 @@ static inline const uint8_t *row_of(const LayerSpec *spec, int o) {
   return spec->weights + (size_t)o * ((spec->fan_in + 7) / 8);
 }
 static inline int bit_of(const uint8_t *row, size_t i) { return row[i >> 3] >> (i & 7) & 1; }
-/* `count` bits from bit `at` on, at most 64. */
-static inline uint64_t bits_of(const uint8_t *row, size_t at, int count) {
+/* Bits of an output's weights at a tap: word `word` of its channels. */
+static inline uint64_t word_of(const LayerSpec *spec, int output, int tap, int word) {
+  const int left = spec->input_channels - 64 * word, count = left < 64 ? left : 64;
+  const size_t at = (size_t)tap * spec->input_channels + 64 * (size_t)word;
+  const uint8_t *row = row_of(spec, output);
   uint64_t bits = row[at >> 3] >> (at & 7);
   const int first = 8 - (int)(at & 7);
   row += at >> 3;
@@ -172,12 +175,11 @@ void *take(Allocation **owner, size_t *bytes, size_t most, size_t size);
 void free_all(Allocation *first);
 /* Frees what was taken after `mark`, which was the owner's then. */
 void free_until(Allocation **owner, Allocation *mark);
-/* Nanoseconds, of a clock that only rises. */
-double now_nanoseconds(void);
 
 /* A first layer by permutations; 0 where it cannot be, or memory lacks. */
 int build_permuted(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Source *sources, int count);
-int weight_of(const LayerSpec *spec, int output, size_t i);
+/* What one tap's part of `size` slices adds to an output where they are the bits of `entry`. */
+int entry_of(const LayerSpec *spec, const Source *sources, int count, int size, int output, int tap, int part, int entry);
 /* Windows of a convolution: build.c. */
 int place_windows(Layer *layer, const LayerSpec *spec, int row_stride, int pixel, const uint32_t *row_kind, const uint32_t *column_kind,
                   int column_kinds, Place *places);

@@ -1,18 +1,11 @@
 /* What each layer takes, and what the processor could do: for `cbnn bench`. */
-#define _POSIX_C_SOURCE 199309L
+#include "clock.h"
 #include "engine.h"
 #include <stdlib.h>
-#include <time.h>
 
-/* A measurement lasts so long, in nanoseconds. */
-static const double LONG_ENOUGH = 2e5;
+/* A measurement lasts so long, in seconds. */
+static const double LONG_ENOUGH = 2e-4;
 enum { LIMIT_STEPS = 10000 };
-
-double now_nanoseconds(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return 1e9 * (double)time.tv_sec + (double)time.tv_nsec;
-}
 
 static int compare(const void *a, const void *b) {
   const double x = *(const double *)a, y = *(const double *)b;
@@ -26,19 +19,19 @@ static double median(double *values, int count) {
 
 static double layer_time(const Engine *engine, Workspace *workspace, int k) {
   int calls = 0;
-  const double begun = now_nanoseconds();
+  const double begun = clock_seconds();
   double passed;
   do {
     run_layer(engine, workspace, k);
     calls++;
-  } while ((passed = now_nanoseconds() - begun) < LONG_ENOUGH);
-  return passed / calls;
+  } while ((passed = clock_seconds() - begun) < LONG_ENOUGH);
+  return 1e9 * passed / calls;
 }
 
 static double limit_rate(const Kernels *kernels) {
-  const double begun = now_nanoseconds();
+  const double begun = clock_seconds();
   const double products = kernels->limit(LIMIT_STEPS);
-  return 1e9 * products / (now_nanoseconds() - begun);
+  return products / (clock_seconds() - begun);
 }
 
 int measure_layers(const Engine *engine, Workspace *workspace, int rounds, double *out) {

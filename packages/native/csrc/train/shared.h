@@ -1,8 +1,8 @@
 /* What both training steps share: threads, clocks, losses; the one in integers is step.h, the one in bfloat16 ../train-real/step.h. */
 #ifndef CBNN_TRAIN_SHARED_H
 #define CBNN_TRAIN_SHARED_H
+#include "../clock.h"
 #include <stdint.h>
-#include <time.h>
 
 typedef struct Pool Pool;
 
@@ -12,11 +12,6 @@ Pool *make_pool(int threads);
 void free_pool(Pool *pool);
 void run_tasks(Pool *pool, Task task, void *context, int count);
 
-static inline double clock_seconds(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 /* Adds the time since `since` to `seconds`; returns the time now. */
 static inline double clocked(double *seconds, double since) {
   const double now = clock_seconds();
