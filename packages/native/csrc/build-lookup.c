@@ -14,42 +14,44 @@ static int pass_bytes(void) {
   return bytes < UINT16_MAX - LOOKUP_NOTHING ? (int)bytes : UINT16_MAX - LOOKUP_NOTHING;
 }
 
+/* Lanes move in rows of eight bytes at least. */
+enum { SHORTEST_ROW = 8 };
+
 typedef struct {
-  int vectors, copies, pitch, reach, tiles, tile;
-  int entry_bytes;
+  int apart, pitch, tiles, tile, entry_bytes;
   double work;
 } Geometry;
 
 /*
- * Positions are those of the padded input, row behind row, or, with a copy of the planes for every kernel column, those of the
- * output alone: where rows are short, much of each tile would lie on the padding.
+ * Positions are those of the padded input, row behind row; or, where columns are apart, those of the output, in rows that fit half a
+ * tile of some vectors. False where they do not, or offsets of entries would need more than 16 bits.
  */
-static Geometry geometry_of(const LayerSpec *spec, int copies, int vectors, int vector_bytes) {
-  const int pad = spec->pad_start + spec->pad_end;
-  const int width = spec->input_width + pad - spec->kernel + 1, height = spec->input_height + pad - spec->kernel + 1;
-  Geometry g;
-  g.vectors = vectors;
-  g.copies = copies;
-  g.tile = 2 * vectors * vector_bytes;
-  g.pitch = copies == 1 ? spec->input_width + pad : width;
-  const int taps_reach = (spec->kernel - 1) * g.pitch + (copies == 1 ? spec->kernel - 1 : 0);
-  g.reach = (g.tile / 2 + taps_reach + vector_bytes - 1) / vector_bytes * vector_bytes;
-  g.tiles = ((height - 1) * g.pitch + width + g.tile - 1) / g.tile;
-  g.entry_bytes = copies * g.reach;
-  /* Table entries, and lookups: an index costs about as much as half a vector. */
-  g.work = (double)g.tiles * (2.0 * PATTERNS * g.entry_bytes / vector_bytes +
-                              (2.0 * vectors + 1) * spec->outputs * spec->kernel * spec->kernel);
-  return g;
+static int geometry_of(const LayerSpec *spec, int is_apart, int vectors, int vector_bytes, Geometry *g) {
+  const int pad = spec->pad_start + spec->pad_end, kernel = spec->kernel;
+  const int width = spec->input_width + pad - kernel + 1, height = spec->input_height + pad - kernel + 1;
+  const int widest = width > spec->input_width ? width : spec->input_width;
+  g->apart = is_apart ? kernel : 1;
+  g->tile = 2 * vectors * vector_bytes;
+  g->pitch = SHORTEST_ROW;
+  while (g->pitch < widest) g->pitch *= 2;
+  if (is_apart && g->pitch > g->tile / 2) return 0;
+  if (!is_apart) g->pitch = spec->input_width + pad;
+  const int reach = g->tile / 2 + (kernel - 1) * (is_apart ? g->pitch : g->pitch + 1);
+  g->entry_bytes = (reach + vector_bytes - 1) / vector_bytes * vector_bytes;
+  g->tiles = ((height - 1) * g->pitch + width + g->tile - 1) / g->tile;
+  /* In lookups by a vector. A table's takes as long as 51; two vectors share an index, but need more registers than there are. */
+  const double table = 51.0 * g->entry_bytes / vector_bytes, lookup = (vectors == 1 ? 1 : 2.1) * (is_apart || kernel == 1 ? 1 : 1.2);
+  g->work = g->tiles * (table + lookup * spec->outputs * kernel * kernel);
+  return PATTERNS * g->entry_bytes + LOOKUP_NOTHING <= UINT16_MAX;
 }
 
 static int best_geometry(const LayerSpec *spec, int vector_bytes, Geometry *best) {
   int found = 0;
-  for (int copies = 1; copies <= spec->kernel; copies += spec->kernel > 1 ? spec->kernel - 1 : 1)
+  for (int is_apart = 0; is_apart <= (spec->kernel > 1); is_apart++)
     for (int vectors = 1; vectors <= 2; vectors++) {
-      const Geometry g = geometry_of(spec, copies, vectors, vector_bytes);
-      /* Offsets of entries have 16 bits. */
-      if (PATTERNS * g.entry_bytes + LOOKUP_NOTHING > UINT16_MAX) continue;
-      if (!found || g.work < best->work) *best = g;
+      Geometry g;
+      if (!geometry_of(spec, is_apart, vectors, vector_bytes, &g) || (found && g.work >= best->work)) continue;
+      *best = g;
       found = 1;
     }
   return found;
@@ -83,17 +85,16 @@ int lay_lookup(Allocation **owner, size_t *bytes, size_t most, LookupLayer *look
   lookup->rows = spec->input_height + pad;
   lookup->columns = spec->input_width + pad;
   lookup->words = (channels + 63) / 64;
-  lookup->copies = g.copies;
+  lookup->apart = g.apart;
+  lookup->centre = g.apart > 1 ? spec->pad_start : 0;
   lookup->pitch = g.pitch;
-  lookup->reach = g.reach;
   lookup->tile = g.tile;
   lookup->tiles = g.tiles;
   lookup->entry_bytes = g.entry_bytes;
   /* The last tile's tables reach behind the map. */
   const size_t rows_end = (size_t)lookup->rows * g.pitch, positions = (size_t)g.tiles * g.tile;
-  const size_t tiles_end = positions - g.tile / 2 + g.reach;
-  lookup->copy_stride = (rows_end > tiles_end ? rows_end : tiles_end) + vector_bytes;
-  lookup->group_stride = g.copies * lookup->copy_stride;
+  const size_t tiles_end = positions - g.tile / 2 + g.entry_bytes;
+  lookup->group_stride = (rows_end > tiles_end ? rows_end : tiles_end) + vector_bytes;
   lookup->byte_stride = (size_t)lookup->rows * lookup->columns + vector_bytes + 8;
 
   int done = 1, most_groups = pass_bytes() / (PATTERNS * g.entry_bytes);
@@ -107,23 +108,16 @@ int lay_lookup(Allocation **owner, size_t *bytes, size_t most, LookupLayer *look
     pass->first = (int)((int64_t)p * lookup->groups / lookup->passes);
     pass->groups = (int)((p + 1ll) * lookup->groups / lookup->passes) - pass->first;
     /* Entries are added by threes; those that are filled up with are nothing. */
-    pass->lookups = (pass->groups * taps + 2) / 3 * 3;
-    lookups += pass->lookups;
+    pass->lookups = (pass->groups * (taps / g.apart) + 2) / 3 * 3;
+    lookups += pass->lookups * g.apart;
   }
   TAKE(lookup->inside, lookup->group_stride);
-  TAKE(lookup->neutral, lookup->groups);
+  TAKE(lookup->start_of, spec->outputs);
   TAKE(lookup->indices, lookups * spec->outputs);
   if (!done) return 0;
-  for (int copy = 0; copy < g.copies; copy++)
-    for (int y = 0; y < spec->input_height; y++)
-      for (int x = 0; x < spec->input_width; x++) {
-        const int column = x + spec->pad_start - copy;
-        if (column >= 0 && column < g.pitch)
-          lookup->inside[copy * lookup->copy_stride + (size_t)(y + spec->pad_start) * g.pitch + column] = 1;
-      }
-  for (int group = 0; group < lookup->groups; group++) {
-    const int from = group * GROUP, to = from + GROUP < channels ? from + GROUP : channels;
-    lookup->neutral[group] = (uint8_t)(to / 2 - from / 2);
+  for (int y = 0; y < spec->input_height; y++) {
+    const int first = g.apart > 1 ? 0 : spec->pad_start;
+    memset(lookup->inside + (size_t)(y + spec->pad_start) * g.pitch + first, 1, (size_t)spec->input_width);
   }
   const LookupSizes own = {lookup->words * 8 * lookup->byte_stride, lookup->groups * lookup->group_stride,
                            (size_t)lookup->blocks * BLOCK * g.tile * sizeof(uint16_t)};
@@ -144,20 +138,22 @@ int take_lookup_space(Allocation **owner, size_t *bytes, size_t most, const Look
 }
 
 void set_lookups(LookupLayer *lookup, int output, int tap, const uint64_t *bits) {
-  const int kernel = lookup->kernel, taps = kernel * kernel, ky = tap / kernel, kx = tap % kernel;
-  const int offset = lookup->copies == 1 ? ky * lookup->pitch + kx : kx * lookup->reach + ky * lookup->pitch;
+  const int kernel = lookup->kernel, ky = tap / kernel, kx = tap % kernel, apart = lookup->apart, is_apart = apart > 1;
+  const int taps = is_apart ? kernel : kernel * kernel, own_tap = is_apart ? ky : tap;
+  const int offset = ky * lookup->pitch + (is_apart ? 0 : kx);
+  /* Columns behind the centre are taken from the last one back. */
+  const int column = !is_apart ? 0 : kx <= lookup->centre ? kx : kernel + lookup->centre - kx;
   uint16_t *of_pass = lookup->indices;
   for (int p = 0; p < lookup->passes; p++) {
     const LookupPass *pass = lookup->pass + p;
     for (int group = 0; group < pass->groups; group++) {
-      const int c = (pass->first + group) * GROUP, shift = c % 64, i = group * taps + tap, part = i / LOOKUPS * LOOKUPS;
+      const int c = (pass->first + group) * GROUP, shift = c % 64;
       uint64_t pattern = bits[c / 64] >> shift;
       if (shift > 64 - GROUP && c / 64 + 1 < lookup->words) pattern |= bits[c / 64 + 1] << (64 - shift);
-      const int count = pass->lookups - part < LOOKUPS ? pass->lookups - part : LOOKUPS;
-      of_pass[(size_t)part * lookup->outputs + (size_t)output * count + (i - part)] =
+      of_pass[((size_t)output * apart + column) * pass->lookups + group * taps + own_tap] =
           (uint16_t)(LOOKUP_NOTHING + (group * PATTERNS + (int)(pattern % PATTERNS)) * lookup->entry_bytes + offset);
     }
-    of_pass += (size_t)pass->lookups * lookup->outputs;
+    of_pass += (size_t)pass->lookups * apart * lookup->outputs;
   }
 }
 
@@ -170,7 +166,6 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
   const size_t positions = (size_t)lookup->tiles * lookup->tile;
   int done = 1;
   TAKE(lookup->starts, 2 * positions);
-  TAKE(lookup->start_of, spec->outputs);
   TAKE(lookup->limits, spec->outputs);
   TAKE(lookup->to, positions);
   if (!done) return 0;
@@ -184,12 +179,13 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
   for (size_t i = 0; i < positions; i++) {
     const int position = (int)(i / lookup->tile * lookup->tile) + place_of_sum((int)(i % lookup->tile), lookup->tile, vector_bytes);
     const int y = position / lookup->pitch - spec->pad_start, x = position % lookup->pitch - spec->pad_start;
-    if (channels % 2 == 0) break;
     const int top = y < 0 ? 0 : y, bottom = y + kernel > spec->input_height ? spec->input_height : y + kernel;
     const int left = x < 0 ? 0 : x, right = x + kernel > spec->input_width ? spec->input_width : x + kernel;
     const int inside = (bottom > top ? bottom - top : 0) * (right > left ? right - left : 0);
-    lookup->starts[i] = (uint16_t)((taps - inside + 1) / 2);
-    lookup->starts[positions + i] = (uint16_t)((taps - inside) / 2);
+    /* Half of the products outside, so that fan-in - 2 * mismatches is the sum of those inside; rounded as the room of `limits` is. */
+    const int outside = (taps - inside) * channels;
+    lookup->starts[i] = (uint16_t)((outside + 1) / 2);
+    lookup->starts[positions + i] = (uint16_t)(outside / 2);
   }
   for (int o = 0; o < spec->outputs; o++) {
     const int room = spec->fan_in - spec->thresholds[o];

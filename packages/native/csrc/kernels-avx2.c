@@ -45,6 +45,12 @@ static int avx2_supported(void) {
   __builtin_cpu_init();
   return __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
 }
+/* For lookup.h: lanes moved by one, those that come in being of the vector before or behind, or, in halves of 128 bits, 0. */
+#define average(a, b) ((Bytes)_mm256_avg_epu8((__m256i)(a), (__m256i)(b)))
+#define lanes_up(before, own) ((Bytes)_mm256_alignr_epi8((__m256i)(own), _mm256_permute2x128_si256((__m256i)(before), (__m256i)(own), 0x21), 15))
+#define lanes_down(own, behind) ((Bytes)_mm256_alignr_epi8(_mm256_permute2x128_si256((__m256i)(own), (__m256i)(behind), 0x21), (__m256i)(own), 1))
+#define half_lanes_up(own) ((Bytes)_mm256_slli_si256((__m256i)(own), 1))
+#define half_lanes_down(own) ((Bytes)_mm256_srli_si256((__m256i)(own), 1))
 #define LOOKS_UP
 #include "kernels.h"
 KERNELS(avx2_kernels, "avx2")

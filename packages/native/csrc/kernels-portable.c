@@ -31,7 +31,25 @@ static uint32_t mask32(const void *sums, const void *thresholds) {
   return mask;
 }
 static int portable_supported(void) { return 1; }
-/* Unlike counting, adding is in every CPU's vectors. */
+/* Unlike counting, adding is in every CPU's vectors. For lookup.h, as in kernels-avx2.c; averages are of multiples of 16. */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#define average(a, b) ((Bytes)_mm_avg_epu8((__m128i)(a), (__m128i)(b)))
+#define lanes_up(before, own) ((Bytes)_mm_or_si128(_mm_slli_si128((__m128i)(own), 1), _mm_srli_si128((__m128i)(before), 15)))
+#define lanes_down(own, behind) ((Bytes)_mm_or_si128(_mm_srli_si128((__m128i)(own), 1), _mm_slli_si128((__m128i)(behind), 15)))
+#else
+#define average(a, b) ((Bytes)(((Shorts)(a) >> 1) + ((Shorts)(b) >> 1)))
+#ifdef __clang__
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (Bytes){__VA_ARGS__})
+#endif
+#define lanes_up(before, own) SHUFFLE(before, own, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30)
+#define lanes_down(own, behind) SHUFFLE(own, behind, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
+#endif
+/* Rows of eight, which are shifted as words, are the only ones of half a vector here. */
+#define half_lanes_up(own) (own)
+#define half_lanes_down(own) (own)
 #define LOOKS_UP
 #include "kernels.h"
 KERNELS(portable_kernels, "portable")

@@ -177,14 +177,15 @@ ACTIVATIONS(activate16, int16_t, mask16)
 ACTIVATIONS(activate32, int32_t, mask32)
 
 /*
- * TABLE_TILE places at a time keep their sums in registers, eight of them (16 for int32). Passing all places through a few
- * kernel rows at a time, whose tables stay in the first-level cache, was slower: sums go to memory and back.
+ * TABLE_TILE places at a time keep their sums in registers, eight of them (16 for int32). Two offsets `together` are one load, as the
+ * loop waits for its loads: 6 % faster on Zen 3. Passing all places through a few kernel rows at a time, whose tables stay in the first-level
+ * cache, was slower: sums go to memory and back.
  */
 enum { TABLE_TILE = 8 * VECTOR_BYTES / 64 };
 
 #define TABLES(name, Number, mask)                                                                             \
   INLINE void NAME(name##_tile)(const TableLayer *layer, int block, const Place *const place[TABLE_TILE],      \
-                                const uint16_t *in, uint32_t *out) {                                           \
+                                const uint16_t *in, uint32_t *out, int together) {                             \
     typedef Number Vector __attribute__((vector_size(VECTOR_BYTES)));                                          \
     enum { WIDE = BLOCK * sizeof(Number) / VECTOR_BYTES };                                                     \
     const size_t table_bytes = ENTRIES * BLOCK * sizeof(Number), row_stride = (size_t)layer->row_stride;       \
@@ -203,11 +204,15 @@ enum { TABLE_TILE = 8 * VECTOR_BYTES / 64 };
       const size_t stop = row + run;                                                                           \
       do {                                                                                                     \
         _Pragma("GCC unroll 8") for (int i = 0; i < TABLE_TILE; i++) {                                         \
-          const Vector *entry = (const Vector *)(table + from[i][k]);                                          \
-          _Pragma("GCC unroll 8") for (int q = 0; q < WIDE; q++) sums[i][q] += entry[q];                       \
+          uint32_t offsets = 0;                                                                                \
+          memcpy(&offsets, from[i] + k, together * sizeof(uint16_t));                                          \
+          _Pragma("GCC unroll 2") for (int j = 0; j < together; j++, offsets >>= 16) {                         \
+            const Vector *entry = (const Vector *)(table + j * table_bytes + (uint16_t)offsets);               \
+            _Pragma("GCC unroll 8") for (int q = 0; q < WIDE; q++) sums[i][q] += entry[q];                     \
+          }                                                                                                    \
         }                                                                                                      \
-        table += table_bytes;                                                                                  \
-      } while (++k != stop);                                                                                   \
+        table += together * table_bytes;                                                                       \
+      } while ((k += together) != stop);                                                                       \
       row += row_stride;                                                                                       \
     } while (row != end);                                                                                      \
     _Pragma("GCC unroll 8") for (int i = 0; i < TABLE_TILE; i++) out[place[i]->to + block] =                   \
@@ -219,7 +224,8 @@ enum { TABLE_TILE = 8 * VECTOR_BYTES / 64 };
       for (int p = 0; p < count_; p += TABLE_TILE) {                                                           \
         const Place *place[TABLE_TILE];                                                                        \
         for (int i = 0; i < TABLE_TILE; i++) place[i] = places + (p + i < count_ ? p + i : count_ - 1);        \
-        NAME(name##_tile)(layer, block, place, in, out);                                                       \
+        if (layer->run % 2 == 0) NAME(name##_tile)(layer, block, place, in, out, 2);                           \
+        else NAME(name##_tile)(layer, block, place, in, out, 1);                                               \
       }                                                                                                        \
   }
 TABLES(tables16, int16_t, mask16)

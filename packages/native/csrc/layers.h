@@ -72,11 +72,13 @@ typedef struct {
 enum {
   GROUP = 5,
   PATTERNS = 1 << GROUP,
-  LOOKUPS = 45,
+  /* of an output before its bytes may overflow: no kernel has more than 7x7 taps (limits.ts), so a group fits */
+  LOOKUPS = UINT8_MAX / GROUP,
   /* offset of the first table: before it lies an entry of nothing */
   LOOKUP_NOTHING = 64,
 };
 
+/* `lookups`: of each output, and column where they are apart. */
 typedef struct {
   int first, groups, lookups;
 } LookupPass;
@@ -84,21 +86,20 @@ typedef struct {
 typedef struct {
   int outputs, blocks;
   int kernel;
+  int apart, centre;        /* columns of the kernel that are summed up apart, and the one whose sums are in their places; or 1 and 0 */
   int rows, columns, words; /* of the padded input */
-  int groups, copies, pitch;
+  int groups, pitch;
   int tile, tiles;          /* positions of a tile */
-  int reach;                /* positions of a table's entry, in each copy */
-  int entry_bytes;          /* of all copies */
-  size_t copy_stride, group_stride;
+  int entry_bytes;          /* a table's entry: positions of half a tile, and of its kernels' other rows */
+  size_t group_stride;
   size_t byte_stride;       /* from one plane of eight channels to the next */
-  uint8_t *inside;          /* [copies][copy_stride]: 1 inside the image */
-  uint8_t *neutral;         /* [groups]: mismatches of a position outside */
+  uint8_t *inside;          /* [group_stride]: 1 inside the image */
   int passes;
   LookupPass *pass;
-  uint16_t *indices;        /* of each pass: [outputs][lookups], in parts of LOOKUPS */
+  uint16_t *indices;        /* of each pass: [outputs][apart][lookups] */
+  uint8_t *start_of;        /* [outputs]: which of two starts */
   /* engines alone: from sums to bits */
   uint16_t *starts;         /* [2][tiles * tile], in the order of the sums */
-  uint8_t *start_of;        /* [outputs]: which of the two */
   uint16_t *limits;         /* [outputs]: the bit is sum < limit */
   int32_t *to;              /* [tiles * tile]: as in Place; -1 where nothing is wanted */
 } LookupLayer;

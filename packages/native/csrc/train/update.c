@@ -177,8 +177,8 @@ static void prepare_base(StepLayer *layer, int o) {
         const int y = tap / kernel, x = tap % kernel;
         const int inside = layer->spec.is_dense || (y >= layer->row_reach[r].first && y < layer->row_reach[r].last &&
                                                     x >= layer->column_reach[c].first && x < layer->column_reach[c].last);
-        /* Looked up, positions outside count half the channels, rounded down. */
-        const int outside = layer->is_looked_up ? layer->channels / 2 : layer->ones[(size_t)tap * layer->pitch + o];
+        /* Looked up, positions outside count nothing. */
+        const int outside = layer->is_looked_up ? 0 : layer->ones[(size_t)tap * layer->pitch + o];
         base += inside ? layer->channels : 2 * outside;
       }
       layer->base[((size_t)r * layer->column_kinds + c) * layer->pitch + o] = base;

@@ -8,6 +8,9 @@ export const awkwardShapes: readonly [architecture: string, height: number, widt
   ['5C7S2-34C7-MP2-5FC', 14, 15],
   ['40C1-50C1-60C2-MP2-5FC', 6, 33],
   ['64C3-64C3-MP4-128C3-10FC-5FC', 20, 20],
+  // Rows of one and two vectors, and kernels with and without a column in the middle.
+  ['6C3-31C3-MP2-26C5V-5FC', 24, 40],
+  ['9C1-40C3S2-12C7-12C4V-5FC', 14, 63],
   ['130FC-40FC-5FC', 12, 12],
   ['5FC', 7, 5],
 ];
