@@ -1,10 +1,11 @@
 /** The native engine against the reference engine, layer by layer, bit for bit, on every instruction set that is here. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { decodeModel, type KernelLayer, type PackedModel, parseArchitecture, sumBound } from '@cbnn/runtime';
+import { decodeModel, type PackedModel, parseArchitecture } from '@cbnn/runtime';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { awkwardShapes } from '../../runtime/src/testing/awkward-shapes.js';
 import { expectAlike } from '../../runtime/src/testing/compare-engines.js';
+import { extremeCase, extremes } from '../../runtime/src/testing/extreme-model.js';
 import type { GoldenFile } from '../../runtime/src/testing/golden.js';
 import { randomCase, randomModel } from '../../runtime/src/testing/random-model.js';
 import { NativeEngine, nativeKernels, nativeRefusal } from './index.js';
@@ -59,31 +60,13 @@ describe.each(nativeKernels())('the native engine on %s', (kernels) => {
     compare(model, images, kernels);
   });
 
-  it.each([
-    [false, 0x00],
-    [false, 0xff],
-    [true, 0x00],
-    [true, 0xff],
-  ])('is exact at both ends of its sums: inputs all on %s, weights all %d', (on, byte) => {
-    const layers = parseArchitecture('105C3-9C3-70C3-4C7-6FC-3FC');
-    const input = { height: 9, width: 9, channels: 1, encoding: '8-bit', slices: [], shifts: [] } as const;
-    const model = randomModel(1, { layers, input });
-    const changed = model.kernels.map((kernel, k): KernelLayer => {
-      const bound = sumBound(model, k);
-      if (kernel.output !== 'bits') return kernel;
-      // The first layer gives all on or all off, the others flip about the middle.
-      const thresholds = kernel.thresholds.map((_, o) =>
-        k === 0 ? (on ? -bound : bound + 1) : o % 3 === 0 ? bound : o % 3 === 1 ? -bound : 0,
-      );
-      if (k === 0 || kernel.weights.type !== 'binary') return { ...kernel, thresholds };
-      return { ...kernel, thresholds, weights: { type: 'binary', bits: rows(kernel.weights.bits, byte) } };
-    });
-    // Bits behind a row's end stay 0, as a valid model has them.
-    function rows(bits: Uint8Array, value: number): Uint8Array {
-      return value === 0 ? bits.map(() => 0) : bits;
-    }
-    compare({ ...model, kernels: changed }, [new Uint8Array(81).fill(200)], kernels);
-  });
+  it.each(extremes)(
+    'is exact where inputs are all on (%s), weights all %d and maps %d wide',
+    (...extreme) => {
+      const { model, images } = extremeCase(...extreme);
+      compare(model, images, kernels);
+    },
+  );
 
   it('gives batches on threads the scores of single images, raw and prepared', async () => {
     const { model } = randomCase(3, {

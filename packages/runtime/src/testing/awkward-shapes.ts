@@ -8,6 +8,7 @@ export const awkwardShapes: readonly [architecture: string, height: number, widt
   ['5C7S2-34C7-MP2-5FC', 14, 15],
   ['40C1-50C1-60C2-MP2-5FC', 6, 33],
   ['64C3-64C3-MP4-128C3-10FC-5FC', 20, 20],
+  ['7C3-23C3-MP2-12C3-MP2-9C3-MP2-5FC', 27, 30],
   // Rows of one and two vectors, and kernels with and without a column in the middle.
   ['6C3-31C3-MP2-26C5V-5FC', 24, 40],
   ['9C1-40C3S2-12C7-12C4V-5FC', 14, 63],

@@ -18,20 +18,24 @@ const USUAL_COST = 1.5;
 /** Counts have to be cheaper by so much: a measurement is a short one. */
 const MARGIN = 0.8;
 
-/** Lookups above which counts cost less: what a layer's work makes a count worth. */
-const breakEven = (shape: KernelShape): number =>
-  (MARGIN * LookupConv.lookups(shape)) / CountedConv.vectors(shape);
+/** Lookups above which counts cost less: what a layer's work makes a count worth; undefined where nothing can be looked up. */
+const breakEven = (shape: KernelShape): number | undefined => {
+  const lookups = LookupConv.lookups(shape);
+  return lookups && (MARGIN * lookups) / CountedConv.vectors(shape);
+};
 
 /** The faster way that is possible, where a count costs as much as `cost` lookups: at 0 always counted, at infinity looked up where that fits. */
-export const faster = (shape: KernelShape, cost: number): Convolutions =>
-  LookupConv.fits(shape) && !(cost < breakEven(shape)) ? 'looked-up' : 'counted';
+export const faster = (shape: KernelShape, cost: number): Convolutions => {
+  const even = breakEven(shape);
+  return even === undefined || cost < even ? 'counted' : 'looked-up';
+};
 
 let measured: Promise<number | null> | null = null;
 
 /** What a count costs here, in lookups; measured if any of `shapes` depends on it. */
 export async function countCost(shapes: readonly KernelShape[]): Promise<number> {
   const depends = shapes.some((shape) => {
-    const even = LookupConv.fits(shape) ? breakEven(shape) : 0;
+    const even = breakEven(shape) ?? 0;
     return even > LEAST_COST && even < MOST_COST;
   });
   if (!depends) return USUAL_COST;

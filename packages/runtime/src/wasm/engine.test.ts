@@ -3,11 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseArchitecture } from '../architecture.js';
-import { sumBound } from '../bounds.js';
-import type { KernelLayer } from '../model.js';
 import { decodeModel } from '../model-file.js';
 import { awkwardShapes } from '../testing/awkward-shapes.js';
 import { compareEngines } from '../testing/compare-engines.js';
+import { extremeCase, extremes } from '../testing/extreme-model.js';
 import type { GoldenFile } from '../testing/golden.js';
 import { randomCase, randomModel } from '../testing/random-model.js';
 import { WasmEngine, wasmRefusal } from './engine.js';
@@ -49,29 +48,13 @@ describe('the WebAssembly engine', () => {
     },
   );
 
-  it.each([
-    [false, 0x00],
-    [false, 0xff],
-    [true, 0x00],
-    [true, 0xff],
-  ])('is exact at both ends of its sums: inputs all on %s, weights all %d', async (on, byte) => {
-    const layers = parseArchitecture('105C3-9C3-70C3-4C7-6FC-3FC');
-    const input = { height: 9, width: 9, channels: 1, encoding: '8-bit', slices: [], shifts: [] } as const;
-    const model = randomModel(1, { layers, input });
-    const kernels = model.kernels.map((kernel, k): KernelLayer => {
-      const n = sumBound(model, k);
-      if (k === 0 && kernel.output === 'bits')
-        return { ...kernel, thresholds: kernel.thresholds.map(() => (on ? -n : n + 1)) };
-      if (kernel.output === 'scores' || kernel.weights.type !== 'binary') return kernel;
-      const rowBytes = Math.ceil(n / 8);
-      const last = n % 8 === 0 ? 0xff : 2 ** (n % 8) - 1;
-      const bits = kernel.weights.bits.map((_, i) => (i % rowBytes === rowBytes - 1 ? byte & last : byte));
-      // Away from the border sums are n or -n: one off, and the bit is another.
-      const thresholds = kernel.thresholds.map((_, o) => [n, n - 1, -n + 1, -n][o % 4]!);
-      return { ...kernel, weights: { type: 'binary', bits }, thresholds };
-    });
-    await compareEngines({ ...model, kernels }, [new Uint8Array(81).fill(200)]);
-  });
+  it.each(extremes)(
+    'is exact where inputs are all on (%s), weights all %d and maps %d wide',
+    async (...extreme) => {
+      const { model, images } = extremeCase(...extreme);
+      await compareEngines(model, images);
+    },
+  );
 
   it.each([
     ['sums of more than 16 bits', '1400C1-3C7-2FC', 9, 9],

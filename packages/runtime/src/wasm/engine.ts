@@ -21,13 +21,10 @@ import {
   firstLayerFunction,
   GROUP,
   indexFunction,
-  lookupFunction,
   planeFunction,
   pool2Function,
   poolFunction,
-  startFunction,
   TILE,
-  thresholdFunction,
 } from './kernels.js';
 import { LookupConv, tableBytes } from './lookup-conv.js';
 import { Arena, type Kernels, notValidated, Views } from './memory.js';
@@ -64,7 +61,7 @@ function layOut(model: PackedModel, cost: number) {
       ? new CountedConv(arena, shape, groupFor(shape.index))
       : new LookupConv(arena, shape, groupFor(shape.index), tables, sums);
   });
-  return { arena, image, tables, scratch, first, layers };
+  return { arena, image, scratch, first, layers };
 }
 
 type Layer = LookupConv | CountedConv | DenseLayer;
@@ -94,14 +91,10 @@ export class WasmEngine {
     const ofBits = modelShapes(model).filter(({ index, kind }) => index > 0 && kind === 'conv');
     const cost = known ?? (await countCost(ofBits));
     const chosen = layOut(model, cost);
-    const { arena, image, tables, scratch, first, layers } =
+    const { arena, image, scratch, first, layers } =
       chosen.arena.bytes > MOST_BYTES ? layOut(model, LOOKED_UP) : chosen;
     const functions = new Map<string, WasmFunction>(
       [
-        lookupFunction(tables),
-        lookupFunction(tables, 'first'),
-        startFunction(),
-        thresholdFunction(),
         copyFunction(),
         pool2Function(),
         poolFunction(),
@@ -114,7 +107,7 @@ export class WasmEngine {
         dotFunction(),
         firstLayerFunction('first-8', 8),
         firstLayerFunction('first-4', 4),
-        ...layers.filter((layer) => layer instanceof LookupConv).map((layer) => layer.tableFunction()),
+        ...layers.flatMap((layer) => (layer instanceof LookupConv ? layer.functions : [])),
       ].map((one) => [one.name, one]),
     );
     const memory = new WebAssembly.Memory({ initial: arena.pages, maximum: arena.pages });

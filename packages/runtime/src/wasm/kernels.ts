@@ -30,10 +30,8 @@ export const GROUP = 5;
 export const ENTRIES = 2 ** GROUP;
 /** Pixels computed together: 32 in the low nibbles, 32 in the high ones. */
 export const TILE = 64;
-/**
- * Lookups before the nibbles are added up in wider lanes: 45 * 5 <= 255 in bytes, and 15 threes of at most 0xfff in 16 bits.
- */
-export const LOOKUPS = 45;
+/** Lookups of an output before its bytes may overflow: no kernel has more than 7x7 taps, so a group of channels fits. */
+export const LOOKUPS = 255 / GROUP;
 
 /** `variable` becomes as much more. */
 export const add = (variable: Variable, value: Operand): Code => variable.set(i32.add(variable, value));
@@ -63,160 +61,173 @@ export const copyRows = (
   );
 const splat = (value: number): Code => i8x16.splat(value);
 
+export interface TableShape {
+  readonly copies: number;
+  readonly copyStride: number;
+  readonly vectors: number;
+  readonly half: number;
+}
+
 /**
  * Tables of some groups, one after the other, for one tile.
  * `acts`, `mask`: planes of bits (channel j of the group = bit j of a byte) and of 0xff inside the image, at the tile's first
- * pixel; `copies` planes each, `copyStride` apart. `neutral`: i32 per group, what a pixel outside counts for.
- * Entry e, `vectors` * 16 bytes per copy, has popcount(bits ^ e) of every pixel.
+ * pixel; `copies` planes each, `copyStride` apart. What is in the high nibbles lies `half` bytes on.
+ * Entry e, `vectors` * 16 bytes per copy, has popcount(bits ^ e) of every pixel inside, 0 of those outside.
  */
-export const tableFunction = (
-  name: string,
-  { copies, copyStride, vectors }: { copies: number; copyStride: number; vectors: number },
-): WasmFunction =>
-  wasmFunction(name, ([acts, groupStride, mask, neutral, table, end], local) => {
-    const [act, inside, copyEnd, rowEnd] = local(I32);
-    const vectorBytes = 16 * vectors;
-    const entryBytes = copies * vectorBytes;
-    const [low, high, lowInside, highInside, within, ones, sum] = local(V128);
-    const steps = take(GROUP, local(V128));
-    // Low nibbles are positions of the first half of the tile, high ones of the second.
-    const bitOf = (j: number): Code => {
-      const first = j === 0 ? low : i16x8.shiftRight(low, j);
-      const second = j === 4 ? high : i16x8.shiftLeft(high, 4 - j);
-      return v128.or(v128.and(first, splat(0x01)), v128.and(second, splat(0x10)));
-    };
-    // Patterns in Gray code: one step each.
-    const entries: Code[] = [];
-    let pattern = 0;
-    for (let i = 0; i < ENTRIES; i++) {
-      if (i > 0) {
-        const j = Math.log2(i & -i);
-        pattern ^= 1 << j;
-        const move = (pattern >> j) & 1 ? i8x16.add : i8x16.sub;
-        entries.push(sum.set(move(sum, steps[j]!)));
+export const tableFunction = ({ copies, copyStride, vectors, half }: TableShape): WasmFunction =>
+  wasmFunction(
+    `table-${[copies, copyStride, vectors, half]}`,
+    ([acts, groupStride, mask, table, end], local) => {
+      const [act, inside, copyEnd, rowEnd] = local(I32);
+      const vectorBytes = 16 * vectors;
+      const entryBytes = copies * vectorBytes;
+      const [low, high, lowInside, highInside, within, ones, sum] = local(V128);
+      const steps = take(GROUP, local(V128));
+      // Low nibbles are positions of the first half of the tile, high ones of the second.
+      const bitOf = (j: number): Code => {
+        const first = j === 0 ? low : i16x8.shiftRight(low, j);
+        const second = j === 4 ? high : i16x8.shiftLeft(high, 4 - j);
+        return v128.or(v128.and(first, splat(0x01)), v128.and(second, splat(0x10)));
+      };
+      // Patterns in Gray code: one step each.
+      const entries: Code[] = [];
+      let pattern = 0;
+      for (let i = 0; i < ENTRIES; i++) {
+        if (i > 0) {
+          const j = Math.log2(i & -i);
+          pattern ^= 1 << j;
+          const move = (pattern >> j) & 1 ? i8x16.add : i8x16.sub;
+          entries.push(sum.set(move(sum, steps[j]!)));
+        }
+        entries.push(v128.store(table, sum, pattern * entryBytes));
       }
-      entries.push(v128.store(table, sum, pattern * entryBytes));
-    }
-    return until(
-      table,
-      end,
-      act.set(acts),
-      inside.set(mask),
-      copyEnd.set(i32.add(table, entryBytes)),
-      until(
+      return until(
         table,
-        copyEnd,
-        rowEnd.set(i32.add(table, vectorBytes)),
+        end,
+        act.set(acts),
+        inside.set(mask),
+        copyEnd.set(i32.add(table, entryBytes)),
         until(
           table,
-          rowEnd,
-          lowInside.set(v128.load(inside)),
-          highInside.set(v128.load(inside, TILE / 2)),
-          low.set(v128.and(v128.load(act), lowInside)),
-          high.set(v128.and(v128.load(act, TILE / 2), highInside)),
-          within.set(v128.or(v128.and(lowInside, splat(0x01)), v128.and(highInside, splat(0x10)))),
-          // At most 3 for each nibble outside: products of 16 bits keep bytes apart.
-          sum.set(i16x8.mul(i8x16.sub(splat(0x11), within), i16x8.splat(i32.load(neutral)))),
-          // Setting bit j of the pattern adds a mismatch where the pixel's bit is 0, and removes one where it is 1.
-          ...steps.flatMap((step, j) => [
-            ones.set(bitOf(j)),
-            sum.set(i8x16.add(sum, ones)),
-            step.set(i8x16.sub(i8x16.sub(within, ones), ones)),
-          ]),
-          ...entries,
-          add(table, 16),
-          add(act, 16),
-          add(inside, 16),
+          copyEnd,
+          rowEnd.set(i32.add(table, vectorBytes)),
+          until(
+            table,
+            rowEnd,
+            lowInside.set(v128.load(inside)),
+            highInside.set(v128.load(inside, half)),
+            low.set(v128.and(v128.load(act), lowInside)),
+            high.set(v128.and(v128.load(act, half), highInside)),
+            within.set(v128.or(v128.and(lowInside, splat(0x01)), v128.and(highInside, splat(0x10)))),
+            sum.set(v128.zero),
+            // Setting bit j of the pattern adds a mismatch where the pixel's bit is 0, and removes one where it is 1.
+            ...steps.flatMap((step, j) => [
+              ones.set(bitOf(j)),
+              sum.set(i8x16.add(sum, ones)),
+              step.set(i8x16.sub(i8x16.sub(within, ones), ones)),
+            ]),
+            ...entries,
+            add(table, 16),
+            add(act, 16),
+            add(inside, 16),
+          ),
+          add(act, copyStride - vectorBytes),
+          add(inside, copyStride - vectorBytes),
         ),
-        add(act, copyStride - vectorBytes),
-        add(inside, copyStride - vectorBytes),
-      ),
-      // `table` has walked over the first entry; the other ones follow it.
-      add(table, (ENTRIES - 1) * entryBytes),
-      add(acts, groupStride),
-      add(neutral, 4),
-    );
-  });
+        // `table` has walked over the first entry; the other ones follow it.
+        add(table, (ENTRIES - 1) * entryBytes),
+        add(acts, groupStride),
+      );
+    },
+  );
 
 /**
  * Adds up table entries: for each output, `count` 16-bit offsets from `tables` (a multiple of 3, at most `LOOKUPS`) are read
- * at `index`, and the sums of 64 pixels are added to its 64 unsigned 16-bit sums at `sums` (to `end`); `first` puts them there.
+ * at `index`, and what they add to 64 pixels is added to its 64 unsigned 16-bit sums at `sums` (to `end`); the second vector of pixels lies
+ * `apart` bytes after the first. Where it `begins`, what is added to lies `offset` after the address that `starts` has for the output.
  */
-export const lookupFunction = (tables: number, name: 'lookup' | 'first' = 'lookup'): WasmFunction =>
-  wasmFunction(name, ([index, count, sums, end], local) => {
-    const [stop] = local(I32);
+export const lookupFunction = (tables: number, apart: number, begins: boolean): WasmFunction =>
+  wasmFunction(`lookup-${[apart, begins]}`, ([index, count, sums, end, starts, offset], local) => {
+    const [stop, from] = local(I32);
     const at = take(3, local(I32));
     // Two vectors only, and no unrolling: V8 up to 12.4 hoists loads and runs out of registers with more.
     const halves = [0, 1].map((v) => {
-      const [three, low, wide] = local(V128);
-      return { v, three, low, wide };
+      const [three, all, high] = local(V128);
+      return { v, three, all, high };
     });
-    const nibble = splat(15);
     const shift = 4;
     const accumulate = (value: Code, position: number): Code =>
-      v128.store(
-        sums,
-        name === 'first' ? value : i16x8.add(v128.load(sums, 16 * position), value),
-        16 * position,
-      );
+      v128.store(sums, i16x8.add(v128.load(from, 16 * position), value), 16 * position);
     return until(
       sums,
       end,
-      ...halves.flatMap(({ low, wide }) => [low.set(v128.zero), wide.set(v128.zero)]),
+      from.set(begins ? i32.add(i32.load(starts), offset) : sums.get),
+      ...(begins ? [add(starts, 4)] : []),
+      ...halves.flatMap(({ all, high }) => [all.set(v128.zero), high.set(v128.zero)]),
       stop.set(i32.add(index, i32.shiftLeft(count, 1))),
       until(
         index,
         stop,
         ...at.map((variable, i) => variable.set(i32.load16(index, 2 * i))),
-        ...halves.flatMap(({ v, three, low, wide }) => {
-          const [a, b, c] = at.map((one) => v128.load(one, tables + 16 * v));
+        ...halves.flatMap(({ v, three, all, high }) => {
+          const [a, b, c] = at.map((one) => v128.load(one, tables + apart * v));
           return [
             three.set(i8x16.add(i8x16.add(a!, b!), c!)),
-            low.set(i8x16.add(low, v128.and(three, nibble))),
-            wide.set(i16x8.add(wide, i16x8.shiftRight(three, shift))),
+            all.set(i8x16.add(all, three)),
+            high.set(i8x16.add(high, v128.and(i16x8.shiftRight(three, shift), splat(15)))),
           ];
         }),
         add(index, 6),
       ),
-      // `wide` holds the high nibbles of both bytes, and the low nibble of the upper byte between them.
-      ...halves.map(({ low, wide }) =>
-        wide.set(i16x8.sub(wide, v128.and(i16x8.shiftRight(low, shift), i16x8.splat(0x0ff0)))),
+      // What is left of all, modulo 256, is of the low nibbles.
+      ...halves.map(({ all, high }) =>
+        all.set(i8x16.sub(all, v128.and(i16x8.shiftLeft(high, shift), splat(0xf0)))),
       ),
-      ...halves.flatMap(({ v, low, wide }) => [
-        accumulate(i16x8.extendLow(low), 2 * v),
-        accumulate(i16x8.extendHigh(low), 2 * v + 1),
-        accumulate(i16x8.extendLow(wide), 4 + 2 * v),
-        accumulate(i16x8.extendHigh(wide), 4 + 2 * v + 1),
+      ...halves.flatMap(({ v, all, high }) => [
+        accumulate(i16x8.extendLow(all), 2 * v),
+        accumulate(i16x8.extendHigh(all), 2 * v + 1),
+        accumulate(i16x8.extendLow(high), 4 + 2 * v),
+        accumulate(i16x8.extendHigh(high), 4 + 2 * v + 1),
       ]),
       add(sums, 2 * TILE),
     );
   });
 
-/** Copies 64 starting sums to each output, from the address that `starts` has for it, plus `offset`. */
-export const startFunction = (): WasmFunction =>
-  wasmFunction('start', ([starts, offset, sums, end], local) => {
-    const [from] = local(I32);
-    return until(
-      sums,
-      end,
-      from.set(i32.add(i32.load(starts), offset)),
-      ...Array.from({ length: 8 }, (_, i) => v128.store(sums, v128.load(from, 16 * i), 16 * i)),
-      add(starts, 4),
-      add(sums, 2 * TILE),
-    );
-  });
+const EVEN = Array.from({ length: 16 }, (_, i) => 2 * i);
+
+/** The maximum (OR of bits) of neighbouring lanes of 32. */
+const pooledLanes = (left: Operand, right: Operand): Code =>
+  v128.or(
+    v128.shuffle(left, right, EVEN),
+    v128.shuffle(
+      left,
+      right,
+      EVEN.map((lane) => lane + 1),
+    ),
+  );
 
 /**
  * Sums of 64 pixels to bits: byte planes `stride` apart with `bits` outputs each, 1 where the sum of mismatches is below the
- * output's unsigned 16-bit limit at `limits` (to `end`).
+ * output's unsigned 16-bit limit at `limits` (to `end`). Where they are whole rows of `row` pixels, 8, 16 or 32, windows of 2x2 are pooled.
  */
-export const thresholdFunction = (): WasmFunction =>
-  wasmFunction('threshold', ([limits, end, sums, bits, plane, stride], local) => {
+export const thresholdFunction = (row: number): WasmFunction =>
+  wasmFunction(`threshold-${row}`, ([limits, end, sums, bits, plane, stride], local) => {
     const [stop] = local(I32);
     const [bit, limit] = local(V128);
     const bytes = take(4, local(V128));
     const below = (i: number) => i16x8.lessUnsigned(v128.load(sums, 16 * i), limit);
     const groupEnd = i32.add(limits, i32.shiftLeft(bits, 1));
+    /** the maximum of two rows: of two vectors, or of their halves */
+    const twoRows = (i: number): Code => {
+      const [a, b] = row === 32 ? [bytes[i]!, bytes[i + 2]!] : [bytes[2 * i]!, bytes[2 * i + 1]!];
+      const halves = (first: number) =>
+        v128.shuffle(
+          a,
+          b,
+          EVEN.map((_, lane) => first + lane + (lane & 8)),
+        );
+      return row === 8 ? v128.or(halves(0), halves(8)) : v128.or(a, b);
+    };
     return until(
       limits,
       end,
@@ -234,7 +245,9 @@ export const thresholdFunction = (): WasmFunction =>
         add(limits, 2),
         add(sums, 2 * TILE),
       ),
-      ...bytes.map((one, i) => v128.store(plane, one, 16 * i)),
+      ...(row
+        ? [limit.set(twoRows(0)), bit.set(twoRows(1)), v128.store(plane, pooledLanes(limit, bit))]
+        : bytes.map((one, i) => v128.store(plane, one, 16 * i))),
       add(plane, stride),
     );
   });
@@ -254,8 +267,6 @@ export const copyFunction = (): WasmFunction =>
     );
   });
 
-const EVEN = Array.from({ length: 16 }, (_, i) => 2 * i);
-
 /** The same with a maximum (OR of bits) over windows of 2x2; `width` counts windows. */
 export const pool2Function = (): WasmFunction =>
   wasmFunction('pool2', ([from, to, rows, fromPitch, toPitch, width], local) => {
@@ -272,17 +283,7 @@ export const pool2Function = (): WasmFunction =>
         width,
         left.set(both(0)),
         right.set(both(16)),
-        v128.store(
-          i32.add(to, x),
-          v128.or(
-            v128.shuffle(left, right, EVEN),
-            v128.shuffle(
-              left,
-              right,
-              EVEN.map((lane) => lane + 1),
-            ),
-          ),
-        ),
+        v128.store(i32.add(to, x), pooledLanes(left, right)),
         add(x, 16),
       ),
       add(from, i32.shiftLeft(fromPitch, 1)),

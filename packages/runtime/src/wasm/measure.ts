@@ -24,12 +24,13 @@ export async function measureCountCost(): Promise<number | null> {
   // One page, all zeros: tables, and behind them what is read and written.
   const [tables, index, sums, input, weights, counts] = [0, 24_576, 32_768, 40_960, 45_056, 53_248];
   const memory = new WebAssembly.Memory({ initial: 1 });
-  const { instance } = await WebAssembly.instantiate(wasmModule([lookupFunction(tables), countFunction()]), {
+  const lookups = lookupFunction(tables, 16, false);
+  const { instance } = await WebAssembly.instantiate(wasmModule([lookups, countFunction()]), {
     env: { memory },
   });
   const kernels = instance.exports as unknown as Kernels;
   const duration = Math.max(SLICE_MILLISECONDS, SLICE_STEPS * clockStep);
-  const lookup = () => kernels['lookup']!(index, LOOKUPS, sums, sums + 2 * TILE * outputs);
+  const lookup = () => kernels[lookups.name]!(index, LOOKUPS, sums, sums + 2 * TILE * outputs);
   const count = () =>
     kernels['count']!(input, bytes, positions, weights, counts, 4 * outputs, counts + 4 * outputs);
   // In turns: a processor that changes its pace changes it for both.

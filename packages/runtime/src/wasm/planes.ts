@@ -1,13 +1,13 @@
 /**
  * Bits between layers, as byte planes: a byte per pixel and group of channels, channel j of the group in bit j.
  *
- * A convolution that looks sums up takes groups of 5 (kernels.ts), in planes with its padding around them. Where rows are short, a plane
- * with padding would waste much of each tile on it; there it takes one copy per kernel column instead, each shifted by one
- * pixel, as narrow as the output. What counts bits takes groups of 8, without padding: to a dense layer they are one run of bits.
+ * A convolution that looks sums up takes groups of 5 (kernels.ts), in planes with its padding around them, or where rows are short in one copy
+ * per kernel column, each shifted by one pixel, as narrow as the output (tiles.ts). What counts bits takes groups of 8, without padding: to
+ * a dense layer they are one run of bits.
  *
- * Thresholds and packing are part of the loop over tiles. Pooling, and copying planes to where the next layer reads them, are passes of
- * their own: all of them take 0.9 % of an image of the paper's network and 1.5 % of its half-width version (Zen 5), so that joining them
- * to the loop, whose tiles end where no row and no window ends, could win no more than that.
+ * Thresholds and packing are part of the loop over tiles, and so is pooling by 2x2 where those are whole rows. Other pooling, and copying
+ * planes to where the next layer reads them, are passes of their own: copies take 0.7 % of an image of the paper's network and 1.2 % of
+ * its half-width version (Zen 3).
  */
 import type { KernelShape, MapShape } from '../shapes.js';
 import { GROUP } from './kernels.js';
