@@ -1,5 +1,5 @@
-// Writes the paper's network with random weights as a packed model: times do not depend on what it has learned.
-//   node bench/random-model.mjs full.safetensors [--width 128]         (run `npm run setup` first)
+// Writes the paper's network, or another, with random weights as a packed model: times do not depend on what it has learned.
+//   node bench/random-model.mjs full.safetensors [--width 128 | --arch 64C3-MP2-...-10FC]         (run `npm run setup` first)
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import {
@@ -12,7 +12,7 @@ import {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { width: { type: 'string', default: '128' } },
+  options: { width: { type: 'string', default: '128' }, arch: { type: 'string' } },
 });
 const [path] = positionals;
 const width = Number(values.width);
@@ -31,7 +31,8 @@ const input = {
   ...{ slices, shifts: slices.map(() => 0), stretch: { low: 1, high: 99 } },
 };
 const layers = parseArchitecture(
-  `${width}C3-${width}C3-MP2-${2 * width}C3-${2 * width}C3-MP2-${4 * width}C3-${4 * width}C3-MP2-${8 * width}FC-${8 * width}FC-10FC`,
+  values.arch ??
+    `${width}C3-${width}C3-MP2-${2 * width}C3-${2 * width}C3-MP2-${4 * width}C3-${4 * width}C3-MP2-${8 * width}FC-${8 * width}FC-10FC`,
 );
 const shapes = modelShapes({ input, layers });
 const kernels = shapes.map(({ output: { channels }, fanIn }, k) => {

@@ -29,12 +29,14 @@ import {
 } from '../packages/native/src/testing/compare-training.ts';
 import { realCase } from '../packages/native/src/testing/real-case.ts';
 import { decodeModel, parseArchitecture, runReference } from '../packages/runtime/dist/index.js';
+import { awkwardShapes } from '../packages/runtime/src/testing/awkward-shapes.ts';
+import { extremeCase, extremes } from '../packages/runtime/src/testing/extreme-model.ts';
 import { randomCase } from '../packages/runtime/src/testing/random-model.ts';
 
 assert.equal(nativeRefusal(), null);
 const golden = new URL('../test/golden/', import.meta.url);
 
-/** Models and images: golden ones, random ones, and a large one with every kind of border and tail. */
+/** Models and images: golden ones, random ones, awkward shapes, and sums as large as they can be. */
 function* cases(count) {
   for (const file of readdirSync(golden).filter((name) => name.endsWith('.json'))) {
     const images = JSON.parse(readFileSync(new URL(file, golden), 'utf8')).cases.map((one) =>
@@ -44,28 +46,33 @@ function* cases(count) {
     yield { name: file, model, images };
   }
   for (let seed = 0; seed < count; seed++) yield { name: `seed ${seed}`, ...randomCase(seed) };
-  for (const [i, layers] of ['64C3-64C3-MP2-33C3-130C5S2-70FC-5FC', '70C3-MP2-129C3-MP4-5FC'].entries())
+  for (const [layers, height, width] of awkwardShapes)
     yield {
       name: layers,
-      ...randomCase(i, { layers: parseArchitecture(layers), input: { height: 21 + i, width: 18 } }),
+      ...randomCase(height, { layers: parseArchitecture(layers), input: { height, width } }),
     };
+  for (const extreme of extremes) yield { name: `extremes ${extreme}`, ...extremeCase(...extreme) };
 }
 
 for (const kernels of nativeKernels()) {
   let compared = 0;
   for (const { name, model, images } of cases(Number(process.argv[2] ?? 300))) {
-    const engine = NativeEngine.create(model, { kernels });
+    const engines = ['looked-up', 'counted'].map((convolutions) =>
+      NativeEngine.create(model, { kernels, convolutions }),
+    );
     const scores = new Int32Array(model.classes.length);
     for (const image of images) {
       const expected = runReference(model, image);
-      engine.run(image, scores);
-      for (const [k, bits] of engine.hiddenBits().entries())
-        assert.equal(
-          Buffer.compare(bits, expected.trace[k].bits),
-          0,
-          `${kernels}, ${name}: bits of layer ${k + 1}`,
-        );
-      assert.deepEqual([...scores], [...expected.scores], `${kernels}, ${name}`);
+      for (const engine of engines) {
+        engine.run(image, scores);
+        for (const [k, bits] of engine.hiddenBits().entries())
+          assert.equal(
+            Buffer.compare(bits, expected.trace[k].bits),
+            0,
+            `${kernels}, ${name}: bits of layer ${k + 1}`,
+          );
+        assert.deepEqual([...scores], [...expected.scores], `${kernels}, ${name}`);
+      }
     }
     compared++;
   }

@@ -69,8 +69,8 @@ static int read_model(napi_env env, const int32_t *numbers, size_t count, napi_v
 }
 
 /* An engine and its workspace, or neither and a reason. */
-static void lay_out(Handle *handle, const ModelSpec *model, const Kernels *kernels, First first, size_t most, const char **why) {
-  handle->engine = build_engine(model, kernels, first, most, why);
+static void lay_out(Handle *handle, const ModelSpec *model, const Kernels *kernels, Ways ways, size_t most, const char **why) {
+  handle->engine = build_engine(model, kernels, ways, most, why);
   if (!handle->engine) return;
   handle->own = make_workspace(handle->engine);
   if (handle->own) return;
@@ -79,12 +79,12 @@ static void lay_out(Handle *handle, const ModelSpec *model, const Kernels *kerne
   *why = "it needs too much memory";
 }
 
-/* create(numbers, arrays, kernels, most bytes, how the first layer is computed) */
+/* create(numbers, arrays, kernels, most bytes, how the first layer is computed, and convolutions of bits) */
 static napi_value create(napi_env env, napi_callback_info info) {
-  size_t count = 5, length = 0;
-  napi_value argument[5];
+  size_t count = 6, length = 0;
+  napi_value argument[6];
   double most = 0;
-  int32_t first = FASTER;
+  int32_t first = FASTER, convolutions = EITHER;
   napi_get_cb_info(env, info, &count, argument, 0, 0);
   const int32_t *numbers = elements(env, argument[0], napi_int32_array, &length);
   if (!numbers) return 0;
@@ -92,14 +92,17 @@ static napi_value create(napi_env env, napi_callback_info info) {
   if (set < 0) return 0;
   napi_get_value_double(env, argument[3], &most);
   napi_get_value_int32(env, argument[4], &first);
+  napi_get_value_int32(env, argument[5], &convolutions);
 
   ModelSpec model = {0};
   Handle *handle = calloc(1, sizeof *handle);
   const char *why = "internal: the model's numbers and arrays do not fit together";
   if (handle && read_model(env, numbers, length, argument[1], &model)) {
-    lay_out(handle, &model, all_kernels[set], (First)first, (size_t)most, &why);
-    /* Permutations take more room than tables. */
-    if (!handle->own && first == FASTER) lay_out(handle, &model, all_kernels[set], BY_TABLES, (size_t)most, &why);
+    const Ways ways = {(First)first, (Convolutions)convolutions};
+    lay_out(handle, &model, all_kernels[set], ways, (size_t)most, &why);
+    /* What was not asked for, by the way that takes less room. */
+    const Ways small = {first == FASTER ? BY_TABLES : ways.first, convolutions == EITHER ? COUNTED : ways.convolutions};
+    if (!handle->own) lay_out(handle, &model, all_kernels[set], small, (size_t)most, &why);
   }
   free_shapes(&model);
   if (!handle || !handle->own) {

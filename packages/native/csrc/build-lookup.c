@@ -59,8 +59,13 @@ static int best_geometry(const LayerSpec *spec, int vector_bytes, Geometry *best
 
 size_t lookup_positions(const LayerSpec *spec, int vector_bytes) {
   Geometry g;
-  const int fits = vector_bytes > 0 && !spec->is_dense && spec->fan_in < UINT16_MAX && best_geometry(spec, vector_bytes, &g);
-  return fits ? (size_t)g.tiles * g.tile : 0;
+  return best_geometry(spec, vector_bytes, &g) ? (size_t)g.tiles * g.tile : 0;
+}
+
+double lookup_work(const LayerSpec *spec, int vector_bytes) {
+  Geometry g;
+  if (vector_bytes == 0 || spec->is_dense || spec->fan_in >= UINT16_MAX || !best_geometry(spec, vector_bytes, &g)) return 0;
+  return g.work * ((spec->input_channels + GROUP - 1) / GROUP);
 }
 
 /* Positions of a tile in the order of the sums: even and odd bytes of each vector, low nibbles, then high ones. */
@@ -161,6 +166,9 @@ int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spe
   LookupLayer *lookup = &layer->lookup;
   Allocation **owner = &engine->allocations;
   size_t *bytes = &engine->bytes;
+  layer->places = take(owner, bytes, most, sizeof(Place) * spec->height * spec->width);
+  if (!layer->places) return 0;
+  layer->place_count = place_windows(layer, spec, in->row_stride, in->words, 0, 0, 0, layer->places);
   if (!lay_lookup(owner, bytes, most, lookup, &engine->lookup, spec, vector_bytes)) return 0;
   const int kernel = spec->kernel, taps = kernel * kernel, channels = spec->input_channels;
   const size_t positions = (size_t)lookup->tiles * lookup->tile;

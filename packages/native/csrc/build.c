@@ -65,7 +65,7 @@ int place_windows(Layer *layer, const LayerSpec *spec, int row_stride, int pixel
   return count;
 }
 
-static int build_bits(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in) {
+int build_bits(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in) {
   BitLayer *bits = &layer->bits;
   const int is_last = spec->thresholds == 0;
   bits->outputs = spec->outputs;
@@ -321,7 +321,7 @@ static int build_first(Engine *engine, size_t most, First first, const ModelSpec
   return done;
 }
 
-static int build_layer(Engine *engine, size_t most, First first, const ModelSpec *model, int k) {
+static int build_layer(Engine *engine, size_t most, Ways ways, const ModelSpec *model, int k) {
   const LayerSpec *spec = model->layer + k;
   Layer *layer = engine->layer + k;
   layer->is_dense = spec->is_dense;
@@ -331,17 +331,14 @@ static int build_layer(Engine *engine, size_t most, First first, const ModelSpec
   layer->width = spec->width;
   layer->out = map_behind(model, k);
   const Map *in = k > 0 ? &engine->layer[k - 1].out : 0;
-  const int vector_bytes = engine->kernels->lookup_bytes;
-  layer->kind = k > 0 && lookup_positions(spec, vector_bytes) > 0 ? LOOKUP : BITS;
+  const Kernels *kernels = engine->kernels;
+  const int is_looked_up = ways.convolutions == LOOKED_UP ? lookup_work(spec, kernels->lookup_bytes) > 0
+                                                  : ways.convolutions == EITHER && lookups_are_faster(spec, kernels);
+  layer->kind = k > 0 && is_looked_up ? LOOKUP : BITS;
   int done;
-  if (k == 0) done = build_first(engine, most, first, model, layer, spec);
+  if (k == 0) done = build_first(engine, most, ways.first, model, layer, spec);
   else if (layer->kind == BITS) done = build_bits(engine, most, layer, spec, in);
-  else {
-    layer->places = TAKE(sizeof(Place) * spec->height * spec->width);
-    if (layer->places)
-      layer->place_count = place_windows(layer, spec, in->row_stride, in->words, 0, 0, 0, layer->places);
-    done = layer->places && build_lookup(engine, most, layer, spec, in, vector_bytes);
-  }
+  else done = build_lookup(engine, most, layer, spec, in, kernels->lookup_bytes);
   if (!done) return 0;
   layer->pool = layer->bits.pools ? 1 : spec->pool;
   if (layer->pool > 1) {
@@ -359,7 +356,7 @@ static int build_layer(Engine *engine, size_t most, First first, const ModelSpec
   return 1;
 }
 
-Engine *build_engine(const ModelSpec *model, const Kernels *kernels, First first, size_t most, const char **why) {
+Engine *build_engine(const ModelSpec *model, const Kernels *kernels, Ways ways, size_t most, const char **why) {
   Engine *engine = calloc(1, sizeof *engine);
   *why = "there is no memory left for it";
   if (!engine) return 0;
@@ -380,7 +377,7 @@ Engine *build_engine(const ModelSpec *model, const Kernels *kernels, First first
   if (done && model->code) done = !!(engine->code = TAKE(256));
   if (done && model->code) memcpy(engine->code, model->code, 256);
   if (done) memcpy(engine->slice, model->slice, sizeof(SliceSpec) * model->slices);
-  for (int k = 0; done && k < model->layers; k++) done = build_layer(engine, most, first, model, k);
+  for (int k = 0; done && k < model->layers; k++) done = build_layer(engine, most, ways, model, k);
   if (done) return engine;
   *why = "it needs too much memory";
   free_engine(engine);

@@ -70,8 +70,16 @@ static inline uint64_t word_of(const LayerSpec *spec, int output, int tap, int w
 
 typedef enum { TABLES16, TABLES32, PERMUTED, PRODUCTS, BITS, LOOKUP } LayerKind;
 
-/* How a first layer is computed that can be by tables and by permutations: the faster, by a short measurement, unless it is said. */
+/*
+ * How what can be computed in two ways is: the faster one, by a short measurement, unless it is said. A first layer by tables or permutations,
+ * convolutions of bits by looking sums up or by counting.
+ */
 typedef enum { FASTER, BY_TABLES, BY_PERMUTATIONS } First;
+typedef enum { EITHER, LOOKED_UP, COUNTED } Convolutions;
+typedef struct {
+  First first;
+  Convolutions convolutions;
+} Ways;
 
 /* Bits of a map, with the border that the layer reading it needs. */
 typedef struct {
@@ -145,7 +153,7 @@ typedef struct {
 } Workspace;
 
 /* Null and a reason in `why` where the model and a workspace would need more than `most` bytes, or there is no memory. */
-Engine *build_engine(const ModelSpec *model, const Kernels *kernels, First first, size_t most, const char **why);
+Engine *build_engine(const ModelSpec *model, const Kernels *kernels, Ways ways, size_t most, const char **why);
 void free_engine(Engine *engine);
 
 Workspace *make_workspace(const Engine *engine);
@@ -184,13 +192,19 @@ int entry_of(const LayerSpec *spec, const Source *sources, int count, int size, 
 int place_windows(Layer *layer, const LayerSpec *spec, int row_stride, int pixel, const uint32_t *row_kind, const uint32_t *column_kind,
                   int column_kinds, Place *places);
 
-/* Positions at which a convolution of bits would be looked up, by vectors of so many bytes; 0 where it cannot be. */
+/* A convolution of bits, for an engine: counted. */
+int build_bits(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in);
+/* How many lookups by vectors of so many bytes take as long as a convolution of bits that is looked up; 0 where it cannot be. */
+double lookup_work(const LayerSpec *spec, int vector_bytes);
+/* Positions at which it is then computed. */
 size_t lookup_positions(const LayerSpec *spec, int vector_bytes);
+/* Whether looking its sums up is possible and faster than counting: choose.c. */
+int lookups_are_faster(const LayerSpec *spec, const Kernels *kernels);
 /* Of such a convolution what needs no weights, and what an output's weights at a tap, words of bits, add to it. */
 int lay_lookup(Allocation **owner, size_t *bytes, size_t most, LookupLayer *lookup, LookupSizes *sizes, const LayerSpec *spec,
                int vector_bytes);
 void set_lookups(LookupLayer *lookup, int output, int tap, const uint64_t *bits);
-/* All of it, for an engine whose layer has its places. */
+/* All of it, for an engine. */
 int build_lookup(Engine *engine, size_t most, Layer *layer, const LayerSpec *spec, const Map *in, int vector_bytes);
 int take_lookup_space(Allocation **owner, size_t *bytes, size_t most, const LookupSizes *sizes, LookupSpace *space);
 

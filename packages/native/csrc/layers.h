@@ -121,7 +121,7 @@ typedef struct {
   int (*supported)(void);
   /* out[place.to + block]: the bits of one block */
   void (*bits)(const BitLayer *, const Place *, int places, const uint64_t *in, uint32_t *out);
-  /* bytes of the vectors of `lookups`; 0 where counting is faster for convolutions */
+  /* bytes of the vectors of `lookups`; 0 where counting is always faster */
   int lookup_bytes;
   void (*lookups)(const LookupLayer *, const uint64_t *in, LookupSpace *, uint32_t *out);
   /* For training: out[block][position][BLOCK], mismatches at every position. */

@@ -1,6 +1,6 @@
 /*
- * Convolutions of bits by tables ("Four Russians"), for processors that cannot count bits in vectors: twice to four times as
- * fast there as counting. Written once, in the compiler's own vectors of VECTOR_BYTES.
+ * Convolutions of bits by tables ("Four Russians"): where processors cannot count bits in vectors, four times as fast as counting;
+ * choose.c decides for each layer. Written once, in the compiler's own vectors of VECTOR_BYTES.
  *
  * The mismatches of five input channels with each of the 32 possible weight patterns are put in a table once per tile of
  * positions, and every output channel then adds table entries instead of counting: three loads and six operations for 15
@@ -127,7 +127,9 @@ static inline void take_indices(const uint16_t *index, size_t at[3]) {
   at[1] = _bextr_u64(all, 16, 16);
   at[2] = _bextr_u64(all, 32, 16);
 #else
-  for (int i = 0; i < 3; i++) at[i] = index[i];
+  at[0] = index[0];
+  at[1] = index[1];
+  at[2] = index[2];
 #endif
 }
 
@@ -136,39 +138,59 @@ typedef struct {
   Bytes all[2], high[2];
 } NibbleSums;
 
-/* What three entries for each of the vectors add to `sums.all`: their sum, less its low nibbles. */
-INLINE void NAME(add_three)(const uint16_t *index, const uint8_t *tables, NibbleSums *sums, int vectors, Bytes high[2]) {
+/* Sums of three entries for each of the vectors. */
+INLINE void NAME(take_three)(const uint16_t *index, const uint8_t *tables, int vectors, Bytes three[2]) {
   size_t at[3];
   take_indices(index, at);
 #pragma GCC unroll 2
   for (int v = 0; v < vectors; v++) {
     const uint8_t *own = tables + v * VECTOR_BYTES;
-    const Bytes three = load_bytes(own + at[0]) + load_bytes(own + at[1]) + load_bytes(own + at[2]);
-    sums->all[v] += three;
-    high[v] = three & all_bytes(0xf0);
+    three[v] = load_bytes(own + at[0]) + load_bytes(own + at[1]) + load_bytes(own + at[2]);
   }
 }
 
-/* The same of any number of threes. An average of high nibbles is exact, and one operation: so those of four are shifted at once. */
+#ifdef add_high
 INLINE void NAME(add_threes)(const uint16_t *index, int threes, const uint8_t *tables, NibbleSums *sums, int vectors) {
-  Bytes high[4][2];
+#pragma GCC unroll 5
+  for (int i = 0; i < threes; i++) {
+    Bytes three[2];
+    NAME(take_three)(index + 3 * i, tables, vectors, three);
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) {
+      sums->all[v] += three[v];
+      sums->high[v] = add_high(sums->high[v], three[v]);
+    }
+  }
+}
+#else
+/* An average of high nibbles is exact, and one operation: so those of four threes are shifted at once. */
+INLINE void NAME(add_threes)(const uint16_t *index, int threes, const uint8_t *tables, NibbleSums *sums, int vectors) {
+  const Bytes mask = all_bytes(0xf0);
+  Bytes three[4][2];
   for (; threes >= 4; threes -= 4, index += 12) {
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
-      NAME(add_three)(index + 3 * i, tables, sums, vectors, high[i]);
-      if (i % 2 == 0) continue;
+      NAME(take_three)(index + 3 * i, tables, vectors, three[i]);
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) high[i][v] = average(high[i - 1][v], high[i][v]);
+      for (int v = 0; v < vectors; v++) {
+        sums->all[v] += three[i][v];
+        three[i][v] &= mask;
+        if (i % 2) three[i][v] = average(three[i - 1][v], three[i][v]);
+      }
     }
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) sums->high[v] += (Bytes)((Shorts)average(high[1][v], high[3][v]) >> 2);
+    for (int v = 0; v < vectors; v++) sums->high[v] += (Bytes)((Shorts)average(three[1][v], three[3][v]) >> 2);
   }
   for (; threes > 0; threes--, index += 3) {
-    NAME(add_three)(index, tables, sums, vectors, high[0]);
+    NAME(take_three)(index, tables, vectors, three[0]);
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) sums->high[v] += (Bytes)((Shorts)high[0][v] >> 4);
+    for (int v = 0; v < vectors; v++) {
+      sums->all[v] += three[0][v];
+      sums->high[v] += (Bytes)((Shorts)(three[0][v] & mask) >> 4);
+    }
   }
 }
+#endif
 
 /* Each lane becomes its neighbour's before it, or behind it, in rows of `row` lanes; 0 at their ends. */
 INLINE void NAME(move)(Bytes *lanes, int vectors, int row, int is_up) {

@@ -19,6 +19,8 @@ export interface Addon {
     mostBytes: number,
     /** 1: the first layer by tables, 2: by permutations where that can be, 0: what is faster */
     first: number,
+    /** 1: convolutions of bits looked up where that can be, 2: counted, 0: what is faster */
+    sums: number,
   ): Handle;
   run(handle: Handle, pixels: Uint8Array, count: number, prepared: boolean, scores: Int32Array): void;
   /** The same on a thread of its own. */

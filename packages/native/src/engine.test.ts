@@ -4,7 +4,7 @@ import { decodeModel, type PackedModel, parseArchitecture } from '@cbnn/runtime'
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { awkwardShapes } from '../../runtime/src/testing/awkward-shapes.js';
-import { expectAlike } from '../../runtime/src/testing/compare-engines.js';
+import { expectAlike, nativeEngines } from '../../runtime/src/testing/compare-engines.js';
 import { extremeCase, extremes } from '../../runtime/src/testing/extreme-model.js';
 import type { GoldenFile } from '../../runtime/src/testing/golden.js';
 import { randomCase, randomModel } from '../../runtime/src/testing/random-model.js';
@@ -13,15 +13,8 @@ import { NativeEngine, nativeKernels, nativeRefusal } from './index.js';
 const golden = new URL('../../../test/golden/', import.meta.url);
 const names = readdirSync(golden).filter((file) => file.endsWith('.json'));
 
-/** In both ways that a first layer can be computed in there. */
 const compare = (model: PackedModel, images: readonly Uint8Array[], kernels: string): void =>
-  expectAlike(
-    model,
-    images,
-    (kernels === 'avx512' ? (['tables', 'permutations'] as const) : (['tables'] as const)).map(
-      (firstLayer) => [`${kernels}, ${firstLayer}`, NativeEngine.create(model, { kernels, firstLayer })],
-    ),
-  );
+  expectAlike(model, images, nativeEngines(model, kernels));
 
 it('is there where a compiler was, or says why not', () => {
   if (process.env['CBNN_TEST_NATIVE'] === '1') expect(nativeRefusal()).toBeNull();

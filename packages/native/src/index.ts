@@ -42,6 +42,7 @@ export {
 export { nativeThreads };
 
 const FIRST_LAYERS = ['tables', 'permutations'] as const;
+const CONVOLUTIONS = ['looked-up', 'counted'] as const;
 
 /** A model that needs more is refused. */
 const MOST_BYTES = 2 ** 29;
@@ -60,6 +61,8 @@ export interface NativeOptions {
    * tables: the faster by default, by a short measurement. Results are the same
    */
   readonly firstLayer?: 'tables' | 'permutations';
+  /** how convolutions of bits are computed where both can be (not on `avx512`, which counts): the faster by default, too */
+  readonly convolutions?: 'looked-up' | 'counted';
 }
 
 export interface NativeRunOptions {
@@ -87,8 +90,10 @@ export class NativeEngine {
     const { numbers, arrays } = describe(model);
     let handle: Handle;
     try {
-      const first = options.firstLayer ? FIRST_LAYERS.indexOf(options.firstLayer) + 1 : 0;
-      handle = addon.create(numbers, arrays, kernels, MOST_BYTES, first);
+      const { firstLayer, convolutions } = options;
+      const first = firstLayer ? FIRST_LAYERS.indexOf(firstLayer) + 1 : 0;
+      const sums = convolutions ? CONVOLUTIONS.indexOf(convolutions) + 1 : 0;
+      handle = addon.create(numbers, arrays, kernels, MOST_BYTES, first, sums);
     } catch (error) {
       throw configError(`engine native: ${error instanceof Error ? error.message : String(error)}`);
     }

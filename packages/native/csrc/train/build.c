@@ -13,17 +13,12 @@ static int flush_of(int a, int b) { return INT16_MAX / (2 * a * b); }
 
 /* Products of at least this many steps in a row: less, and loading and storing the sums would show. */
 enum { LONG_ENOUGH = 256 };
-/* Positions looked up for each place that is wanted: counting takes as many times as long. */
-enum { MOST_LOOKED_UP = 2 };
-
-/*
- * Where bits cannot be counted in vectors: looking up goes over all positions, of strides and of borders and tiles that are not filled,
- * too. Its counts, of every thread, take at most half as much memory as the batch's activations in single precision.
- */
-static int lookups_are_faster(const Step *step, const StepLayer *layer) {
-  const size_t positions = layer->is_first ? 0 : lookup_positions(&layer->spec, step->kernels->bits->lookup_bytes);
-  const double counts = (double)step->threads * positions * sizeof(uint16_t), activations = (double)step->batch * layer->pixels * sizeof(float);
-  return positions > 0 && positions <= (size_t)MOST_LOOKED_UP * layer->places && counts <= activations / 2;
+/* Looked-up counts, of every thread, take at most half as much memory as the batch's activations in single precision. */
+static int is_looked_up(const Step *step, const StepLayer *layer) {
+  const Kernels *kernels = step->kernels->bits;
+  if (layer->is_first || !lookups_are_faster(&layer->spec, kernels)) return 0;
+  const double positions = (double)lookup_positions(&layer->spec, kernels->lookup_bytes);
+  return step->threads * positions * sizeof(uint16_t) <= (double)step->batch * layer->pixels * sizeof(float) / 2;
 }
 
 static int lay_forward(Step *step, size_t most, StepLayer *layer) {
@@ -44,7 +39,7 @@ static int lay_forward(Step *step, size_t most, StepLayer *layer) {
   layer->places = windows * window;
   TAKE(layer->from, layer->places + TILE);
   TAKE(layer->kind, layer->places + TILE);
-  layer->is_looked_up = lookups_are_faster(step, layer);
+  layer->is_looked_up = is_looked_up(step, layer);
   if (layer->is_looked_up) {
     done = done && lay_lookup(&step->allocations, &step->bytes, most, &layer->lookup, &step->lookup, spec, step->kernels->bits->lookup_bytes);
     TAKE(layer->position, layer->places + TILE);

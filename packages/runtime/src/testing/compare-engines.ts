@@ -1,5 +1,5 @@
 /** Engines of the CPU against the reference engine: all hidden bits, layer by layer, and all scores. */
-import { NativeEngine, nativeKernels } from '@cbnn/native';
+import { NativeEngine, type NativeOptions, nativeKernels } from '@cbnn/native';
 import { expect } from 'vitest';
 import type { PackedModel } from '../model.js';
 import { runReference } from '../reference.js';
@@ -19,12 +19,21 @@ const CONVOLUTIONS: readonly [string, WasmOptions][] = [
   ['chosen', {}],
 ];
 
+/** The native engine on an instruction set, in every way that something can be computed in there. */
+export function nativeEngines(model: PackedModel, kernels: string): [name: string, engine: NativeEngine][] {
+  const ways: readonly NativeOptions[] =
+    kernels === 'avx512'
+      ? [{ firstLayer: 'tables' }, { firstLayer: 'permutations' }]
+      : [{ convolutions: 'looked-up' }, { convolutions: 'counted' }];
+  return ways.map((way) => [
+    `native ${kernels}, ${Object.values(way)}`,
+    NativeEngine.create(model, { kernels, ...way }),
+  ]);
+}
+
 /** WebAssembly's where it takes the model, its convolutions in each way, and the native one on every instruction set. */
 export async function compareEngines(model: PackedModel, images: readonly Uint8Array[]): Promise<void> {
-  const engines: [string, Engine][] = nativeKernels().map((kernels) => [
-    `native ${kernels}`,
-    NativeEngine.create(model, { kernels }),
-  ]);
+  const engines: [string, Engine][] = nativeKernels().flatMap((kernels) => nativeEngines(model, kernels));
   if (wasmRefusal(model) === null)
     for (const [convolutions, options] of CONVOLUTIONS)
       engines.push([`wasm, ${convolutions}`, await openWasm(model, options)]);
