@@ -78,7 +78,6 @@ export const i32 = {
   and: binary([0x71]),
   or: binary([0x72]),
   shiftLeft: binary([0x74]),
-  shiftRight: binary([0x76]),
   lessUnsigned: binary([0x49]),
   load: load([0x28]),
   load8: load([0x2d]),
@@ -125,7 +124,6 @@ export const i8x16 = {
 };
 
 export const i16x8 = {
-  splat: unary(simd(16)),
   lessUnsigned: binary(simd(48)),
   greaterEqual: binary(simd(53)),
   narrow: binary(simd(133)),
@@ -136,8 +134,6 @@ export const i16x8 = {
   shiftLeft: binary(simd(139)),
   shiftRight: binary(simd(141)),
   add: binary(simd(142)),
-  sub: binary(simd(145)),
-  mul: binary(simd(149)),
 };
 
 export const i32x4 = {
