@@ -1,6 +1,6 @@
 /*
  * Whether a convolution of bits looks its sums up or counts them. How much work either is, follows from the layer's shape; what that costs on
- * this processor, from one layer that is timed both ways, once: half a millisecond or so.
+ * this processor, from one layer that is timed both ways, once: a millisecond or so.
  */
 #include "clock.h"
 #include "engine.h"
