@@ -100,9 +100,12 @@ static napi_value create(napi_env env, napi_callback_info info) {
   if (handle && read_model(env, numbers, length, argument[1], &model)) {
     const Ways ways = {(First)first, (Convolutions)convolutions};
     lay_out(handle, &model, all_kernels[set], ways, (size_t)most, &why);
-    /* What was not asked for, by the way that takes less room. */
-    const Ways small = {first == FASTER ? BY_TABLES : ways.first, convolutions == EITHER ? COUNTED : ways.convolutions};
-    if (!handle->own) lay_out(handle, &model, all_kernels[set], small, (size_t)most, &why);
+    /* What was not asked for, in another way: permutations take more room than tables, and which convolutions take less depends on the layer. */
+    const int asked = convolutions != EITHER;
+    for (int i = 0; !handle->own && i < (asked ? first == FASTER : 2); i++) {
+      const Ways other = {first == FASTER ? BY_TABLES : ways.first, asked ? ways.convolutions : i == 0 ? COUNTED : LOOKED_UP};
+      lay_out(handle, &model, all_kernels[set], other, (size_t)most, &why);
+    }
   }
   free_shapes(&model);
   if (!handle || !handle->own) {

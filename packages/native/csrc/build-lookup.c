@@ -16,6 +16,7 @@ static int pass_bytes(void) {
 
 /* Lanes move in rows of eight bytes at least. */
 enum { SHORTEST_ROW = 8 };
+_Static_assert(LOOKUPS >= MOST_KERNEL * MOST_KERNEL, "a pass holds a group");
 
 typedef struct {
   int apart, pitch, tiles, tile, entry_bytes;

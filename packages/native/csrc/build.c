@@ -332,9 +332,8 @@ static int build_layer(Engine *engine, size_t most, Ways ways, const ModelSpec *
   layer->out = map_behind(model, k);
   const Map *in = k > 0 ? &engine->layer[k - 1].out : 0;
   const Kernels *kernels = engine->kernels;
-  const int is_looked_up = ways.convolutions == LOOKED_UP ? lookup_work(spec, kernels->lookup_bytes) > 0
-                                                  : ways.convolutions == EITHER && lookups_are_faster(spec, kernels);
-  layer->kind = k > 0 && is_looked_up ? LOOKUP : BITS;
+  const int can_be = k > 0 && ways.convolutions != COUNTED && lookup_work(spec, kernels->lookup_bytes) > 0;
+  layer->kind = can_be && (ways.convolutions == LOOKED_UP || lookups_are_faster(spec, kernels)) ? LOOKUP : BITS;
   int done;
   if (k == 0) done = build_first(engine, most, ways.first, model, layer, spec);
   else if (layer->kind == BITS) done = build_bits(engine, most, layer, spec, in);

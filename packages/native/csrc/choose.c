@@ -15,7 +15,7 @@ static double count_work(const LayerSpec *spec) {
   return (double)spec->height * spec->width * spec->kernel * spec->kernel * 64 * words * outputs;
 }
 
-/* What a lookup costs in products that are counted. */
+/* What a lookup costs in products that are counted; 0 where memory lacks, or the clock stood still. */
 static double measure(const Kernels *kernels) {
   static const uint8_t weights[TIMED_CHANNELS * TIMED_KERNEL * TIMED_KERNEL * TIMED_CHANNELS / 8];
   static const int32_t thresholds[TIMED_CHANNELS];
@@ -45,16 +45,17 @@ static double measure(const Kernels *kernels) {
     }
   }
   free_all(engine.allocations);
+  if (best[0] <= 0 || best[1] <= 0) return 0;
   return best[1] / lookup_work(&spec, kernels->lookup_bytes) * (count_work(&spec) / best[0]);
 }
 
 int lookups_are_faster(const LayerSpec *spec, const Kernels *kernels) {
-  /* 0: not measured yet. Two threads may both do it. */
+  /* 0: not measured yet. Two threads may both do it. Where it cannot be, sums are looked up. */
   static _Atomic double costs[MOST_KERNELS];
   const double work = lookup_work(spec, kernels->lookup_bytes);
   if (work == 0) return 0;
   int set = 0;
-  while (all_kernels[set] != kernels) set++;
+  while (all_kernels[set] != kernels && set + 1 < MOST_KERNELS) set++;
   double cost = atomic_load(costs + set);
   if (cost == 0) atomic_store(costs + set, cost = measure(kernels));
   return work * cost < count_work(spec);

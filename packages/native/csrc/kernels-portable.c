@@ -31,7 +31,7 @@ static uint32_t mask32(const void *sums, const void *thresholds) {
   return mask;
 }
 static int portable_supported(void) { return 1; }
-/* Unlike counting, adding is in every CPU's vectors. For lookup.h, as in kernels-avx2.c; averages are of multiples of 16. */
+/* Unlike counting, adding is in every CPU's vectors. For lookup.h, as in kernels-avx2.c; averages are of even numbers. */
 #ifdef __SSE2__
 #include <emmintrin.h>
 #define average(a, b) ((Bytes)_mm_avg_epu8((__m128i)(a), (__m128i)(b)))

@@ -11,7 +11,7 @@
  *   spill(counts, to)            adds counts to LANES int64
  *   at_most(counts, limits)      a bit per lane: counts <= limits (signed)
  *   VECTOR_BYTES                 of a register
- *   LOOKS_UP                     only where looking up (lookup.h) can be faster than counting; what it needs besides is in kernels-avx2.c
+ *   LOOKS_UP                     only where looking up (lookup.h) can be faster than counting; what it needs besides is in kernels-avx2.c, or kernels-neon.c
  *   PERMUTES                     only where there is a `permuted`: of first layers by permutations
  *   mask16(sums, limits), mask32 a bit per lane of BLOCK: sum >= threshold
  *

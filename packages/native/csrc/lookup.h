@@ -7,18 +7,23 @@
  * products at each position of two vectors. Two positions share a byte: one in the low nibble, one, half a tile on, in the high
  * nibble. Entries are at most 5, so three can be added before nibbles overflow, and 51 before bytes do.
  *
- * Where a row of the map fits the tile, positions are those of the map, and the sums of each kernel column are added up apart and moved
+ * Where a row of the map fits half a tile, positions are those of the map, and the sums of each kernel column are added up apart and moved
  * to their places at the end: so loads are of whole rows, few or none of which reach over the end of a cache line, and entries are half
  * as long as with padding. On AVX2 that takes a fifth off the paper's network (Zen 3: 0.93 to 0.77 ms).
- * Positions outside the image count no mismatch: sums start with half of the channels of their taps (build-lookup.c).
+ * Positions outside the image count no mismatch: an engine's sums start with half of the channels of their taps (build-lookup.c).
  */
 #include "layers.h"
 #include <string.h>
+#ifdef __BMI__
+#include <immintrin.h>
+#endif
 
 typedef uint8_t Bytes __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint16_t Shorts __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint64_t Words64 __attribute__((vector_size(VECTOR_BYTES)));
 typedef Bytes LooseBytes __attribute__((aligned(1), may_alias));
+/* Nothing is looked up for both vectors of a tile. */
+_Static_assert(LOOKUP_NOTHING >= 2 * VECTOR_BYTES, "room of the entry of nothing");
 
 static inline Bytes load_bytes(const uint8_t *from) { return *(const LooseBytes *)from; }
 static inline Bytes all_bytes(int value) { return (Bytes){0} + (uint8_t)value; }

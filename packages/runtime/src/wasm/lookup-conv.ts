@@ -18,7 +18,7 @@ import { bestTiles, lookupsOf, MOST_TABLE_BYTES, type Tiles } from './tiles.js';
 
 /** Bytes before the first table: a lookup of nothing. */
 const NOTHING = 64;
-/** Tables of one pass: half of a small first-level cache, so that they stay in it. */
+/** Tables of one pass: three quarters of a small first-level cache, so that they stay in it. */
 const TABLE_BYTES = 24 * 1024;
 /** Sums of mismatches are 16 bits, and the limit of a unit that is always on is one more. */
 const MOST_FAN_IN = 65_534;
