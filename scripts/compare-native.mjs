@@ -94,7 +94,9 @@ for (let seed = 0; seed < Number(process.argv[2] ?? 300); seed++) {
 }
 console.log(`${process.arch}, ${nativeKernels().join(', ')}: real sums, every score equals the plain one`);
 
-const variants = trainingKernels().map((kernels) => ({ kernels, threads: 2 }));
+const variants = trainingKernels().flatMap((kernels) =>
+  ['looked-up', 'counted'].map((convolutions) => ({ kernels, convolutions, threads: 2 })),
+);
 const networks = Math.ceil(Number(process.argv[2] ?? 300) / 5);
 const create = (options) => NativeTrainer.create(options);
 for (let seed = 0; seed < networks; seed++)

@@ -2,6 +2,9 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+/** Ways of convolutions of bits; to the addon the first is 1, and 0 the faster. */
+export const CONVOLUTIONS = ['looked-up', 'counted'] as const;
+
 /** A model laid out for some kernels; the addon knows what is in it. */
 export type Handle = object & { readonly kind?: 'native engine' };
 
@@ -58,7 +61,7 @@ export interface TrainingAddon {
   trainingKernels(): string[];
   createTrainer(
     shapes: Int32Array,
-    /** batch, threads, squared hinge, integer first layer */
+    /** batch, threads, squared hinge, integer first layer, convolutions */
     numbers: Int32Array,
     place: Float32Array,
     rateScales: Float32Array,

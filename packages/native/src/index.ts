@@ -13,7 +13,7 @@ import {
   type PackedModel,
   validateModel,
 } from '@cbnn/runtime';
-import { type Addon, addon, type Handle } from './addon.js';
+import { type Addon, addon, CONVOLUTIONS, type Handle } from './addon.js';
 import { describeShapes } from './describe.js';
 import { nativeThreads } from './threads.js';
 
@@ -42,7 +42,6 @@ export {
 export { nativeThreads };
 
 const FIRST_LAYERS = ['tables', 'permutations'] as const;
-const CONVOLUTIONS = ['looked-up', 'counted'] as const;
 
 /** A model that needs more is refused. */
 const MOST_BYTES = 2 ** 29;

@@ -14,10 +14,11 @@ import {
   trainingCase,
 } from './testing/compare-training.js';
 
-/** Every instruction set, the first with several numbers of threads. */
-const variants = trainingKernels().flatMap((kernels, i) =>
-  (i === 0 ? [1, 2, 5] : [2]).map((threads) => ({ kernels, threads })),
-);
+/** Every instruction set, the first with several numbers of threads, and both ways of convolutions. */
+const variants = trainingKernels().flatMap((kernels, i) => [
+  ...(i === 0 ? [1, 5] : []).map((threads) => ({ kernels, threads })),
+  ...(['looked-up', 'counted'] as const).map((convolutions) => ({ kernels, convolutions, threads: 2 })),
+]);
 const everywhere = trainingKernels().flatMap((kernels) =>
   THREADS.map((threads) => [kernels, threads] as const),
 );

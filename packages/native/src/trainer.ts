@@ -4,7 +4,7 @@
  */
 import { totalmem } from 'node:os';
 import { configError, type InputSpec, type KernelShape } from '@cbnn/runtime';
-import { addon, type TrainerHandle, type TrainingAddon } from './addon.js';
+import { addon, CONVOLUTIONS, type TrainerHandle, type TrainingAddon } from './addon.js';
 import { describeShapes } from './describe.js';
 
 /** Instruction sets that training has here, fastest first: `avx512-vnni`, `avx-vnni`, `avx2`, `neon-dotprod`, `neon`, `portable`. */
@@ -54,6 +54,8 @@ export interface NativeTrainerOptions {
   readonly threads: number;
   /** an instruction set of `trainingKernels()`; the fastest by default */
   readonly kernels?: string;
+  /** how convolutions of bits are computed where both can be (not on `avx512`, which counts): the faster by default. Results are the same */
+  readonly convolutions?: 'looked-up' | 'counted';
 }
 
 /** How well 8 bits held a layer's gradient. */
@@ -192,7 +194,13 @@ export class NativeTrainer {
     try {
       const handle = addon.createTrainer(
         numbers,
-        Int32Array.of(batch, threads, loss === 'squared-hinge' ? 1 : 0, firstLayer === 'integer' ? 1 : 0),
+        Int32Array.of(
+          batch,
+          threads,
+          loss === 'squared-hinge' ? 1 : 0,
+          firstLayer === 'integer' ? 1 : 0,
+          options.convolutions ? CONVOLUTIONS.indexOf(options.convolutions) + 1 : 0,
+        ),
         place,
         Float32Array.from(layers, ({ rateScale }) => rateScale),
         tensors.flatMap(({ value, first, second }) => [value, first, second]),

@@ -16,7 +16,9 @@ enum { LONG_ENOUGH = 256 };
 /* Looked-up counts, of every thread, take at most half as much memory as the batch's activations in single precision. */
 static int is_looked_up(const Step *step, const StepLayer *layer) {
   const Kernels *kernels = step->kernels->bits;
-  if (layer->is_first || !lookups_are_faster(&layer->spec, kernels)) return 0;
+  if (layer->is_first || step->convolutions == COUNTED) return 0;
+  if (step->convolutions == LOOKED_UP) return lookup_work(&layer->spec, kernels->lookup_bytes) > 0;
+  if (!lookups_are_faster(&layer->spec, kernels)) return 0;
   const double positions = (double)lookup_positions(&layer->spec, kernels->lookup_bytes);
   return step->threads * positions * sizeof(uint16_t) <= (double)step->batch * layer->pixels * sizeof(float) / 2;
 }
@@ -384,6 +386,7 @@ Step *build_step(const StepSpec *spec, const StepKernels *kernels, size_t most, 
   step->batch = spec->batch;
   step->classes = model->classes;
   step->threads = spec->threads;
+  step->convolutions = spec->convolutions;
   step->height = model->height;
   step->width = model->width;
   step->channels = model->channels;

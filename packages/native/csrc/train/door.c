@@ -53,7 +53,7 @@ static int read_parameters(napi_env env, napi_value arrays, const ModelSpec *mod
   return 1;
 }
 
-/* createTrainer(shapes, [batch, threads, hinge, integer], place, rate scales, parameters, kernels, most bytes) */
+/* createTrainer(shapes, [batch, threads, hinge, integer, convolutions], place, rate scales, parameters, kernels, most bytes) */
 static napi_value create(napi_env env, napi_callback_info info) {
   size_t count = 7, shapes = 0, numbers = 0, places = 0, scales = 0;
   napi_value argument[7];
@@ -75,12 +75,17 @@ static napi_value create(napi_env env, napi_callback_info info) {
   Parameter *parameters = 0;
   Handle *handle = calloc(1, sizeof *handle);
   const char *why = "internal: the trainer's numbers and arrays do not fit together";
-  if (handle && read_shapes(shape, shapes, &model) && numbers == 4 && number[0] >= 1 && number[1] >= 1 && number[1] <= MOST_THREADS &&
+  if (handle && read_shapes(shape, shapes, &model) && numbers == 5 && number[0] >= 1 && number[1] >= 1 && number[1] <= MOST_THREADS &&
       places == (size_t)model.layer->input_channels && scales == (size_t)model.layers &&
       (parameters = calloc((size_t)model.layers * PARAMETERS, sizeof *parameters)) &&
       read_parameters(env, argument[4], &model, parameters)) {
-    const StepSpec spec = {&model, number[0], number[1], number[2], number[3], place, scale, parameters};
+    StepSpec spec = {&model, number[0], number[1], number[2], number[3], place, scale, parameters, (Convolutions)number[4]};
     handle->step = build_step(&spec, all_step_kernels[set], (size_t)most, &why);
+    /* Counting may take less room. */
+    if (!handle->step && spec.convolutions == EITHER) {
+      spec.convolutions = COUNTED;
+      handle->step = build_step(&spec, all_step_kernels[set], (size_t)most, &why);
+    }
   }
   free(parameters);
   free_shapes(&model);

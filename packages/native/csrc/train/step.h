@@ -233,6 +233,7 @@ typedef struct {
   StepLayer *layer;
   Pool *pool;
   int threads;
+  Convolutions convolutions;
   StepSpace *space;
   LookupSizes lookup;       /* of the space of each */
   Allocation *allocations;
@@ -275,6 +276,7 @@ typedef struct {
   int batch, threads, is_hinge, is_integer;
   const float *place, *rate_scale; /* [first layer's channels], [layers] */
   const Parameter *parameters;     /* [layers][3]: weights, gamma, beta */
+  Convolutions convolutions;
 } StepSpec;
 
 /* Null and a reason in `why` where it would need more than `most` bytes, or there is no memory. */

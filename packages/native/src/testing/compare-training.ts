@@ -110,6 +110,7 @@ export const rates = { latent: Math.fround(0.01), float: Math.fround(0.003) };
 export interface Variant {
   readonly kernels: string;
   readonly threads: number;
+  readonly convolutions?: 'looked-up' | 'counted';
 }
 
 /** Numbers of threads that a result must not depend on: fewer, as many and more than there are pieces of some layers. */
@@ -171,7 +172,7 @@ export async function compareTraining(
     const expected = plainStep(plain, units, pixels, labels[i]!, rates, i + 1, targets);
     for (const { variant, own, trainer } of trained) {
       const result = await trainer.step(pixels, labels[i]!, rates, i + 1, targets);
-      const where = `step ${i}, ${variant.kernels}, ${variant.threads} threads`;
+      const where = `step ${i}, ${Object.values(variant)} threads`;
       for (const [k, trace] of expected.traces.entries()) {
         const sums = Int32Array.from(trace.p.flatMap((image) => [...image]));
         expectSame(trainer.sums(k), sums, `${where}: sums of layer ${k}`);
