@@ -2,7 +2,7 @@
 // architecture in float32 on TensorFlow.js (WebAssembly, one thread, random weights) in visits that take turns with its own.
 //   node bench/browser.mjs model.safetensors [--workers 2] [--visits 5]         (run `npm run setup` first)
 // Every visit is a new browser with an empty profile. Answers are checked against the reference engine.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -33,7 +33,7 @@ const page = `<!doctype html><title>cbnn</title><script type="module">
 const size = ${size};
 const pixels = Uint8Array.from({ length: ${BATCH} * size }, (_, i) => (i * 7919) % 251);
 const begun = performance.now();
-const { load } = await import('/dist/index.js');
+const { load } = await import('/stdin.js');
 const imported = performance.now();
 const classifier = await load('/model', { threads: ${values.workers} });
 const loaded = performance.now();
@@ -56,11 +56,17 @@ await fetch('/result', { method: 'POST', body: JSON.stringify({
   engine: classifier.engine, scores: [...first.scores], batchScores: found.flatMap(({ scores }) => [...scores]),
   imported: imported - begun, loaded: loaded - imported, first: answered - loaded, single, batch }) });
 </script>`;
-// Bundled as an application would, and not with what it does not use.
-const { outputFiles } = await build({
-  stdin: {
-    resolveDir: fileURLToPath(new URL('..', import.meta.url)),
-    contents: `import * as tf from '@tensorflow/tfjs-core';
+// Both bundled as an application would, and without what it does not use.
+const bundle = async (contents, splitting) => {
+  const { outputFiles } = await build({
+    stdin: { resolveDir: fileURLToPath(new URL('..', import.meta.url)), contents },
+    ...{ bundle: true, minify: true, format: 'esm', splitting, outdir: '/', write: false },
+  });
+  return outputFiles.map(({ path, contents }) => [path, contents]);
+};
+const scripts = new Map(await bundle("export { load } from '@cbnn/runtime';", true));
+const [[, float]] = await bundle(
+  `import * as tf from '@tensorflow/tfjs-core';
 import { setThreadsCount, setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import { tfjsNetwork } from './packages/cbnn/dist/bench/tfjs-network.js';
 export async function open(model) {
@@ -69,14 +75,9 @@ export async function open(model) {
   await tf.setBackend('wasm');
   return tfjsNetwork(tf, model, 1);
 }`,
-  },
-  bundle: true,
-  minify: true,
-  format: 'esm',
-  platform: 'browser',
-  write: false,
-});
-const float = outputFiles[0].contents;
+  false,
+);
+const dist = fileURLToPath(new URL('../packages/runtime/dist', import.meta.url));
 const backend = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm'));
 const floatPage = `<!doctype html><title>float32</title><script type="module">
 const model = ${JSON.stringify({ input: model.input, layers: model.layers })};
@@ -105,10 +106,9 @@ const pages = await servePages((asked) => {
   const [, wasm] = /^\/tfjs\/([\w-]+\.wasm)$/.exec(asked) ?? [];
   if (wasm) return readFileSync(join(backend, wasm));
   if (asked === '/model') return file;
-  const [, name] = /^\/dist\/([\w./-]+)$/.exec(asked) ?? [];
-  return name && !name.includes('..')
-    ? readFileSync(new URL(`../packages/runtime/dist/${name}`, import.meta.url))
-    : null;
+  if (scripts.has(asked)) return scripts.get(asked);
+  // A worker's script, and what it imports.
+  return existsSync(join(dist, asked)) ? readFileSync(join(dist, asked)) : null;
 });
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 // The reference engine's answer to the first image; to all of the batch, the WebAssembly engine's here.

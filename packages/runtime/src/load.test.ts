@@ -56,6 +56,18 @@ describe('load', () => {
     expect((await classifier.classify(images)).map(({ scores }) => [...scores])).toEqual(expected);
   });
 
+  it('reads bytes that are something else right after, and refuses damaged ones', async () => {
+    for (const bytes of [file.slice(), Buffer.concat([file]), file.slice().buffer]) {
+      const loading = load(bytes);
+      new Uint8Array(bytes).fill(0);
+      if (bytes instanceof Uint8Array) bytes.fill(0);
+      expect([...(await (await loading).classify(colour.images[0]!)).scores]).toEqual(expected[0]);
+    }
+    const damaged = file.slice();
+    damaged[damaged.length - 1]! ^= 1;
+    await expect(load(damaged)).rejects.toThrow(/expected SHA-256 [0-9a-f]{64}, got .*; the file is damaged/);
+  });
+
   it('refuses small files of networks that would take more memory or time than any should', async () => {
     // Nine maps of 4096 x 4096 x 16.
     const wide = parseArchitecture(`${'16C1-'.repeat(9)}1C4S4V-1C4S4V-1C4S4V-2FC`);

@@ -2,7 +2,7 @@
 import { classify } from './classify.js';
 import { CbnnError, configError, dataError } from './errors.js';
 import type { PackedModel } from './model.js';
-import { decodeModel } from './model-file.js';
+import { decodeModelAsync } from './model-file.js';
 import { valuesOf } from './shapes.js';
 import { checkPixels } from './slices.js';
 import type { StartThread } from './threads.js';
@@ -108,9 +108,12 @@ export async function loadWith(
     throw configError(`engine: expected one of ${engineNames.join(', ')}, got ${engine}`);
   if (!Number.isInteger(threads) || threads < 1)
     throw configError(`threads: expected an integer from 1, got ${threads}`);
+  // A copy: whoever gave them may use the array again before all is read.
   const bytes =
-    typeof source === 'string' || source instanceof URL ? await fetchBytes(source) : new Uint8Array(source);
-  const model = decodeModel(bytes);
+    typeof source === 'string' || source instanceof URL
+      ? await fetchBytes(source)
+      : new Uint8Array(new Uint8Array(source));
+  const model = await decodeModelAsync(bytes);
   const runner = await openRunner(model, bytes, engine, threads, platform);
   const size = valuesOf(model.input);
   const classes = model.classes.length;
@@ -136,7 +139,7 @@ export async function loadWith(
     },
     classify: classifyAny,
     async classifyBatch(batch) {
-      const images = batch instanceof Uint8ClampedArray ? unclamped(batch) : batch;
+      const images = batch instanceof Uint8ClampedArray ? new Uint8Array(batch) : batch;
       const isFlat = images instanceof Uint8Array;
       if (isFlat && images.length % size !== 0)
         throw dataError(`batch: expected a multiple of ${size} bytes (one image), got ${images.length}`);
@@ -234,13 +237,10 @@ async function fetchBytes(address: string | URL): Promise<Uint8Array> {
   throw dataError(`model ${address}: expected an answer of 200, got ${status}`);
 }
 
-const unclamped = ({ buffer, byteOffset, length }: Uint8ClampedArray): Uint8Array =>
-  new Uint8Array(buffer, byteOffset, length);
-
 /** The bytes that the model takes. Of RGBA, alpha is left out; a grey model takes it where red, green and blue are equal. */
 function pixelsOf(image: Image, { input }: PackedModel): Uint8Array {
   if (image instanceof Uint8Array) return image;
-  if (image instanceof Uint8ClampedArray) return unclamped(image);
+  if (image instanceof Uint8ClampedArray) return new Uint8Array(image);
   const { data, width, height } = image;
   const { channels } = input;
   if (width !== input.width || height !== input.height)

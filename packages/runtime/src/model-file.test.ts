@@ -34,7 +34,7 @@ function forge(edit: Edit): Uint8Array {
   const data = file.subarray(8 + new DataView(file.buffer).getUint32(0, true));
   const covered = `${JSON.stringify(json).slice(0, -1)},"sha256":"`;
   return encodeSafetensors(changed, {
-    cbnn: `${covered}${sha256(new TextEncoder().encode(covered), data)}"}`,
+    cbnn: `${covered}${sha256(Buffer.concat([Buffer.from(covered), data]))}"}`,
   });
 }
 

@@ -17,7 +17,7 @@ import { codeNames, type InputCode } from './codes.js';
 import { CbnnError, modelError } from './errors.js';
 import type { InputSpec, KernelLayer, LayerSpec, PackedModel, Provenance, Weights } from './model.js';
 import { dataStart, decodeSafetensors, encodeSafetensors, type Tensor } from './safetensors.js';
-import { sha256 } from './sha256.js';
+import { sha256, sha256Async } from './sha256.js';
 import type { KernelShape } from './shapes.js';
 import { checkStructure, validateModel } from './validate.js';
 
@@ -40,7 +40,7 @@ export function encodeModel(model: PackedModel): Uint8Array<ArrayBuffer> {
   // The checksum covers the data, whose place does not depend on its digits: write once without, once with it.
   const blank = describe(model, NO_CHECKSUM);
   const file = encodeSafetensors(tensors, { [KEY]: blank });
-  return encodeSafetensors(tensors, { [KEY]: describe(model, checksum(blank, file)) });
+  return encodeSafetensors(tensors, { [KEY]: describe(model, sha256(covered(blank, file))) });
 }
 
 /**
@@ -48,6 +48,18 @@ export function encodeModel(model: PackedModel): Uint8Array<ArrayBuffer> {
  * and where.
  */
 export function decodeModel(bytes: Uint8Array): PackedModel {
+  const file = openFile(bytes);
+  return readModel(file, sha256(file.covered));
+}
+
+/** The same with the platform's SHA-256, where it has one; `bytes` stay as they are until then. */
+export async function decodeModelAsync(bytes: Uint8Array): Promise<PackedModel> {
+  const file = openFile(bytes);
+  return readModel(file, await sha256Async(file.covered));
+}
+
+/** A file of a version that can be read, and what its checksum is of. */
+function openFile(bytes: Uint8Array) {
   const { tensors, metadata } = decodeSafetensors(bytes);
   const text = Object.hasOwn(metadata, KEY) ? metadata[KEY] : undefined;
   if (text === undefined) throw modelError(`model: expected metadata \`${KEY}\`, got none; not a cbnn model`);
@@ -57,8 +69,12 @@ export function decodeModel(bytes: Uint8Array): PackedModel {
     throw modelError(
       `model: expected format version 1 to ${MODEL_FORMAT_VERSION}, got ${version}; use the version of cbnn that wrote it`,
     );
-  const stated = json.text('sha256');
-  const found = checksum(text, bytes);
+  return { tensors, json, version, stated: json.text('sha256'), covered: covered(text, bytes) };
+}
+
+type OpenFile = ReturnType<typeof openFile>;
+
+function readModel({ tensors, json, version, stated }: OpenFile, found: string): PackedModel {
   if (stated !== found)
     throw modelError(`model: expected SHA-256 ${stated}, got ${found}; the file is damaged`);
 
@@ -103,13 +119,17 @@ function checkOrder(tensors: ReadonlyMap<string, Tensor>): void {
       );
 }
 
-/** Of a `cbnn` text up to its digits, then of the file's data. */
-function checksum(text: string, file: Uint8Array): string {
+/** What the checksum is of: a `cbnn` text up to its digits, then the file's data. */
+function covered(text: string, file: Uint8Array): Uint8Array<ArrayBuffer> {
   const ending = `"sha256":"${'.'.repeat(DIGITS)}"}`;
   if (!/"sha256":"[0-9a-f]{64}"\}$/.test(text.slice(-ending.length)))
     throw modelError(`model: expected metadata \`${KEY}\` to end with its SHA-256; the file is damaged`);
-  const covered = new TextEncoder().encode(text.slice(0, -(DIGITS + 2)));
-  return sha256(covered, file.subarray(dataStart(file)));
+  const first = new TextEncoder().encode(text.slice(0, -(DIGITS + 2)));
+  const data = file.subarray(dataStart(file));
+  const all = new Uint8Array(first.length + data.length);
+  all.set(first);
+  all.set(data, first.length);
+  return all;
 }
 
 /** The `cbnn` text. Members are named one by one: their order is part of what the checksum covers. */

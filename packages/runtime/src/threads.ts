@@ -3,7 +3,7 @@
  * and every thread takes the next image as soon as it is free; where not, as on a page that is not cross-origin isolated, threads are
  * sent parts, and copies go to and fro: 3 KB an image.
  */
-import { decodeModel } from './model-file.js';
+import { decodeModelAsync } from './model-file.js';
 import { WasmEngine } from './wasm/engine.js';
 
 /** What a thread is told: the model's file once, then batches in shared memory, or parts of them. */
@@ -48,7 +48,7 @@ export function answerTasks(): (
   let engine: WasmEngine | null = null;
   let last: Promise<unknown> = Promise.resolve();
   const work = async (task: ThreadTask): Promise<Int32Array> => {
-    if ('file' in task) engine = await WasmEngine.create(decodeModel(task.file), task);
+    if ('file' in task) engine = await WasmEngine.create(await decodeModelAsync(task.file), task);
     else if ('pixels' in task) return engine!.runAll(task.pixels, task.count, { prepared: task.prepared });
     else runShared(engine!, task);
     return new Int32Array(0);

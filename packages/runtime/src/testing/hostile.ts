@@ -90,7 +90,7 @@ function hostile(model: PackedModel, roll: (sides: number) => number): Uint8Arra
   const covered = `${(roll(4) === 0 ? text : mangle(text, roll)).slice(0, -1)},"sha256":"`;
   const plain = encodeSafetensors(changed, {});
   const data = plain.subarray(8 + new DataView(plain.buffer).getUint32(0, true));
-  const digits = sha256(new TextEncoder().encode(covered), data);
+  const digits = sha256(Buffer.concat([Buffer.from(covered), data]));
   return encodeSafetensors(changed, { cbnn: `${covered}${digits}"}` });
 }
 

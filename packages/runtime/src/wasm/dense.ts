@@ -40,15 +40,12 @@ export class DenseLayer {
     const fileBytes = rowBytes(fanIn);
     const area = input.height * input.width;
     for (let o = 0; o < output.channels; o++) {
-      const row = this.weights + o * this.rowBytes;
-      for (let pixel = 0; pixel < area; pixel++)
-        for (let channel = 0; channel < channels; channel += BYTE_GROUP)
-          u8[row + (channel / BYTE_GROUP) * area + pixel] = readBits(
-            weights.bits,
-            o * fileBytes,
-            pixel * channels + channel,
-            Math.min(BYTE_GROUP, channels - channel),
-          );
+      let to = this.weights + o * this.rowBytes;
+      for (let channel = 0; channel < channels; channel += BYTE_GROUP) {
+        const count = Math.min(BYTE_GROUP, channels - channel);
+        for (let pixel = 0; pixel < area; pixel++)
+          u8[to++] = readBits(weights.bits, o * fileBytes, pixel * channels + channel, count);
+      }
     }
   }
 

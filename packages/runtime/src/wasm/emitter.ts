@@ -2,12 +2,16 @@
  * Writes WebAssembly modules: the few instructions that the engine's kernels use, and the sections around them.
  *
  * The engine emits its module when a model is loaded, so that strides and sizes of that model are constants in it; there
- * is no compiler, no binary in the package, and nothing for a bundler to find. Code is a list of bytes; the functions below
- * take the code of their operands and return that of the whole expression. Reference: the WebAssembly core specification,
+ * is no compiler, no binary in the package, and nothing for a bundler to find. Code is a list of bytes and of lists of them, which become
+ * one only at the end: loops in loops would else be copied each time. The functions below take the code of their operands and return
+ * that of the whole expression. Reference: the WebAssembly core specification,
  * "Binary Format", with the fixed-width SIMD instructions (0xfd).
  */
 
-export type Code = readonly number[];
+export type Code = readonly (number | Code)[];
+
+const bytesOf = (code: Code): number[] =>
+  (code as readonly unknown[]).flat(Number.POSITIVE_INFINITY) as number[];
 
 export const I32 = 0x7f;
 export const V128 = 0x7b;
@@ -46,29 +50,29 @@ function signed(value: number): number[] {
 }
 
 const code = (operand: Operand): Code => {
-  if (typeof operand === 'number') return [0x41, ...signed(operand)];
+  if (typeof operand === 'number') return [0x41, signed(operand)];
   return 'get' in operand ? operand.get : operand;
 };
 
-const simd = (opcode: number): Code => [0xfd, ...unsigned(opcode)];
+const simd = (opcode: number): Code => [0xfd, unsigned(opcode)];
 const unary =
   (opcode: Code) =>
-  (a: Operand): Code => [...code(a), ...opcode];
+  (a: Operand): Code => [code(a), opcode];
 const binary =
   (opcode: Code) =>
-  (a: Operand, b: Operand): Code => [...code(a), ...code(b), ...opcode];
+  (a: Operand, b: Operand): Code => [code(a), code(b), opcode];
 /** Loads at `address + offset`; alignment is only a hint, and 0 is always true. */
 const load =
   (opcode: Code) =>
-  (address: Operand, offset = 0): Code => [...code(address), ...opcode, 0, ...unsigned(offset)];
+  (address: Operand, offset = 0): Code => [code(address), opcode, 0, unsigned(offset)];
 const store =
   (opcode: Code) =>
   (address: Operand, value: Operand, offset = 0): Code => [
-    ...code(address),
-    ...code(value),
-    ...opcode,
+    code(address),
+    code(value),
+    opcode,
     0,
-    ...unsigned(offset),
+    unsigned(offset),
   ];
 
 export const i32 = {
@@ -86,12 +90,7 @@ export const i32 = {
   store8: store([0x3a]),
   store16: store([0x3b]),
   /** `a` where `condition` is not 0, else `b` */
-  select: (a: Operand, b: Operand, condition: Operand): Code => [
-    ...code(a),
-    ...code(b),
-    ...code(condition),
-    0x1b,
-  ],
+  select: (a: Operand, b: Operand, condition: Operand): Code => [code(a), code(b), code(condition), 0x1b],
 };
 
 export const v128 = {
@@ -99,14 +98,9 @@ export const v128 = {
   /** one value of 16 bits in all lanes */
   load16Splat: load(simd(8)),
   store: store(simd(11)),
-  zero: [0xfd, 12, ...new Array<number>(16).fill(0)] as Code,
+  zero: [0xfd, 12, new Array<number>(16).fill(0)] as Code,
   /** bytes picked from the 32 of `a` and `b` */
-  shuffle: (a: Operand, b: Operand, lanes: readonly number[]): Code => [
-    ...code(a),
-    ...code(b),
-    ...[0xfd, 13],
-    ...lanes,
-  ],
+  shuffle: (a: Operand, b: Operand, lanes: readonly number[]): Code => [code(a), code(b), 0xfd, 13, lanes],
   and: binary(simd(78)),
   or: binary(simd(80)),
   xor: binary(simd(81)),
@@ -144,15 +138,17 @@ export const i32x4 = {
   add: binary(simd(174)),
   /** products of signed 16-bit lanes, neighbours added */
   dot: binary(simd(186)),
-  lane: (a: Operand, lane: number): Code => [...code(a), ...simd(27), lane],
+  lane: (a: Operand, lane: number): Code => [code(a), simd(27), lane],
 };
 
 /** `body`, again and again while `condition` holds: at least once. */
 const doWhile = (condition: Operand, ...body: readonly Code[]): Code => [
-  ...[0x03, 0x40],
-  ...body.flat(),
-  ...code(condition),
-  ...[0x0d, 0],
+  0x03,
+  0x40,
+  body,
+  code(condition),
+  0x0d,
+  0,
   0x0b,
 ];
 
@@ -191,7 +187,7 @@ export function wasmFunction(
   function* variables(type: ValueType): Generator<Variable, never> {
     for (;;) {
       const index = unsigned(types.push(type) - 1);
-      yield { get: [0x20, ...index], set: (value) => [...code(value), 0x21, ...index] };
+      yield { get: [0x20, index], set: (value) => [code(value), 0x21, index] };
     }
   }
   let parameters: number | undefined;
@@ -204,27 +200,35 @@ export function wasmFunction(
   return { name, parameters, locals: types.slice(parameters), body };
 }
 
-const vector = (items: readonly Code[]): Code => [...unsigned(items.length), ...items.flat()];
-const section = (id: number, content: Code): Code => [id, ...unsigned(content.length), ...content];
-const text = (value: string): Code => vector([...new TextEncoder().encode(value)].map((byte) => [byte]));
+const vector = (items: readonly Code[]): Code => [unsigned(items.length), items];
+/** With its length before it. */
+const sized = (content: Code): Code => {
+  const bytes = bytesOf(content);
+  return [unsigned(bytes.length), bytes];
+};
+const text = (value: string): Code => sized([...new TextEncoder().encode(value)]);
 
 /** A module that imports `env.memory` and exports `functions` by their names. */
 export function wasmModule(functions: readonly WasmFunction[]): Uint8Array<ArrayBuffer> {
-  const types = functions.map(({ parameters }) => [
-    0x60,
-    ...vector(new Array<Code>(parameters).fill([I32])),
-    0,
-  ]);
-  const bodies = functions.map(({ locals, body }) => {
-    const code = [...vector(locals.map((type) => [1, type])), ...body, 0x0b];
-    return [...unsigned(code.length), ...code];
-  });
-  return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, vector(types)),
-    ...section(2, vector([[...text('env'), ...text('memory'), 2, 0, ...unsigned(1)]])),
-    ...section(3, vector(functions.map((_, i) => unsigned(i)))),
-    ...section(7, vector(functions.map(({ name }, i) => [...text(name), 0, ...unsigned(i)]))),
-    ...section(10, vector(bodies)),
-  ]);
+  const section = (id: number, items: readonly Code[]): Code => [id, sized(vector(items))];
+  const types = functions.map(({ parameters }) => [0x60, vector(new Array<Code>(parameters).fill([I32])), 0]);
+  const bodies = functions.map(({ locals, body }) =>
+    sized([vector(locals.map((type) => [1, type])), body, 0x0b]),
+  );
+  return Uint8Array.from(
+    bytesOf([
+      ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+      section(1, types),
+      section(2, [[text('env'), text('memory'), 2, 0, unsigned(1)]]),
+      section(
+        3,
+        functions.map((_, i) => unsigned(i)),
+      ),
+      section(
+        7,
+        functions.map(({ name }, i) => [text(name), 0, unsigned(i)]),
+      ),
+      section(10, bodies),
+    ]),
+  );
 }

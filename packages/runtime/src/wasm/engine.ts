@@ -111,12 +111,12 @@ export class WasmEngine {
       ].map((one) => [one.name, one]),
     );
     const memory = new WebAssembly.Memory({ initial: arena.pages, maximum: arena.pages });
-    const { instance } = await WebAssembly.instantiate(wasmModule([...functions.values()]), {
-      env: { memory },
-    });
+    // Compiled on another thread meanwhile.
+    const compiled = WebAssembly.instantiate(wasmModule([...functions.values()]), { env: { memory } });
     const views = new Views(memory.buffer);
     first.prepare(views, model.kernels[0]!);
     for (const [i, layer] of layers.entries()) layer.prepare(views, model.kernels[i + 1]!);
+    const { instance } = await compiled;
     return new WasmEngine(
       model,
       first,
