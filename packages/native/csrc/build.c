@@ -259,8 +259,7 @@ static int permutations_are_faster(const Engine *engine, const Layer *tables, co
     const double begun = clock_seconds();
     if (turn % 2) engine->kernels->permuted(&some, in, masks, out);
     else engine->kernels->tables16(&tables->tables, tables->places, places, in, out);
-    const double passed = clock_seconds() - begun;
-    if (turn < 2 || passed < best[turn % 2]) best[turn % 2] = passed;
+    keep_shortest(best, turn, begun);
   }
   free_all(room);
   return best[1] * permuted->permuted.vectors / some.vectors < best[0] * tables->place_count / places;

@@ -40,8 +40,7 @@ static double measure(const Kernels *kernels) {
       const double begun = clock_seconds();
       if (turn % 2) kernels->lookups(&looked_up.lookup, from, &space, to);
       else kernels->bits(&counted.bits, counted.places, counted.place_count, from, to);
-      const double passed = clock_seconds() - begun;
-      if (turn < 2 || passed < best[turn % 2]) best[turn % 2] = passed;
+      keep_shortest(best, turn, begun);
     }
   }
   free_all(engine.allocations);

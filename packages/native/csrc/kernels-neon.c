@@ -51,9 +51,6 @@ static int neon_supported(void) { return 1; }
 #define add_high(sums, three) ((Bytes)vsraq_n_u8((uint8x16_t)(sums), (uint8x16_t)(three), 4))
 #define lanes_up(before, own) ((Bytes)vextq_u8((uint8x16_t)(before), (uint8x16_t)(own), 15))
 #define lanes_down(own, behind) ((Bytes)vextq_u8((uint8x16_t)(own), (uint8x16_t)(behind), 1))
-/* Rows of eight, which are shifted as words, are the only ones of half a vector here. */
-#define half_lanes_up(own) (own)
-#define half_lanes_down(own) (own)
 #define LOOKS_UP
 #include "kernels.h"
 KERNELS(neon_kernels, "neon")

@@ -47,9 +47,6 @@ static int portable_supported(void) { return 1; }
 #define lanes_up(before, own) SHUFFLE(before, own, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30)
 #define lanes_down(own, behind) SHUFFLE(own, behind, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)
 #endif
-/* Rows of eight, which are shifted as words, are the only ones of half a vector here. */
-#define half_lanes_up(own) (own)
-#define half_lanes_down(own) (own)
 #define LOOKS_UP
 #include "kernels.h"
 KERNELS(portable_kernels, "portable")

@@ -197,6 +197,12 @@ INLINE void NAME(add_threes)(const uint16_t *index, int threes, const uint8_t *t
 }
 #endif
 
+/* Of vectors of 16 bytes no half is a row: rows of eight are shifted as words. */
+#ifndef half_lanes_up
+#define half_lanes_up(own) (own)
+#define half_lanes_down(own) (own)
+#endif
+
 /* Each lane becomes its neighbour's before it, or behind it, in rows of `row` lanes; 0 at their ends. */
 INLINE void NAME(move)(Bytes *lanes, int vectors, int row, int is_up) {
   const Bytes none = {0};

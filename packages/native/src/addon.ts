@@ -2,7 +2,11 @@
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** Ways of convolutions of bits; to the addon the first is 1, and 0 the faster. */
+/** To the addon a way that is asked for is its place in the list of `ways`, from 1, and 0 the faster one. */
+export const wayNumber = <Way extends string>(ways: readonly Way[], asked: Way | undefined): number =>
+  asked ? ways.indexOf(asked) + 1 : 0;
+
+/** Ways of convolutions of bits. */
 export const CONVOLUTIONS = ['looked-up', 'counted'] as const;
 
 /** A model laid out for some kernels; the addon knows what is in it. */

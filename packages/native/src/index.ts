@@ -13,7 +13,7 @@ import {
   type PackedModel,
   validateModel,
 } from '@cbnn/runtime';
-import { type Addon, addon, CONVOLUTIONS, type Handle } from './addon.js';
+import { type Addon, addon, CONVOLUTIONS, type Handle, wayNumber } from './addon.js';
 import { describeShapes } from './describe.js';
 import { nativeThreads } from './threads.js';
 
@@ -89,9 +89,8 @@ export class NativeEngine {
     const { numbers, arrays } = describe(model);
     let handle: Handle;
     try {
-      const { firstLayer, convolutions } = options;
-      const first = firstLayer ? FIRST_LAYERS.indexOf(firstLayer) + 1 : 0;
-      const sums = convolutions ? CONVOLUTIONS.indexOf(convolutions) + 1 : 0;
+      const first = wayNumber(FIRST_LAYERS, options.firstLayer);
+      const sums = wayNumber(CONVOLUTIONS, options.convolutions);
       handle = addon.create(numbers, arrays, kernels, MOST_BYTES, first, sums);
     } catch (error) {
       throw configError(`engine native: ${error instanceof Error ? error.message : String(error)}`);

@@ -4,7 +4,7 @@
  */
 import { totalmem } from 'node:os';
 import { configError, type InputSpec, type KernelShape } from '@cbnn/runtime';
-import { addon, CONVOLUTIONS, type TrainerHandle, type TrainingAddon } from './addon.js';
+import { addon, CONVOLUTIONS, type TrainerHandle, type TrainingAddon, wayNumber } from './addon.js';
 import { describeShapes } from './describe.js';
 
 /** Instruction sets that training has here, fastest first: `avx512-vnni`, `avx-vnni`, `avx2`, `neon-dotprod`, `neon`, `portable`. */
@@ -199,7 +199,7 @@ export class NativeTrainer {
           threads,
           loss === 'squared-hinge' ? 1 : 0,
           firstLayer === 'integer' ? 1 : 0,
-          options.convolutions ? CONVOLUTIONS.indexOf(options.convolutions) + 1 : 0,
+          wayNumber(CONVOLUTIONS, options.convolutions),
         ),
         place,
         Float32Array.from(layers, ({ rateScale }) => rateScale),
