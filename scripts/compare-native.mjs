@@ -1,8 +1,10 @@
 // The built native engine against the reference engine: golden vectors and random models, layer by layer; its engine of real sums
 // and its training steps against the plain ones, and the weights that training ends with against hashes that every processor must
-// give. For machines that have no test runner, such as an emulated one (test-emulated.mjs).
+// give. For machines that have no test runner, such as an emulated one (test-emulated.mjs, test-avx512.mjs).
+//   node ... scripts/compare-native.mjs [models, default 300] [instruction sets, by how their names begin, default all that this processor has]
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import {
   NativeEngine,
   NativeTrainer,
@@ -33,7 +35,15 @@ import { awkwardShapes } from '../packages/runtime/src/testing/awkward-shapes.ts
 import { extremeCase, extremes } from '../packages/runtime/src/testing/extreme-model.ts';
 import { randomCase } from '../packages/runtime/src/testing/random-model.ts';
 
+const [models = '300', only] = process.argv.slice(2);
+const chosen = (names) => names.filter((name) => !only || name.startsWith(only));
+const engineSets = chosen(nativeKernels());
+const trainingSets = chosen(trainingKernels());
+const realSets = chosen(realTrainingKernels());
+
 assert.equal(nativeRefusal(), null);
+for (const sets of [engineSets, trainingSets])
+  assert.notEqual(sets.length, 0, `this processor has no ${only}`);
 const golden = new URL('../test/golden/', import.meta.url);
 
 /** Models and images: golden ones, random ones, awkward shapes, and sums as large as they can be. */
@@ -54,12 +64,16 @@ function* cases(count) {
   for (const extreme of extremes) yield { name: `extremes ${extreme}`, ...extremeCase(...extreme) };
 }
 
-for (const kernels of nativeKernels()) {
+/** Both of what can be computed in two. */
+const ways = [
+  { convolutions: 'looked-up', firstLayer: 'tables' },
+  { convolutions: 'counted', firstLayer: 'permutations' },
+];
+
+for (const kernels of engineSets) {
   let compared = 0;
-  for (const { name, model, images } of cases(Number(process.argv[2] ?? 300))) {
-    const engines = ['looked-up', 'counted'].map((convolutions) =>
-      NativeEngine.create(model, { kernels, convolutions }),
-    );
+  for (const { name, model, images } of cases(Number(models))) {
+    const engines = ways.map((way) => NativeEngine.create(model, { kernels, ...way }));
     const scores = new Int32Array(model.classes.length);
     for (const image of images) {
       const expected = runReference(model, image);
@@ -81,23 +95,23 @@ for (const kernels of nativeKernels()) {
   );
 }
 
-for (let seed = 0; seed < Number(process.argv[2] ?? 300); seed++) {
+for (let seed = 0; seed < Number(models); seed++) {
   const { network, images } = realCase(seed);
   const scores = new Float32Array(network.shapes.at(-1).output.channels);
   for (const planes of images) {
     const expected = Float32Array.from(runRealReference(network, planes).scores);
-    for (const kernels of nativeKernels()) {
+    for (const kernels of engineSets) {
       RealEngine.create(network, { kernels }).run(planes, scores);
       assert.deepEqual(scores, expected, `${kernels}, real sums, seed ${seed}`);
     }
   }
 }
-console.log(`${process.arch}, ${nativeKernels().join(', ')}: real sums, every score equals the plain one`);
+console.log(`${process.arch}, ${engineSets.join(', ')}: real sums, every score equals the plain one`);
 
-const variants = trainingKernels().flatMap((kernels) =>
+const variants = trainingSets.flatMap((kernels) =>
   ['looked-up', 'counted'].map((convolutions) => ({ kernels, convolutions, threads: 2 })),
 );
-const networks = Math.ceil(Number(process.argv[2] ?? 300) / 5);
+const networks = Math.ceil(Number(models) / 5);
 const create = (options) => NativeTrainer.create(options);
 for (let seed = 0; seed < networks; seed++)
   await compareTraining(trainingCase(seed, 1 + (seed % 7)), variants, create);
@@ -107,31 +121,33 @@ await compareTraining(
   create,
 );
 console.log(
-  `${process.arch}, training on ${trainingKernels().join(', ')}: two steps of ${networks + 1} networks, every bit equals the plain step's`,
+  `${process.arch}, training on ${trainingSets.join(', ')}: two steps of ${networks + 1} networks, every bit equals the plain step's`,
 );
 
-const realVariants = realTrainingKernels().map((kernels) => ({ kernels, threads: 2 }));
 const createReal = (options) => RealTrainer.create(options);
-for (let seed = 0; seed < networks; seed++)
-  await compareRealTraining(realTrainingCase(seed, 1 + (seed % 7)), realVariants, createReal);
-console.log(
-  `${process.arch}, training in bfloat16 on ${realTrainingKernels().join(', ')}: a step of ${networks} networks, every bit equals the plain step's`,
-);
+if (realSets.length > 0) {
+  const realVariants = realSets.map((kernels) => ({ kernels, threads: 2 }));
+  for (let seed = 0; seed < networks; seed++)
+    await compareRealTraining(realTrainingCase(seed, 1 + (seed % 7)), realVariants, createReal);
+  console.log(
+    `${process.arch}, training in bfloat16 on ${realSets.join(', ')}: a step of ${networks} networks, every bit equals the plain step's`,
+  );
+}
 
-for (const threads of THREADS) {
-  for (const kernels of trainingKernels())
+/** On a single processor, where threads that wait keep it from those that work, up to two. */
+const counts = THREADS.filter((threads) => threads <= 2 || availableParallelism() > 1);
+for (const threads of counts) {
+  for (const kernels of trainingSets)
     assert.equal(
       await trainedHash({ kernels, threads }, create),
       TRAINED_HASH,
       `${kernels}, ${threads} threads`,
     );
-  for (const kernels of realTrainingKernels())
+  for (const kernels of realSets)
     assert.equal(
       await trainedRealHash({ kernels, threads }, createReal),
       TRAINED_REAL_HASH,
       `${kernels}, ${threads} threads, in bfloat16`,
     );
 }
-console.log(
-  `${process.arch}: both training steps end with the weights they must, on ${THREADS.join(', ')} threads`,
-);
+console.log(`${process.arch}: training ends with the weights it must, on ${counts.join(', ')} threads`);

@@ -29,8 +29,10 @@ export function unpackRows(bits: Uint8Array, rows: number, columns: number): Int
 /** `count` (at most 8) bits of a packed row that begins at byte `start`, from its column `column` on; the first is the lowest. */
 export function readBits(bits: Uint8Array, start: number, column: number, count: number): number {
   const at = start + (column >> 3);
-  // Behind the end of the array there is undefined, which is 0 in a shift.
-  return ((bits[at]! | (bits[at + 1]! << 8)) >> (column & 7)) & ((1 << count) - 1);
+  const shift = column & 7;
+  // Not read where it is not needed: behind the end of an array, optimized code would have to be given up.
+  const next = shift + count > 8 ? bits[at + 1]! << 8 : 0;
+  return ((bits[at]! | next) >> shift) & ((1 << count) - 1);
 }
 
 /** Number of one bits of a 32-bit word (Warren, Hacker's Delight, 5-1). */
