@@ -41,6 +41,7 @@ const engineSets = chosen(nativeKernels());
 const trainingSets = chosen(trainingKernels());
 const realSets = chosen(realTrainingKernels());
 
+assert.ok(Number.isInteger(Number(models)), `expected the number of models as an integer, got ${models}`);
 assert.equal(nativeRefusal(), null);
 for (const sets of [engineSets, trainingSets])
   assert.notEqual(sets.length, 0, `this processor has no ${only}`);
