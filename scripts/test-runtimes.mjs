@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { npmInstall } from './npm-install.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const golden = join(root, 'test', 'golden');
@@ -44,11 +45,7 @@ try {
   writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }');
   writeFileSync(join(folder, 'program.js'), program);
   const tarballs = readdirSync(folder).filter((file) => file.endsWith('.tgz'));
-  const quiet = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
-  execFileSync('npm', ['install', ...quiet, ...tarballs.map((file) => `./${file}`), deno, bun], {
-    cwd: folder,
-    stdio: 'inherit',
-  });
+  npmInstall(folder, ...tarballs.map((file) => `./${file}`), deno, bun);
   for (const [name, binary, args] of [
     ['Deno', join('node_modules', deno, 'deno'), ['run', '-A', '--node-modules-dir=manual', 'program.js']],
     ['Bun', join('node_modules', bun, 'bin', 'bun'), ['run', 'program.js']],

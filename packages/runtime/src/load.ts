@@ -138,22 +138,20 @@ export async function loadWith(
       return runner.description;
     },
     classify: classifyAny,
-    async classifyBatch(batch) {
-      const images = batch instanceof Uint8ClampedArray ? new Uint8Array(batch) : batch;
-      const isFlat = images instanceof Uint8Array;
+    async classifyBatch(images) {
+      const isFlat = images instanceof Uint8Array || images instanceof Uint8ClampedArray;
       if (isFlat && images.length % size !== 0)
         throw dataError(`batch: expected a multiple of ${size} bytes (one image), got ${images.length}`);
       const count = isFlat ? images.length / size : images.length;
-      const imageAt = (n: number): Uint8Array =>
-        isFlat ? images.subarray(n * size, (n + 1) * size) : pixelsOf(images[n]!, model);
+      const imageAt = (n: number): Image => (isFlat ? images.subarray(n * size, (n + 1) * size) : images[n]!);
       if (!runner.runBatch) return Promise.all(Array.from({ length: count }, (_, n) => one(imageAt(n))));
       // A copy: whoever gave them may use the array again before the answer is there.
       const pixels = isFlat ? new Uint8Array(images) : new Uint8Array(count * size);
       if (!isFlat)
-        for (let n = 0; n < count; n++) {
-          const image = imageAt(n);
-          checkPixels(image, model.input);
-          pixels.set(image, n * size);
+        for (const [n, image] of images.entries()) {
+          const own = pixelsOf(image, model);
+          checkPixels(own, model.input);
+          pixels.set(own, n * size);
         }
       const scores = await runner.runBatch(pixels, count);
       return Array.from({ length: count }, (_, n) =>
